@@ -1,0 +1,44 @@
+# The four commands; each makes .venv and installs what it needs the first time, and again when a requirement changes.
+PYTHON ?= python3
+BIN := .venv/bin
+APP := .venv/.installed-app
+DEV := .venv/.installed-dev
+
+.PHONY: help app test lint bench
+
+help:
+	@echo "make app    open the dashboard (PORT=8501 for another port)"
+	@echo "make test   run every test that this machine can run"
+	@echo "make lint   check style and types"
+	@echo "make bench  print the benchmarks"
+
+app: $(APP)
+	$(BIN)/python -m duo_core app $(if $(PORT),--port $(PORT))
+
+test: $(DEV)
+	$(BIN)/python -m pytest
+
+# All three have their say before the target fails.
+lint: $(DEV)
+	@status=0; for check in "ruff check" "ruff format --check" "mypy"; do \
+		echo "$$check"; $(BIN)/python -m $$check || status=1; \
+	done; exit $$status
+
+bench: $(APP)
+	@status=0; for script in benchmarks/*.py; do \
+		echo "$$script"; $(BIN)/python $$script || status=1; \
+	done; exit $$status
+
+# A virtual environment that an interrupted run left without pip is made anew.
+$(APP): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "expected Python 3.11 or newer as '$(PYTHON)', got '$$($(PYTHON) --version 2>&1 | head -n 1)';" \
+		"install one, or name it: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@echo "Installing into .venv; the first time this downloads some gigabytes."
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --disable-pip-version-check -e .
+	@touch $@
+
+$(DEV): $(APP) requirements-dev.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
