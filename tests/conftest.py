@@ -1,15 +1,108 @@
-"""Fixtures that every test file may use."""
+"""Fixtures and markers that every test file may use; no test reaches another machine."""
 
+import os
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from browsing import CHROMIUM_OPTIONS, LOOPBACK, ROOT, Pages, find_chromium, outside_requests, streamlit_server
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+# Tests compute on small arrays, where many threads only wait for each other. Read by torch when it is first imported.
+os.environ.setdefault("OMP_NUM_THREADS", str(min(4, os.cpu_count() or 1)))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip, with a reason, what a marked test needs and this machine lacks."""
+    for marker, needed in {"shared": shared_folder, "browser": chromium_path, "gpu": gpu}.items():
+        if item.get_closest_marker(marker):
+            needed()
+
+
+def shared_folder() -> Path:
+    folder = Path(os.environ.get("DUO_SHARED") or ROOT.parent / "shared")
+    if not folder.is_dir():
+        pytest.skip(f"no folder of images and checkpoints at {folder} (DUO_SHARED names another)")
+    return folder
+
+
+def chromium_path() -> str:
+    path = find_chromium()
+    if path is None:
+        missing = "no Chromium on PATH (DUO_CHROMIUM names one elsewhere)"
+        pytest.fail(missing) if os.environ.get("DUO_REQUIRE_BROWSER") == "1" else pytest.skip(missing)
+    return path
+
+
+def gpu() -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail a test that connects to another machine; what pytest raises is no Exception, so no fallback can hide it."""
+
+    def guarded(connect: Callable[..., Any]) -> Callable[..., Any]:
+        def checked(self: socket.socket, address: Any, /) -> Any:
+            if self.family in {socket.AF_INET, socket.AF_INET6} and address[0] not in LOOPBACK:
+                pytest.fail(f"a test must not reach another machine, but it connects to {address[0]}:{address[1]}")
+            return connect(self, address)
+
+        return checked
+
+    for name in ("connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, name, guarded(getattr(socket.socket, name)))
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """The one source of randomness; every test that takes it starts from the same seed."""
+    return np.random.default_rng(20250526)
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of images and checkpoints that lies beside some checkouts."""
-    if not SHARED.is_dir():
-        pytest.skip("there is no folder 'shared' with images and checkpoints beside this checkout")
-    return SHARED
+    return shared_folder()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of a Chromium; without one the test is skipped, or fails where DUO_REQUIRE_BROWSER=1."""
+    return chromium_path()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of the dashboard, run by the real Streamlit on the shipped logit sets."""
+    with streamlit_server(ROOT / "app" / "main.py", tmp_path_factory.mktemp("server") / "streamlit.log") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> "Iterator[Browser]":
+    """A headless Chromium; a module's own, since its event loop would be in the way of other modules' tests."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_OPTIONS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(browser: "Browser", server: str) -> Iterator[Pages]:
+    """Open pages of the dashboard: `page("/?step=2", width=390, dark=True)`. The test fails if one asks another machine."""
+    pages = Pages(browser, server)
+    yield pages
+    for context in browser.contexts:
+        context.close()
+    assert outside_requests(pages.requested) == []
