@@ -1,0 +1,160 @@
+"""Splits of a logit set: given sources, a stratified draw for fitting, and corrupted copies."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from PIL import Image
+from torch import Tensor
+
+from duo_core.arrays import InputError
+from duo_core.corruptions import Corruption
+from duo_core.images import Source
+from duo_core.logits import FIT_SPLIT
+
+
+@dataclass(frozen=True)
+class Split:
+    """Some rows of a source, perhaps corrupted."""
+
+    source: Source
+    rows: tuple[int, ...]
+    corruption: Corruption | None = None
+    how: str = ""
+    """How the split came about, a sentence to keep beside it."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def labels(self) -> Tensor:
+        """Class index of each image, int64 (n,)."""
+        return self.source.labels[list(self.rows)]
+
+    @property
+    def ids(self) -> list[str]:
+        """Names of the images, unique in the source."""
+        return [self.source.ids[row] for row in self.rows]
+
+    def view(self, image: Image.Image, position: int) -> Image.Image:
+        """Return the decoded image at a position of the split as the split shows it."""
+        return self.corruption(image, self.source.ids[self.rows[position]]) if self.corruption else image
+
+
+def splits(
+    sources: Mapping[str, Source],
+    *,
+    fit: int | float | None = None,
+    seed: int = 0,
+    corrupt: Mapping[str, Corruption] | None = None,
+) -> dict[str, Split]:
+    """Lay out the splits of a set.
+
+    Parameters
+    ----------
+    sources
+        The images of each split that has its own.
+    fit
+        Draw `val` out of `test`: that many images, or that fraction of them; what is left stays `test`.
+    seed
+        Of the draw.
+    corrupt
+        Further splits: `test`'s images, after the draw, each after a corruption.
+
+    Raises
+    ------
+    InputError
+        Where splits would share rows, clash in name, disagree on the classes, or lack the `test` they are made from.
+    """
+    _agreeing(sources)
+    made = {name: Split(source, tuple(range(len(source))), how=f"all of {source.text}") for name, source in sources.items()}
+    if fit is not None:
+        if FIT_SPLIT in made:
+            raise InputError(f"expected either images for '{FIT_SPLIT}' or a draw (--fit), got both; leave one out")
+        made = {**_divided(_test(made, "draw from (--fit)"), fit, seed), **{k: v for k, v in made.items() if k != "test"}}
+    for name, corruption in (corrupt or {}).items():
+        if name in made or name == FIT_SPLIT:
+            raise InputError(f"expected a new name for the split of {corruption}, got '{name}'; call it test-{corruption.kind}")
+        made[name] = replace(_test(made, "corrupt"), corruption=corruption, how=f"test after {corruption}")
+    return made
+
+
+def drawn(labels: Sequence[int], ids: Sequence[str], size: int | float, seed: int) -> tuple[list[int], list[int]]:
+    """Draw rows stratified by class; return those drawn and the rest, both in order.
+
+    Each class gives its share of `size`, rounded by largest remainder, so that the total is exact. Lots are drawn by hashing
+    seed and id: the same images fall to the same side in a folder and in its tar, with any version of any library.
+
+    >>> drawn([0, 0, 0, 0, 1, 1], list("abcdef"), 3, seed=0)
+    ([0, 3, 5], [1, 2, 4])
+    """
+    n = len(ids)
+    count = round(size * n) if isinstance(size, float) else size
+    if not 0 < count < n:
+        raise InputError(f"expected to draw between 1 and {n - 1} of the {n} images of 'test', got {size}")
+    members: dict[int, list[int]] = defaultdict(list)
+    for row, label in enumerate(labels):
+        members[label].append(row)
+    quota = {label: divmod(count * len(rows), n) for label, rows in members.items()}
+    by_remainder = sorted(quota, key=lambda label: (-quota[label][1], _lot(seed, f"class {label}")))
+    extra = set(by_remainder[: count - sum(whole for whole, _ in quota.values())])
+    chosen: set[int] = set()
+    for label, rows in members.items():
+        chosen.update(sorted(rows, key=lambda row: _lot(seed, ids[row]))[: quota[label][0] + (label in extra)])
+    return sorted(chosen), [row for row in range(n) if row not in chosen]
+
+
+def fit_size(text: str) -> int | float:
+    """Read N or a FRACTION.
+
+    >>> fit_size("2000"), fit_size("0.2")
+    (2000, 0.2)
+    """
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    try:
+        fraction = float(text)
+    except ValueError:
+        fraction = 0.0
+    if not 0 < fraction < 1 or text.isdecimal():
+        raise InputError(f"expected a number of images, or a fraction between 0 and 1, to draw for fitting, got '{text}'")
+    return fraction
+
+
+def _divided(test: Split, fit: int | float, seed: int) -> dict[str, Split]:
+    taken, left = drawn(test.labels.tolist(), test.ids, fit, seed)
+    how = f"{len(taken)} of the {len(test)} images of {test.source.text}, drawn stratified by class with seed {seed}"
+    return {
+        FIT_SPLIT: replace(test, rows=tuple(test.rows[i] for i in taken), how=how),
+        "test": replace(test, rows=tuple(test.rows[i] for i in left), how=f"all of {test.source.text} but {FIT_SPLIT}'s images"),
+    }
+
+
+def _lot(seed: int, name: str) -> bytes:
+    return hashlib.sha256(f"{seed}\n{name}".encode()).digest()
+
+
+def _test(made: Mapping[str, Split], purpose: str) -> Split:
+    if "test" not in made:
+        raise InputError(f"expected images for 'test' to {purpose}, got images for {', '.join(made) or 'no split'} only")
+    return made["test"]
+
+
+def _agreeing(sources: Mapping[str, Source]) -> None:
+    """Refuse one source under two names, and sources whose folders were numbered differently."""
+    seen: dict[Path, str] = {}
+    for name, source in sources.items():
+        other = seen.setdefault(Path(source.text).resolve(), name)
+        if other != name:
+            raise InputError(f"expected other images for '{name}' than for '{other}', got '{source.text}' for both; use --fit")
+    named = [(name, source) for name, source in sources.items() if source.classes is not None]
+    for name, source in named[1:]:
+        first, reference = named[0]
+        if source.classes != reference.classes:
+            odd = sorted(set(source.classes or ()) ^ set(reference.classes or ()))
+            raise InputError(
+                f"expected the same classes in '{first}' and '{name}', got {len(reference.classes or ())} and "
+                f"{len(source.classes or ())}{f', with {odd[0]!r} in only one' if odd else ' in another order'}; give a class map"
+            )
