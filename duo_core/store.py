@@ -44,9 +44,7 @@ class Store:
     def open(self, name: str) -> LogitSet:
         """Open a set, reading headers only; a model that cannot be read is listed in `broken`, the others stay usable."""
         folder = self._folder(name)
-        about = read_json(
-            folder / "set.json", f"make the set '{name}' with duo logits; the store '{self.path}' has {self._listed()}"
-        )
+        about = _about(folder, f"make the set '{name}' with duo logits; the store '{self.path}' has {self._listed()}")
         labels = _labels(folder, about)
         ids = read_json(folder / "ids.json") if (folder / "ids.json").exists() else {}
         cards: dict[str, Card] = {}
@@ -217,7 +215,9 @@ def _labels(folder: Path, about: Mapping[str, Any]) -> dict[str, Tensor]:
     for split, n in about["splits"].items():
         if split not in labels or tuple(labels[split].shape) != (n,):
             got = tuple(labels[split].shape) if split in labels else "none"
-            raise InputError(f"expected {n} labels of '{split}' in '{file}', got {got}; restore the file or make the set again")
+            raise InputError(f"expected {n} labels of '{split}' in '{file}', got {got}; {AGAIN}")
+        if n and not 0 <= int(labels[split].min()) <= int(labels[split].max()) < len(about["classes"]):
+            raise InputError(f"expected labels of '{split}' in 0..{len(about['classes']) - 1} in '{file}', got others; {AGAIN}")
     return labels
 
 
