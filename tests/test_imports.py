@@ -25,6 +25,7 @@ ORDER = [
     "journal",
     "store",
     "progress",
+    "filling",
     "runner",
     "inference",
     "formats",
