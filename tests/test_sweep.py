@@ -1,0 +1,131 @@
+"""One pair and all pairs: the same numbers either way, the stated columns, nothing undefined passed off as a number."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from duo_core import sweep as s
+from duo_core.arrays import InputError
+from duo_core.duo import VARIANTS
+from duo_core.logits import Card, LogitSet
+from duo_core.metrics import METRICS
+
+COSTS = {"large": 100, "middle": 40, "small": 10, "twin": 10}
+
+
+@pytest.fixture
+def logit_set(rng: np.random.Generator) -> LogitSet:
+    """Four models of falling quality on three splits; `small` and `twin` cost the same."""
+    labels = {split: torch.from_numpy(rng.integers(4, size=n)) for split, n in (("val", 80), ("test", 150), ("shift", 60))}
+    truth = {split: torch.nn.functional.one_hot(values, 4) for split, values in labels.items()}
+    arrays = {
+        (model, split): (quality * one_hot + torch.from_numpy(rng.normal(size=one_hot.shape))).float()
+        for quality, model in zip((3, 2, 1, 1), COSTS, strict=True)
+        for split, one_hot in truth.items()
+    }
+    cards = {model: Card(model, f"timm/{model}", "timm", multiply_adds=cost) for model, cost in COSTS.items()}
+    return LogitSet("tiny", "Tiny", tuple("abcd"), labels, cards, arrays)
+
+
+def test_bases_cost_at_least_as_much(logit_set: LogitSet) -> None:
+    assert s.pairs(logit_set, "val", "test") == [
+        ("large", "middle"),
+        ("large", "small"),
+        ("large", "twin"),
+        ("middle", "small"),
+        ("middle", "twin"),
+        ("small", "twin"),
+        ("twin", "small"),
+    ]
+
+
+def test_without_costs_every_order_is_a_pair(logit_set: LogitSet) -> None:
+    cards = {name: dataclasses.replace(card, multiply_adds=None) for name, card in logit_set.cards.items()}
+    unknown = dataclasses.replace(logit_set, cards=cards)
+    assert len(s.pairs(unknown, "val")) == 12
+    assert s.sweep(unknown, ["test"])["flops_balance"].isna().all()
+
+
+def test_sweep_says_what_each_pair_says(logit_set: LogitSet) -> None:
+    table = s.sweep(logit_set)
+    assert list(table.columns) == s.COLUMNS
+    assert len(table) == 7 * 2 * len(VARIANTS)
+    for row in table.to_dict("records"):
+        one = s.evaluate(logit_set, row["base"], row["sidekick"], row["split"])
+        assert {key: row[key] for key in METRICS} == one.metrics[row["variant"]]
+        assert (row["T_base"], row["T_sidekick"]) == one.fit.temperatures
+        assert row["T_ratio"] == one.fit.ratio
+        assert row["flops_balance"] == COSTS[row["sidekick"]] / COSTS[row["base"]]
+
+
+def test_sweep_takes_entropy_and_splits(logit_set: LogitSet) -> None:
+    table = s.sweep(logit_set, ["shift"], kind="entropy")
+    assert set(table["split"]) == {"shift"}
+    one = s.evaluate(logit_set, "large", "small", "shift", kind="entropy").metrics["duo"]
+    row = table.query("base == 'large' and sidekick == 'small' and variant == 'duo'").iloc[0]
+    assert row["aurc"] == one["aurc"] != s.evaluate(logit_set, "large", "small", "shift").metrics["duo"]["aurc"]
+
+
+def test_sweep_reports_and_can_be_cancelled(logit_set: LogitSet) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def stop_after_two(done: int, total: int) -> bool:
+        seen.append((done, total))
+        return done == 2
+
+    table = s.sweep(logit_set, progress=stop_after_two)
+    assert seen == [(1, 7), (2, 7)]
+    assert len(table) == 2 * 2 * len(VARIANTS)
+
+
+def test_a_model_that_lacks_a_split_is_left_out_there(logit_set: LogitSet) -> None:
+    arrays = {key: values for key, values in logit_set.arrays.items() if key != ("small", "shift")}
+    table = s.sweep(dataclasses.replace(logit_set, arrays=arrays))
+    assert "small" not in {*table.query("split == 'shift'")["base"], *table.query("split == 'shift'")["sidekick"]}
+    assert "small" in set(table.query("split == 'test'")["sidekick"])
+
+
+def test_undefined_is_missing(logit_set: LogitSet) -> None:
+    """All right: no AUROC. The sweep's cell is missing, the document's value None."""
+    perfect = {key: 50.0 * torch.nn.functional.one_hot(logit_set.labels[key[1]], 4) for key in logit_set.arrays}
+    always_right = dataclasses.replace(logit_set, arrays=perfect)
+    table = s.sweep(always_right, ["test"])
+    assert table["auroc"].isna().all()
+    assert (table["sac98"] == 1).all()
+    document = s.evaluate(always_right, "large", "small").document()
+    assert document["variants"]["duo"]["auroc"] is None
+
+
+def test_document_has_the_stated_keys(logit_set: LogitSet) -> None:
+    document = s.evaluate(logit_set, "large", "small").document()
+    assert list(document) == [
+        "set", "base", "sidekick", "split", "n_fit", "n_eval", "k", "temperatures", "calibration", "nll_fit", "T_ratio", "flops_balance",
+        "variants",
+    ]  # fmt: skip
+    assert (document["n_fit"], document["n_eval"], document["k"]) == (80, 150, 4)
+    assert [list(document[key]) for key in ("temperatures", "calibration", "nll_fit")] == [["base", "sidekick"]] * 2 + [
+        ["base", "sidekick", "duo"]
+    ]
+    assert list(document["variants"]) == ["base", "sidekick", "duo", "unweighted", "uq_only"]
+    assert all(list(values) == list(METRICS) for values in document["variants"].values())
+
+
+@pytest.mark.parametrize(
+    ("base", "split", "message"),
+    [
+        ("huge", "test", "expected a model of the set 'tiny', got 'huge'; it has large, middle, small, twin"),
+        ("large", "night", "expected a split of the set 'tiny', got 'night'; it has val, test, shift"),
+        ("large", "val", "expected a split to judge on, got 'val'.*the set has test, shift"),
+    ],
+)
+def test_wrong_names_are_one_sentence(logit_set: LogitSet, base: str, split: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        s.evaluate(logit_set, base, "small", split)
+
+
+def test_a_set_without_a_fit_split_cannot_be_fitted(logit_set: LogitSet) -> None:
+    labels = {split: values for split, values in logit_set.labels.items() if split != "val"}
+    with pytest.raises(InputError, match="expected a split 'val' to fit on in the set 'tiny', got test, shift"):
+        s.evaluate(dataclasses.replace(logit_set, labels=labels), "large", "small")
