@@ -63,9 +63,12 @@ def test_sweep_says_what_each_pair_says(logit_set: LogitSet) -> None:
 def test_sweep_takes_entropy_and_splits(logit_set: LogitSet) -> None:
     table = s.sweep(logit_set, ["shift"], kind="entropy")
     assert set(table["split"]) == {"shift"}
-    one = s.evaluate(logit_set, "large", "small", "shift", kind="entropy").metrics["duo"]
-    row = table.query("base == 'large' and sidekick == 'small' and variant == 'duo'").iloc[0]
-    assert row["aurc"] == one["aurc"] != s.evaluate(logit_set, "large", "small", "shift").metrics["duo"]["aurc"]
+    by_entropy, by_softmax = (
+        s.evaluate(logit_set, "middle", "small", "shift", kind=kind).metrics for kind in ("entropy", "softmax")
+    )
+    rows = table.query("base == 'middle' and sidekick == 'small'").set_index("variant")
+    assert {key: rows.loc[key, "aurc"] for key in VARIANTS} == {key: values["aurc"] for key, values in by_entropy.items()}
+    assert by_entropy != by_softmax
 
 
 def test_sweep_reports_and_can_be_cancelled(logit_set: LogitSet) -> None:
@@ -100,10 +103,8 @@ def test_undefined_is_missing(logit_set: LogitSet) -> None:
 
 def test_document_has_the_stated_keys(logit_set: LogitSet) -> None:
     document = s.evaluate(logit_set, "large", "small").document()
-    assert list(document) == [
-        "set", "base", "sidekick", "split", "n_fit", "n_eval", "k", "temperatures", "calibration", "nll_fit", "T_ratio", "flops_balance",
-        "variants",
-    ]  # fmt: skip
+    keys = "set base sidekick split n_fit n_eval k temperatures calibration nll_fit T_ratio flops_balance variants"
+    assert list(document) == keys.split()
     assert (document["n_fit"], document["n_eval"], document["k"]) == (80, 150, 4)
     assert [list(document[key]) for key in ("temperatures", "calibration", "nll_fit")] == [["base", "sidekick"]] * 2 + [
         ["base", "sidekick", "duo"]
