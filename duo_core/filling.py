@@ -1,0 +1,184 @@
+"""The set that a computation fills: what it lacks, its cards, its journals, and the moment it becomes whole."""
+
+import contextlib
+import datetime
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from duo_core.arrays import InputError
+from duo_core.journal import Journal
+from duo_core.logits import Card, LogitSet
+from duo_core.splits import Split
+from duo_core.store import Store
+
+if TYPE_CHECKING:  # only the record's shape is needed, not torchvision and timm
+    from duo_core.zoo import LoadedModel
+
+
+@dataclass(frozen=True)
+class Filling:
+    """A set in a store and the images it is to hold logits of."""
+
+    store: Store
+    name: str
+    splits: Mapping[str, Split]
+    classes: tuple[str, ...]
+    title: str
+    source: str
+    licence: str
+
+    def missing(self, models: Sequence["LoadedModel"]) -> dict[str, list[str]]:
+        """Return the splits that each model lacks in the set.
+
+        Raises InputError where the set has other weights, or another transform, under a model's name.
+        """
+        there = self._opened()
+        lacking: dict[str, list[str]] = {}
+        for model in models:
+            name = model.spec.name
+            card = there.cards.get(name) if there else None
+            if card:
+                self._check_same(card, model)
+            lacking[name] = [split for split in self.splits if not (there and name in there.models(split))]
+        return lacking
+
+    def check(self, skip_unreadable: bool) -> None:
+        """Raise InputError now, not after the computation, where the set was made of other images."""
+        there = self._opened()
+        if there is None:
+            return
+        shared = [split for split in self.splits if split in there.labels]
+        absent = {split: self._absent(there, split) if skip_unreadable else [] for split in shared}
+        self._prepare(shared, absent)
+
+    def card(self, model: "LoadedModel", costs: Mapping[str, Any]) -> Card:
+        """Return what is to be known of a model beside its logits."""
+        return Card(
+            name=model.spec.name,
+            model=model.spec.reference,
+            source=model.spec.source,
+            weights=model.weights,
+            weights_sha256=model.weights_sha256,
+            input_size=model.transform.input_size,
+            transform=model.transform.to_dict(),
+            family=model.spec.family or None,
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            versions=_versions(),
+            **costs,
+        )
+
+    def journal(self, model: "LoadedModel", split: str, dtype: torch.dtype, precision: str) -> Journal:
+        """Open what was computed so far of a model and split."""
+        shape = (len(self.splits[split]), len(self.classes))
+        fingerprint = _fingerprint(model, self.splits[split], precision)
+        return self.store.journal(self.name, model.spec.name, split, shape=shape, dtype=dtype, fingerprint=fingerprint)
+
+    def finish(
+        self, cards: Sequence[Card], journals: Mapping[tuple[str, str], Journal], skip_unreadable: bool
+    ) -> dict[str, list[str]]:
+        """Write the models whose journals are full into the set; return the images of each split that were left out.
+
+        The set appears only here: until then it is open which images it has.
+        """
+        rows = {key: journal.tensor() for key, journal in journals.items()}
+        absent = {split: sorted({i for key in rows if key[1] == split for i in _left_out(rows[key])}) for split in self.splits}
+        names = {split: [self.splits[split].ids[i] for i in places] for split, places in absent.items() if places}
+        if names and not skip_unreadable:
+            split, first = next(iter(names.items()))
+            raise InputError(
+                f"the image '{first[0]}' of '{split}' could not be read in an earlier run; leave such images out again"
+            )
+        if cards:
+            self._prepare(list(self.splits), absent)
+        for card in cards:
+            own = {split: rows[name, split] for name, split in rows if name == card.name}
+            self.store.write_model(self.name, card, {split: _without(tensor, absent[split]) for split, tensor in own.items()})
+        for journal in journals.values():
+            journal.discard()
+        return names
+
+    def _check_same(self, card: Card, model: "LoadedModel") -> None:
+        same = {
+            "weights": card.weights_sha256 == model.weights_sha256,
+            "preprocessing": json.dumps(card.transform, sort_keys=True) == json.dumps(model.transform.to_dict(), sort_keys=True),
+        }
+        for what in [part for part, holds in same.items() if not holds]:
+            raise InputError(
+                f"the set '{self.name}' has '{card.name}' with other {what}; name this one ID={model.spec.reference}, "
+                f"or delete {card.name}.safetensors there"
+            )
+
+    def _opened(self) -> LogitSet | None:
+        return self.store.open(self.name) if self.name in self.store.names() else None
+
+    def _absent(self, there: LogitSet, split: str) -> list[int]:
+        """Rows that the set lacks: those that could not be read when it was made."""
+        known = set(there.ids.get(split, self.splits[split].ids))
+        return [row for row, name in enumerate(self.splits[split].ids) if name not in known]
+
+    def _prepare(self, names: Sequence[str], absent: Mapping[str, Sequence[int]]) -> None:
+        chosen = {split: self.splits[split] for split in names}
+        gone = {split: set(absent.get(split, ())) for split in names}
+        self.store.prepare(
+            self.name,
+            title=self.title,
+            classes=self.classes,
+            labels={split: _without(part.labels, sorted(gone[split])) for split, part in chosen.items()},
+            ids={split: [name for i, name in enumerate(part.ids) if i not in gone[split]] for split, part in chosen.items()},
+            source=self.source or "; ".join(sorted({part.source.text for part in chosen.values()})),
+            licence=self.licence,
+            details={"how": {split: _how(part, len(gone[split])) for split, part in chosen.items()}},
+        )
+
+
+def _how(split: Split, left_out: int) -> str:
+    return f"{split.how}, without {left_out} that could not be read" if left_out else split.how
+
+
+def _left_out(rows: Tensor) -> list[int]:
+    """Models' logits are finite, so NaN marks an image that could not be read."""
+    return [int(row) for row in torch.nonzero(torch.isnan(rows[:, 0])).flatten()]
+
+
+def _without(tensor: Tensor, rows: Sequence[int]) -> Tensor:
+    if not rows:
+        return tensor
+    keep = torch.ones(len(tensor), dtype=torch.bool)
+    keep[list(rows)] = False
+    return tensor[keep]
+
+
+def _fingerprint(model: "LoadedModel", split: Split, precision: str) -> str:
+    """Everything that says which numbers a journal holds; where and in what batches they were computed may change."""
+    about = {
+        "model": [model.spec.reference, dict(model.spec.arguments), model.weights_sha256 or _weights_digest(model)],
+        "transform": model.transform.to_dict(),
+        "precision": precision,
+        "corruption": str(split.corruption),
+        "images": split.ids,
+        "labels": split.labels.tolist(),
+    }
+    return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _weights_digest(model: "LoadedModel") -> str:
+    digest = hashlib.sha256()
+    for name, tensor in model.module.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in ("torch", "torchvision", "timm"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found

@@ -1,0 +1,166 @@
+"""One model on its device: whether it fits the images, and logits of batches that shrink until they fit in memory."""
+
+import re
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from duo_core.arrays import InputError
+from duo_core.splits import Split
+
+if TYPE_CHECKING:  # only the record's shape is needed, not torchvision and timm
+    from duo_core.zoo import LoadedModel
+
+PRECISIONS = ("float32", "bfloat16")
+WORDNET = re.compile(r"n\d{8}")
+
+
+def compute_device(name: str) -> torch.device:
+    """Read `auto` (CUDA where there is one, else the CPU), `cpu`, `cuda` or `cuda:N`.
+
+    >>> compute_device("cpu")
+    device(type='cpu')
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise InputError(f"expected auto, cpu, cuda or cuda:N as the device, got '{name}'")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(
+            f"the device '{name}' was asked for, but {torch.cuda.device_count()} CUDA devices are here; use auto or cpu"
+        )
+    return device
+
+
+class Runner:
+    """A model in evaluation mode, on the device while entered, back on the CPU after.
+
+    Parameters
+    ----------
+    model
+        What to run, with its transform.
+    device
+        Where.
+    precision
+        `float32` or `bfloat16` (autocast).
+    chunk
+        Images that go through at once to begin with.
+    """
+
+    def __init__(self, model: "LoadedModel", device: torch.device, precision: str, chunk: int) -> None:
+        self.model, self.transform, self.device, self.chunk = model, model.transform, device, chunk
+        self._autocast = precision == "bfloat16"
+        self._module = model.module.eval()
+
+    def __enter__(self) -> "Runner":
+        try:
+            self._module.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        except torch.OutOfMemoryError:
+            raise InputError(
+                f"'{self.model.spec.name}' does not fit on {self.device} beside the models before it; run fewer at once"
+            ) from None
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._module.cpu()
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """Return float32 logits (b, k) on the device for uint8 pixels (b, 3, h, w).
+
+        A batch that does not fit in memory is halved until it does, and so are the ones that follow.
+        """
+        while True:
+            try:
+                return torch.cat([self._logits(part) for part in torch.split(pixels, self.chunk)])
+            except (RuntimeError, MemoryError) as error:
+                if not _out_of_memory(error):
+                    raise
+            self._halve(len(pixels))  # outside the handler, whose traceback holds the tensors that did not fit
+
+    @torch.inference_mode()
+    def _logits(self, pixels: Tensor) -> Tensor:
+        expected = (len(pixels), self.model.classes)
+        inputs = self.transform.batch(pixels.to(self.device, non_blocking=True))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):
+            logits: Tensor = self._module(inputs)
+        if tuple(logits.shape) != expected:
+            raise InputError(f"expected logits of shape {expected} from '{self.model.spec.name}', got {tuple(logits.shape)}")
+        return logits.float()
+
+    def _halve(self, images: int) -> None:
+        tried = min(self.chunk, images)
+        if tried == 1:
+            raise InputError(
+                f"'{self.model.spec.name}' does not fit in the memory of {self.device} with a single image; use another device"
+            )
+        self.chunk = tried // 2
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """CUDA has an exception of its own, the CPU's allocator only words."""
+    words = ("can't allocate memory", "not enough memory")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(part in str(error) for part in words)
+
+
+def fitting_classes(models: Sequence["LoadedModel"], splits: Mapping[str, Split]) -> tuple[str, ...]:
+    """Return the set's class names, once every model is seen to fit the images of every split.
+
+    Names are compared where folders alone say what an index means; where they are WordNet ids or numbers, counts are.
+
+    Raises
+    ------
+    InputError
+        Where number or names of the classes differ; the message says both sides.
+    """
+    if not models or not splits:
+        raise InputError(f"expected at least one model and one split, got {len(models)} models and {len(splits)} splits")
+    names = [model.spec.name for model in models]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"expected models of different names in a set, got '{name}' {names.count(name)} times; use ID=NAME")
+    for model in models:
+        for name, split in splits.items():
+            _check_fit(model, name, split)
+        if model.classes != models[0].classes:
+            raise InputError(
+                f"expected models of one number of classes, got '{names[0]}' with {models[0].classes} and "
+                f"'{model.spec.name}' with {model.classes}; make a set for each"
+            )
+    known = [split.source.classes for split in splits.values()] + [_class_names(model) for model in models]
+    return next((found for found in known if found), tuple(str(index) for index in range(models[0].classes)))
+
+
+def _check_fit(model: "LoadedModel", name: str, split: Split) -> None:
+    source = split.source
+    who, whose = f"'{model.spec.name}' has {model.classes} classes", f"the images of '{name}' ({source.text})"
+    if source.classes is None:
+        largest = int(source.labels.max())
+        if largest >= model.classes:
+            raise InputError(f"{who}, 0 to {model.classes - 1}, but {whose} have class {largest}; use another model")
+        return
+    if len(source.classes) != model.classes:
+        raise InputError(f"{who}, but {whose} have {len(source.classes)}; use a model of these classes, or a class map")
+    theirs = _class_names(model)
+    if theirs is None or source.order == "map" or all(WORDNET.fullmatch(own) for own in source.classes):
+        return
+    for index, (own, other) in enumerate(zip(source.classes, theirs, strict=True)):
+        if _plain(own) != _plain(other):
+            raise InputError(
+                f"'{model.spec.name}' calls class {index} '{other}', but {whose} call it '{own}'; "
+                "use a model of these classes, or a class map"
+            )
+
+
+def _class_names(model: "LoadedModel") -> tuple[str, ...] | None:
+    names: tuple[str, ...] | None = model.class_names or model.spec.classes
+    return names
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", name).strip().casefold()
