@@ -14,6 +14,8 @@ ORDER = [
     "__init__",
     "arrays",
     "transforms",
+    "outlines",
+    "cifar_resnet",
     "zoo",
     "cost",
     "corruptions",
@@ -36,6 +38,7 @@ ORDER = [
     "sweep",
     "figures",
     "deploy",
+    "commands",
     "__main__",
 ]
 """The rooms of duo_core, first to last; a folder is one room."""
