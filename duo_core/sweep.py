@@ -81,13 +81,18 @@ def evaluate(
     InputError
         For a model or split that the set does not have, and for judging on the fit split.
     """
-    if split == FIT_SPLIT:
-        others = ", ".join(logit_set.evaluation_splits) or "none"
-        raise InputError(f"expected a split to judge on, got '{split}', which temperatures are fitted on; the set has {others}")
+    _check_judged(logit_set, split)
     pair = logit_set.logits(base, split), logit_set.logits(sidekick, split)
     found = fitted or fit_pair(logit_set, base, sidekick)
     predicted = variant_predictions(*pair, logit_set.labels[split], found, variants=variants, kind=kind)
     return Evaluation(logit_set, base, sidekick, split, found, predicted, {key: metrics(p) for key, p in predicted.items()})
+
+
+def _check_judged(logit_set: LogitSet, split: str) -> None:
+    if split not in logit_set.evaluation_splits:
+        why = ", which temperatures are fitted on" if split == FIT_SPLIT else ""
+        others = ", ".join(logit_set.evaluation_splits) or "none"
+        raise InputError(f"expected a split to judge on, got '{split}'{why}; the set '{logit_set.name}' has {others}")
 
 
 def pairs(logit_set: LogitSet, *splits: str) -> list[tuple[str, str]]:
@@ -117,6 +122,8 @@ def sweep(
         Called with pairs done and pairs in all; returning True cancels, and the pairs done so far are returned.
     """
     chosen = list(splits) if splits is not None else logit_set.evaluation_splits
+    for split in chosen:
+        _check_judged(logit_set, split)
     todo = {split: set(pairs(logit_set, FIT_SPLIT, split)) for split in chosen}
     every = sorted(set().union(*todo.values()))
     alone: dict[tuple[str, str, str], dict[str, float | None]] = {}

@@ -117,8 +117,8 @@ def test_document_has_the_stated_keys(logit_set: LogitSet) -> None:
     ("base", "split", "message"),
     [
         ("huge", "test", "expected a model of the set 'tiny', got 'huge'; it has large, middle, small, twin"),
-        ("large", "night", "expected a split of the set 'tiny', got 'night'; it has val, test, shift"),
-        ("large", "val", "expected a split to judge on, got 'val'.*the set has test, shift"),
+        ("large", "night", "expected a split to judge on, got 'night'; the set 'tiny' has test, shift"),
+        ("large", "val", "expected a split to judge on, got 'val', which.*the set 'tiny' has test, shift"),
     ],
 )
 def test_wrong_names_are_one_sentence(logit_set: LogitSet, base: str, split: str, message: str) -> None:

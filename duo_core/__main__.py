@@ -1,0 +1,264 @@
+"""The command line: `duo zoo | cost | logits | sets | fit | sweep | app`."""
+
+import argparse
+import errno
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from duo_core import commands
+from duo_core.arrays import InputError
+
+EXAMPLE = """\
+example:
+  duo logits --set pets --images val=pets/val test=pets/test --models resnet18 convnext_base
+  duo fit --set pets --base convnext_base --sidekick resnet18
+  duo app
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:  # noqa: D102
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 when done, 2 where the input is wrong, 130 when interrupted."""
+    options = parser().parse_args(arguments)
+    try:
+        options.run(options)
+        sys.stdout.flush()
+    except InputError as error:
+        return _fail(options, str(error))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: nothing more to say
+    except OSError as error:
+        return _fail(options, _sentence(error))
+    except KeyboardInterrupt:
+        print(
+            f"duo {options.command}: stopped; what was computed is kept, and the same command goes on from there", file=sys.stderr
+        )
+        return 130
+    return 0
+
+
+def _fail(options: argparse.Namespace, message: str) -> int:
+    print(f"duo {options.command}: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def _sentence(error: OSError) -> str:
+    where = f" at '{error.filename}'" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return (
+            f"expected room on the disk{where}, got none left; free some and run the same command again, what was computed is kept"
+        )
+    return f"expected to read or write{where}, got: {error.strerror or error}; check the path and its permissions"
+
+
+def parser() -> Parser:
+    """Build the parser of every command."""
+    root = Parser(
+        prog="duo",
+        description="Pair a large image classifier with a small sidekick.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    zoo = _command(actions, "zoo", commands.zoo, "list the models it knows: name, source, family, role, input size, parameters")
+    _json_option(zoo)
+
+    cost = _command(actions, "cost", commands.cost, "multiply-adds, parameters and throughput of models, with random weights")
+    cost.add_argument(
+        "models",
+        nargs="+",
+        metavar="MODEL",
+        help="NAME, timm/NAME, torchvision/NAME[:WEIGHTS], module:callable, or a .yaml or .toml list",
+    )
+    cost.add_argument("--input-size", type=_input_size, metavar="PX|HxW", help="instead of the model's own")
+    cost.add_argument("--no-throughput", action="store_true", help="do not run the models: quick")
+    _model_options(cost)
+    _compute_options(cost)
+    _json_option(cost)
+
+    logits = _command(actions, "logits", commands.logits, "compute the logits that a set lacks; stopped, it goes on where it was")
+    _logits_options(logits)
+    _model_options(logits)
+    _compute_options(logits)
+    _store_option(logits)
+
+    sets = _command(actions, "sets", commands.sets, "the logit sets in the store, or the models of one")
+    sets.add_argument("name", nargs="?", metavar="NAME", help="one set: its models with accuracy by split and cost")
+    _store_option(sets)
+    _json_option(sets)
+
+    fit = _command(actions, "fit", commands.fit, "temperatures of a pair and all metrics of all variants")
+    fit.add_argument("--base", required=True, metavar="MODEL")
+    fit.add_argument("--sidekick", required=True, metavar="MODEL")
+    fit.add_argument("--split", default="test", help="split to judge on (default test)")
+    _set_options(fit)
+    _json_option(fit)
+
+    sweep = _command(actions, "sweep", commands.sweep, "every pair of a set, every variant, every split")
+    sweep.add_argument("--split", action="append", metavar="SPLIT", help="only this split; may be repeated")
+    sweep.add_argument("--out", type=Path, metavar="FILE", help="write the table to a .parquet or .csv file")
+    _set_options(sweep)
+    _json_option(sweep)
+
+    app = _command(actions, "app", commands.app, "open the dashboard")
+    app.add_argument("--port", type=int, default=8501)
+    app.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    _store_option(app)
+    return root
+
+
+def _command(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    command.set_defaults(run=run)
+    return command
+
+
+def _json_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+
+
+def _store_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--store", type=Path, metavar="DIR", help="folder of logit sets (default: DUO_STORE, else data/)")
+
+
+def _set_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--set", required=True, metavar="NAME", help="logit set")
+    command.add_argument(
+        "--uncertainty", choices=["softmax", "entropy"], default="softmax", help="what ranks the images (default softmax)"
+    )
+    _store_option(command)
+
+
+def _model_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--checkpoint",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=_assignment,
+        metavar="MODEL=FILE",
+        help="own weights, .safetensors or .pt",
+    )
+    command.add_argument(
+        "--arguments",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=_json_assignment,
+        metavar="MODEL=JSON",
+        help="constructor arguments",
+    )
+    command.add_argument(
+        "--transform",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=_json_assignment,
+        metavar="MODEL=JSON",
+        help="evaluation transform of its own",
+    )
+
+
+def _compute_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
+    command.add_argument(
+        "--precision", choices=["float32", "bfloat16"], default="float32", help="bfloat16 is autocast (default float32)"
+    )
+    command.add_argument("--batch-size", type=_positive, metavar="N", help="images a batch (default by device)")
+
+
+def _logits_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--set", required=True, metavar="NAME", help="logit set to make or to fill")
+    command.add_argument(
+        "--images",
+        nargs="+",
+        action="extend",
+        required=True,
+        type=_assignment,
+        metavar="SPLIT=SOURCE",
+        help="folder, tar, torch/..., hfds/...",
+    )
+    command.add_argument(
+        "--models", nargs="+", action="extend", required=True, metavar="MODEL", help="NAME, ID=NAME, or a .yaml or .toml list"
+    )
+    command.add_argument(
+        "--fit", type=_count_or_fraction, metavar="N|FRACTION", help="draw `val` out of `test`'s images, stratified by class"
+    )
+    command.add_argument("--seed", type=int, default=0, help="of that draw (default 0)")
+    command.add_argument(
+        "--corrupt",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=_assignment,
+        metavar="SPLIT=KIND:SEVERITY",
+        help="a split of `test`'s images, corrupted",
+    )
+    command.add_argument(
+        "--class-index", default="auto", metavar="HOW", help="auto (default), folders, numeric, or a class map file"
+    )
+    command.add_argument("--dtype", choices=["float32", "float16"], default="float32", help="what the logits are stored as")
+    command.add_argument("--workers", type=int, metavar="N", help="processes that decode (default: by the number of cores)")
+    command.add_argument("--skip-unreadable", action="store_true", help="leave out images that cannot be read instead of stopping")
+    command.add_argument("--no-throughput", action="store_true", help="do not measure images per second")
+    command.add_argument("--title", help="name of a new set that people read")
+    command.add_argument("--source", default="", help="where the images are from, kept in set.json")
+    command.add_argument("--licence", default="", help="of the images, kept in set.json")
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not (name and sign and value):
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, got '{text}'")
+    return name, value
+
+
+def _json_assignment(text: str) -> tuple[str, dict[str, Any]]:
+    name, value = _assignment(text)
+    try:
+        content = json.loads(value)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected MODEL=JSON, got '{text}' ({error})") from None
+    if not isinstance(content, dict):
+        raise argparse.ArgumentTypeError(f"expected MODEL={{...}}, a JSON object, got '{text}'")
+    return name, content
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got '{text}'")
+    return int(text)
+
+
+def _count_or_fraction(text: str) -> int | float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if "." in text and 0 < number < 1:
+        return number
+    if text.isdecimal() and number >= 1:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"expected a number of images or a fraction in (0, 1), got '{text}'")
+
+
+def _input_size(text: str) -> tuple[int, int, int]:
+    sides = text.lower().split("x")
+    if not 1 <= len(sides) <= 2 or not all(side.isdecimal() and int(side) for side in sides):
+        raise argparse.ArgumentTypeError(f"expected pixels such as 224 or 224x320, got '{text}'")
+    return 3, int(sides[0]), int(sides[-1])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,299 @@
+"""What each command does: plain options in, text or one JSON document out, progress on standard error."""
+
+import argparse
+import json
+import math
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from duo_core.arrays import InputError
+from duo_core.duo import VARIANTS
+from duo_core.logits import LogitSet
+from duo_core.metrics import METRICS
+from duo_core.store import Store
+from duo_core.sweep import COLUMNS, Evaluation, evaluate
+from duo_core.sweep import sweep as sweep_table
+
+if TYPE_CHECKING:
+    from duo_core.zoo import LoadedModel, ModelSpec
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def zoo(options: argparse.Namespace) -> None:
+    """List the models of the zoo."""
+    from duo_core.zoo import table
+
+    _show([_entry(spec) for spec in table()], options.json)
+
+
+def _entry(spec: "ModelSpec") -> dict[str, Any]:
+    return {
+        "name": spec.name,
+        "model": spec.reference,
+        "source": spec.source,
+        "family": spec.family,
+        "role": spec.role,
+        "input_size": list(spec.input_size) if spec.input_size else None,
+        "parameters": spec.parameters,
+    }
+
+
+def cost(options: argparse.Namespace) -> None:
+    """Profile models built with random weights, at the input size and number of classes in use."""
+    from duo_core.zoo import load
+
+    _show([_profile(load(spec, random_weights=True), options) for spec in _specs(options)], options.json)
+
+
+def _profile(model: "LoadedModel", options: argparse.Namespace) -> dict[str, Any]:
+    from duo_core.cost import cost as profile
+
+    input_size = getattr(options, "input_size", None) or model.transform.input_size
+    counted = profile(model.module, input_size)
+    return {
+        "model": model.spec.reference,
+        "input_size": list(input_size),
+        "classes": model.classes,
+        "multiply_adds": counted.multiply_adds,
+        "parameters": counted.parameters,
+        **_speed(model, input_size, options),
+    }
+
+
+def _speed(model: "LoadedModel", input_size: tuple[int, int, int], options: argparse.Namespace) -> dict[str, Any]:
+    from duo_core.cost import throughput
+
+    if options.no_throughput:
+        return {"images_per_second": None, "device": None, "batch_size": None}
+    batch = {"batch_size": options.batch_size} if options.batch_size else {}
+    speed = throughput(model.module, input_size, device=options.device, precision=options.precision, **batch)
+    return {"images_per_second": round(speed.images_per_second, 2), "device": speed.device, "batch_size": speed.batch_size}
+
+
+def logits(options: argparse.Namespace) -> None:
+    """Compute what a set lacks, then say what stands in it."""
+    import torch
+
+    from duo_core.inference import compute
+    from duo_core.progress import Printer
+    from duo_core.zoo import load
+
+    splits = _splits(options)
+    models = [load(spec) for spec in _specs(options)]
+    store = Store(options.store)
+    summary = compute(
+        models,
+        splits,
+        store,
+        options.set,
+        title=options.title,
+        source=options.source,
+        licence=options.licence,
+        device=options.device,
+        precision=options.precision,
+        batch_size=options.batch_size,
+        dtype=getattr(torch, options.dtype),
+        workers=options.workers,
+        skip_unreadable=options.skip_unreadable,
+        progress=Printer(sys.stderr),
+        costs=lambda model: _card_costs(model, options),
+    )
+    for split, names in summary.left_out.items():
+        if names:
+            print(f"left out of '{split}', unreadable: {', '.join(names)}", file=sys.stderr)
+    made = ", ".join(summary.computed) or "nothing"
+    print(f"computed {made} ({summary.decoded:,} images decoded); there already: {', '.join(summary.present) or 'none'}")
+    _show(_models(store.open(options.set)), False)
+
+
+def _card_costs(model: "LoadedModel", options: argparse.Namespace) -> dict[str, Any]:
+    profile = _profile(model, options)
+    stated = f"{profile['device']}, {options.precision}, batch of {profile['batch_size']}" if profile["device"] else None
+    return {**{key: profile[key] for key in ("multiply_adds", "parameters", "images_per_second")}, "device": stated}
+
+
+def _specs(options: argparse.Namespace) -> list["ModelSpec"]:
+    from duo_core.zoo import resolve
+
+    checkpoints = {name: Path(file) for name, file in _unique(options.checkpoint, "--checkpoint").items()}
+    return resolve(
+        options.models,
+        checkpoints=checkpoints,
+        arguments=_unique(options.arguments, "--arguments"),
+        transforms=_unique(options.transform, "--transform"),
+    )
+
+
+def _splits(options: argparse.Namespace) -> dict[str, Any]:
+    from duo_core.corruptions import Corruption
+    from duo_core.images import open_source
+    from duo_core.splits import splits
+
+    sources = {split: open_source(text, options.class_index) for split, text in _unique(options.images, "--images").items()}
+    corrupt = {split: Corruption.parse(text) for split, text in _unique(options.corrupt, "--corrupt").items()}
+    return dict(splits(sources, fit=options.fit, seed=options.seed, corrupt=corrupt))
+
+
+def _unique(pairs: Sequence[tuple[str, Any]], option: str) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        twice = next(name for name, _ in pairs if [other for other, _ in pairs].count(name) > 1)
+        raise InputError(f"expected one {option} for '{twice}', got several; leave all but one out")
+    return values
+
+
+def sets(options: argparse.Namespace) -> None:
+    """List the sets of the store, or the models of one of them."""
+    store = Store(options.store)
+    if options.name:
+        _show(_models(store.open(options.name)), options.json)
+        return
+    opened: list[LogitSet] = []
+    for name in store.names():
+        try:
+            opened.append(store.open(name))
+        except InputError as error:
+            print(f"duo sets: {error}", file=sys.stderr)
+    for one in opened:
+        for message in one.broken.values():
+            print(f"duo sets: {message}", file=sys.stderr)
+    if not opened and not options.json:
+        print(f"no logit set in '{store.path}'; make one with duo logits, or name another folder with --store")
+        return
+    _show([_summary(one, options.json) for one in opened], options.json)
+
+
+def _summary(one: LogitSet, whole: bool) -> dict[str, Any]:
+    splits = {split: len(labels) for split, labels in one.labels.items()}
+    facts = {"name": one.name, "title": one.title, "classes": one.k}
+    if whole:
+        return {**facts, "splits": splits, "models": one.models(), "broken": dict(one.broken)}
+    return {**facts, "models": len(one.cards), "splits": ", ".join(f"{split} {n:,}" for split, n in splits.items())}
+
+
+def _models(one: LogitSet) -> list[dict[str, Any]]:
+    """One row a model: identity, cost, and accuracy on every split."""
+    return [
+        {
+            "name": name,
+            "model": one.cards[name].model,
+            "family": one.cards[name].family,
+            "multiply_adds": one.cards[name].multiply_adds,
+            "parameters": one.cards[name].parameters,
+            "images_per_second": one.cards[name].images_per_second,
+            **{f"accuracy_{split}": _accuracy(one, name, split) for split in one.labels},
+        }
+        for name in one.models()
+    ]
+
+
+def _accuracy(one: LogitSet, name: str, split: str) -> float | None:
+    if (name, split) not in one.arrays:
+        return None
+    return (one.logits(name, split).argmax(1) == one.labels[split]).double().mean().item()
+
+
+def fit(options: argparse.Namespace) -> None:
+    """Fit a pair and print its temperatures and metrics."""
+    logit_set = Store(options.store).open(options.set)
+    found = evaluate(logit_set, options.base, options.sidekick, options.split, kind=options.uncertainty)
+    for name in found.fit.separated:
+        print(
+            f"the fit split is separated perfectly by the {name}: no finite temperature is best, its weight stands at the bound",
+            file=sys.stderr,
+        )
+    if options.json:
+        _print_json(found.document())
+        return
+    _print_fit(found)
+
+
+def _print_fit(found: Evaluation) -> None:
+    balance = "unknown" if found.flops_balance is None else f"{found.flops_balance:.1%}"
+    ratio = "undefined" if found.fit.ratio is None else f"{found.fit.ratio:.3f}"
+    weights, alone = found.fit.temperatures, found.fit.calibration
+    print(f"{found.base} + {found.sidekick} on {found.logit_set.name}/{found.split}; {balance} more multiply-adds")
+    print(f"temperatures  base {weights.base:.4f}  sidekick {weights.sidekick:.4f}  ratio {ratio}")
+    print(f"alone         base {alone.base:.4f}  sidekick {alone.sidekick:.4f}")
+    print("NLL (fit)     " + "  ".join(f"{name} {value:.4f}" for name, value in found.fit.nll.items()) + "\n")
+    rows = {VARIANTS[key].label: values for key, values in found.metrics.items()}
+    table = pd.DataFrame.from_dict(rows, orient="index").rename(columns={key: metric.label for key, metric in METRICS.items()})
+    print(table.to_string(float_format="{:.4f}".format, na_rep="undefined"))
+
+
+def sweep(options: argparse.Namespace) -> None:
+    """Evaluate every pair; print the duos, or all rows as JSON, or write them to a file."""
+    if options.out and options.out.suffix not in (".parquet", ".csv"):
+        raise InputError(f"expected a file ending in .parquet or .csv for --out, got '{options.out}'")
+    logit_set = Store(options.store).open(options.set)
+    table = sweep_table(logit_set, options.split, kind=options.uncertainty, progress=_progress)
+    if options.out:
+        _write_table(table, options.out)
+    if options.json:
+        _print_json(table.to_dict("records"))
+    elif not options.out:
+        duos = table[table["variant"] == "duo"].drop(columns=["set", "variant"])
+        print(duos.to_string(index=False, float_format="{:.4f}".format, na_rep="-") if len(duos) else "no pairs")
+
+
+def _write_table(table: pd.DataFrame, file: Path) -> None:
+    if file.suffix == ".csv":
+        table.to_csv(file, index=False)
+    else:
+        table.to_parquet(file, index=False)
+    print(f"{len(table):,} rows, {len(COLUMNS)} columns in '{file}'", file=sys.stderr)
+
+
+def _progress(done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{done} of {total} pairs", end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+
+def app(options: argparse.Namespace) -> None:
+    """Become the dashboard's server."""
+    page = ROOT / "app" / "main.py"
+    if not page.exists():
+        raise InputError(f"expected the dashboard at '{page}', got nothing there; run it from a checkout (pip install -e .)")
+    if options.store:
+        os.environ["DUO_STORE"] = str(options.store.resolve())
+    elif os.environ.get("DUO_STORE"):
+        os.environ["DUO_STORE"] = str(Path(os.environ["DUO_STORE"]).resolve())
+    os.chdir(ROOT)  # the theme lies in .streamlit/ here
+    where = [f"--server.address={options.host}", f"--server.port={options.port}"]
+    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(page), *where])
+
+
+def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        _print_json(rows)
+    elif rows:
+        print(pd.DataFrame(rows).map(_cell).to_string(index=False))
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    if isinstance(value, list):
+        return "x".join(map(str, value))
+    if isinstance(value, float):
+        return f"{value:.4f}" if value <= 1 else f"{value:,.1f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _print_json(document: Any) -> None:
+    print(json.dumps(_defined(document), indent=1, allow_nan=False))
+
+
+def _defined(value: Any) -> Any:
+    """The same document with None in place of NaN."""
+    if isinstance(value, Mapping):
+        return {key: _defined(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_defined(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
