@@ -1,0 +1,67 @@
+"""Modules without their numbers: shapes on torch's meta device, where a model of any size costs nothing."""
+
+import contextlib
+import copy
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
+
+
+@contextlib.contextmanager
+def parameters_on_meta() -> Iterator[None]:
+    """Build modules whose parameters have shapes only; buffers, and what constructors compute, stay real.
+
+    >>> with parameters_on_meta():
+    ...     print(nn.Linear(100_000, 1_000_000).weight.device)
+    meta
+    """
+
+    def moved(_module: nn.Module, _name: str, parameter: nn.Parameter | None) -> nn.Parameter | None:
+        return None if parameter is None else nn.Parameter(parameter.to("meta"), parameter.requires_grad)
+
+    # A constructor under torch.device("meta") would also put there what it computes (RegNet's widths, for instance)
+    # and fail; and fresh memory that nothing is written to is never taken from the machine.
+    handle = register_module_parameter_registration_hook(moved)  # type: ignore[arg-type]  # it may return a parameter
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def outline(module: nn.Module) -> nn.Module:
+    """Copy a module onto the meta device, in evaluation mode; the module itself is left as it is."""
+    tensors: list[Tensor] = [*module.parameters(), *module.buffers()]
+    memo: dict[int, object] = {}
+    for tensor in tensors:
+        empty = torch.empty_like(tensor, device="meta")
+        memo[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
+    return copy.deepcopy(module, memo).eval()
+
+
+def output_shape(module: nn.Module, input_size: tuple[int, int, int]) -> tuple[int, ...]:
+    """Shape that the module gives for one image of the size (3, height, width).
+
+    Where an operator has no shape rule the model itself runs, in evaluation mode, on its own device.
+    """
+    device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
+    with torch.no_grad():
+        try:
+            result = outline(module)(torch.empty(1, *input_size, device="meta"))
+        except (NotImplementedError, RuntimeError):
+            with evaluating(module):
+                result = module(torch.zeros(1, *input_size, device=device))
+    return tuple(result.shape) if isinstance(result, Tensor) else ()
+
+
+@contextlib.contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Put a module and all it holds into evaluation mode, and back."""
+    flags = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in flags.items():
+            part.training = training
