@@ -1,5 +1,6 @@
 """Temperatures, the combination of two models' logits, the exact fit, and the variants that the paper compares."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 from duo_core.arrays import InputError, same_length
+from duo_core.blocks import over_blocks
 
 BOUND = 100.0
 """Largest weight that the fit gives a model whose logits are scaled to a root mean square deviation of 1.
@@ -206,25 +208,34 @@ def _line_search(features: Sequence[Tensor], here: _Point, direction: Tensor, de
 
 def _at(features: Sequence[Tensor], weights: Tensor) -> _Point:
     """Mean NLL, gradient and Hessian at the weights, from one softmax: the mean and covariance of the features under it."""
+    n, k = features[0].shape
+    parts = over_blocks(lambda rows: _moments([feature[rows] for feature in features], weights), n, k)
+    nll, first, second, top = (torch.cat(column) for column in zip(*parts, strict=True))
+    covariance = second - first[:, :, None] * first[:, None, :]
+    return _Point(
+        weights=weights,
+        nll=nll.mean().item(),
+        gradient=first.mean(0),
+        steps=0,
+        separated=False,
+        hessian=covariance.mean(0),
+        all_right=bool((top <= 0).all()) and bool((nll < math.log(k)).any()),
+    )
+
+
+def _moments(features: Sequence[Tensor], weights: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """By image of a block: NLL (b,), first moments (b, m) and second moments (b, m, m) of the features, largest logit (b,)."""
     logits = weights[0] * features[0]
     for weight, feature in zip(weights[1:], features[1:], strict=True):
         logits += weight * feature
     top = logits.amax(1, keepdim=True)
-    p = (logits - top).exp_()
+    p = logits.sub_(top).exp_()
     total = p.sum(1, keepdim=True)
     p /= total
-    first = [(p * feature).sum(1) for feature in features]
-    second = [[(p * one * other).sum(1) for other in features] for one in features]
-    covariance = [[(s - f * g).mean() for s, g in zip(row, first, strict=True)] for row, f in zip(second, first, strict=True)]
-    return _Point(
-        weights=weights,
-        nll=(top + total.log()).mean().item(),
-        gradient=torch.stack([mean.mean() for mean in first]),
-        steps=0,
-        separated=False,
-        hessian=torch.stack([torch.stack(row) for row in covariance]),
-        all_right=bool((top <= 0).all()) and bool((logits < 0).any()),
-    )
+    weighted = [p * feature for feature in features]
+    first = torch.stack([product.sum(1) for product in weighted], 1)
+    second = torch.stack([torch.stack([torch.linalg.vecdot(one, feature) for feature in features], 1) for one in weighted], 1)
+    return (top + total.log())[:, 0], first, second, top[:, 0]
 
 
 def _projected(weights: Tensor, gradient: Tensor) -> Tensor:

@@ -7,10 +7,8 @@ import torch
 from torch import Tensor
 
 from duo_core.arrays import InputError, Predictions, UncertaintyKind, same_length
+from duo_core.blocks import over_blocks
 from duo_core.duo import VARIANTS, Fit, Temperatures
-
-_BLOCK = 1 << 17
-"""Logits a block: what a core's cache holds in float64."""
 
 _COLUMNS = ("predicted", "confidence", "doubt", "entropy", "nll", "brier")
 
@@ -65,12 +63,13 @@ def pair_predictions(
     ([0], 0.8808, 0.1269)
     """
     same_length(base=len(base), sidekick=len(sidekick), labels=len(labels))
-    rows = max(1, _BLOCK // base.shape[1])
     source = {"combined": None, "base": base, "sidekick": sidekick}[classes]
-    blocks = [
-        _reduced(_weighted(base[at], sidekick[at], temperatures), labels[at], None if source is None else source[at].argmax(1))
-        for at in (slice(start, start + rows) for start in range(0, len(labels), rows))
-    ]
+
+    def reduced(at: slice) -> tuple[Tensor, ...]:
+        predicted = None if source is None else source[at].argmax(1)
+        return _reduced(_weighted(base[at], sidekick[at], temperatures), labels[at], predicted)
+
+    blocks = over_blocks(reduced, *base.shape)
     columns = {name: torch.cat(parts).cpu().numpy() for name, parts in zip(_COLUMNS, zip(*blocks, strict=True), strict=True)}
     if not np.isfinite(columns["nll"]).all():
         raise InputError(f"expected finite logits, got NaN or infinite values in {(~np.isfinite(columns['nll'])).sum()} rows")

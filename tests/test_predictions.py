@@ -11,6 +11,7 @@ import pytest
 import torch
 from scipy import special
 
+from duo_core import blocks
 from duo_core import metrics as m
 from duo_core import predictions as p
 from duo_core.arrays import InputError, Predictions
@@ -64,7 +65,7 @@ def test_every_variant_is_its_formula(variant: str, dtype: torch.dtype) -> None:
 def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     arrays = data()
     whole = p.variant_predictions(*arrays, FIT)
-    monkeypatch.setattr(p, "_BLOCK", 42)
+    monkeypatch.setattr(blocks, "ELEMENTS", 42)
     for key, found in p.variant_predictions(*arrays, FIT).items():
         assert m.metrics(found) == pytest.approx(m.metrics(whole[key]), rel=1e-12)
         np.testing.assert_array_equal(found.predicted, whole[key].predicted)
