@@ -253,11 +253,11 @@ def _count_or_fraction(text: str) -> int | float:
     raise argparse.ArgumentTypeError(f"expected a number of images or a fraction in (0, 1), got '{text}'")
 
 
-def _input_size(text: str) -> tuple[int, int, int]:
+def _input_size(text: str) -> tuple[int, int]:
     sides = text.lower().split("x")
     if not 1 <= len(sides) <= 2 or not all(side.isdecimal() and int(side) for side in sides):
         raise argparse.ArgumentTypeError(f"expected pixels such as 224 or 224x320, got '{text}'")
-    return 3, int(sides[0]), int(sides[-1])
+    return int(sides[0]), int(sides[-1])
 
 
 if __name__ == "__main__":

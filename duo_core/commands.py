@@ -6,6 +6,7 @@ import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,52 +28,40 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def zoo(options: argparse.Namespace) -> None:
     """List the models of the zoo."""
-    from duo_core.zoo import table
+    from duo_core.zoo import facts, table
 
-    _show([_entry(spec) for spec in table()], options.json)
-
-
-def _entry(spec: "ModelSpec") -> dict[str, Any]:
-    return {
-        "name": spec.name,
-        "model": spec.reference,
-        "source": spec.source,
-        "family": spec.family,
-        "role": spec.role,
-        "input_size": list(spec.input_size) if spec.input_size else None,
-        "parameters": spec.parameters,
-    }
+    _show([facts(spec) for spec in table()], options.json)
 
 
 def cost(options: argparse.Namespace) -> None:
-    """Profile models built with random weights, at the input size and number of classes in use."""
-    from duo_core.zoo import load
-
-    _show([_profile(load(spec, random_weights=True), options) for spec in _specs(options)], options.json)
+    """Profile models, built with random weights, at the input size and number of classes in use."""
+    _show([_profile(spec, options) for spec in _specs(options)], options.json)
 
 
-def _profile(model: "LoadedModel", options: argparse.Namespace) -> dict[str, Any]:
+def _profile(spec: "ModelSpec", options: argparse.Namespace) -> dict[str, Any]:
     from duo_core.cost import cost as profile
+    from duo_core.zoo import load, outline
 
-    input_size = getattr(options, "input_size", None) or model.transform.input_size
-    counted = profile(model.module, input_size)
+    model = outline(spec, options.input_size)
+    counted = profile(model.module, model.transform.input_size)
+    whole = None if options.no_throughput else load(replace(spec, transform=model.transform), random_weights=True)
     return {
-        "model": model.spec.reference,
-        "input_size": list(input_size),
+        "model": spec.reference,
+        "input_size": list(model.transform.input_size),
         "classes": model.classes,
         "multiply_adds": counted.multiply_adds,
         "parameters": counted.parameters,
-        **_speed(model, input_size, options),
+        **_speed(whole, options),
     }
 
 
-def _speed(model: "LoadedModel", input_size: tuple[int, int, int], options: argparse.Namespace) -> dict[str, Any]:
+def _speed(model: "LoadedModel | None", options: argparse.Namespace) -> dict[str, Any]:
+    if model is None:
+        return {"images_per_second": None, "device": None, "batch_size": None}
     from duo_core.cost import throughput
 
-    if options.no_throughput:
-        return {"images_per_second": None, "device": None, "batch_size": None}
     batch = {"batch_size": options.batch_size} if options.batch_size else {}
-    speed = throughput(model.module, input_size, device=options.device, precision=options.precision, **batch)
+    speed = throughput(model.module, model.transform.input_size, device=options.device, precision=options.precision, **batch)
     return {"images_per_second": round(speed.images_per_second, 2), "device": speed.device, "batch_size": speed.batch_size}
 
 
@@ -113,16 +102,25 @@ def logits(options: argparse.Namespace) -> None:
 
 
 def _card_costs(model: "LoadedModel", options: argparse.Namespace) -> dict[str, Any]:
-    profile = _profile(model, options)
-    stated = f"{profile['device']}, {options.precision}, batch of {profile['batch_size']}" if profile["device"] else None
-    return {**{key: profile[key] for key in ("multiply_adds", "parameters", "images_per_second")}, "device": stated}
+    """What a model's card says of its cost; the throughput with the device, precision and batch size it was measured at."""
+    from duo_core.cost import cost as profile
+
+    counted = profile(model.module, model.transform.input_size)
+    speed = _speed(None if options.no_throughput else model, options)
+    stated = f"{speed['device']}, {options.precision}, batch of {speed['batch_size']}" if speed["device"] else None
+    return {
+        "multiply_adds": counted.multiply_adds,
+        "parameters": counted.parameters,
+        "images_per_second": speed["images_per_second"],
+        "device": stated,
+    }
 
 
 def _specs(options: argparse.Namespace) -> list["ModelSpec"]:
-    from duo_core.zoo import resolve
+    from duo_core.zoo import resolve_all
 
     checkpoints = {name: Path(file) for name, file in _unique(options.checkpoint, "--checkpoint").items()}
-    return resolve(
+    return resolve_all(
         options.models,
         checkpoints=checkpoints,
         arguments=_unique(options.arguments, "--arguments"),

@@ -214,7 +214,7 @@ def checkpoint(path: Path, name: str, classes: int = 2) -> Path:
     from duo_core.zoo import load, resolve
 
     torch.manual_seed(0)
-    (spec,) = resolve([name])
+    (spec,) = resolve(name)
     module = load(spec, random_weights=True).module
     head = next(key for key in module.state_dict() if key.endswith("linear.weight"))
     state = {

@@ -12,10 +12,10 @@ import time
 import numpy as np
 import timm
 import torch
+import torch.nn.functional as F  # noqa: N812 (its usual name)
 import torchvision
 from safetensors.torch import save_file
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, create_dataset
-from torch.nn import functional as F
 
 
 def architecture(name: str, classes: int) -> torch.nn.Module:
@@ -63,18 +63,16 @@ def train(model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, op
             batch = prepared(augmented(images[rows], generator)).to(device)
             with torch.autocast(device.type, torch.bfloat16):
                 logits = model(batch)
-            loss = F.cross_entropy(logits.float(), labels[rows].to(device))
+            entropy = F.cross_entropy(logits.float(), labels[rows].to(device))
             optimiser.zero_grad()
-            loss.backward()
+            entropy.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
             schedule.step()
-            total += loss.item()
+            total += entropy.item()
         seconds = time.perf_counter() - start
-        print(
-            f"{options.model} epoch {epoch + 1}/{options.epochs} loss {total * options.batch_size / len(images):.4f} {seconds:.0f} s",
-            flush=True,
-        )
+        loss = total * options.batch_size / len(images)
+        print(f"{options.model} epoch {epoch + 1}/{options.epochs} loss {loss:.4f} {seconds:.0f} s", flush=True)
 
 
 def main() -> None:
