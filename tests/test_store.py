@@ -129,13 +129,13 @@ def test_a_set_that_is_not_there(store: Store, name: str, message: str) -> None:
 
 def test_a_broken_set_file_is_named(store: Store) -> None:
     (store.path / "tiny/set.json").write_text('{"title": ')
-    with pytest.raises(InputError, match="expected JSON in .*set.json"):
+    with pytest.raises(InputError, match=r"expected JSON in .*set\.json"):
         store.open("tiny")
 
 
 def test_missing_keys_in_the_set_file_are_named(store: Store) -> None:
     (store.path / "tiny/set.json").write_text('{"title": "x"}')
-    with pytest.raises(InputError, match="expected 'classes', 'splits' in .*set.json"):
+    with pytest.raises(InputError, match=r"expected 'classes', 'splits' in .*set\.json"):
         store.open("tiny")
 
 
