@@ -43,25 +43,26 @@ def outline(module: nn.Module) -> nn.Module:
 def output_shape(module: nn.Module, input_size: tuple[int, int, int]) -> tuple[int, ...]:
     """Shape that the module gives for one image of the size (3, height, width).
 
-    Where an operator has no shape rule the model itself runs, in evaluation mode, on its own device.
+    Where an operator has no shape rule the model runs on an image of zeros.
     """
-    device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
     with torch.no_grad():
         try:
             result = outline(module)(torch.empty(1, *input_size, device="meta"))
         except (NotImplementedError, RuntimeError):
-            with evaluating(module):
-                result = module(torch.zeros(1, *input_size, device=device))
+            copied = stand_in(module)
+            result = copied(torch.zeros(1, *input_size, device=device_of(copied)))
     return tuple(result.shape) if isinstance(result, Tensor) else ()
 
 
-@contextlib.contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module and all it holds into evaluation mode, and back."""
-    flags = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, training in flags.items():
-            part.training = training
+def stand_in(module: nn.Module) -> nn.Module:
+    """Copy a module, in evaluation mode, to run it without touching it; it shares the weights, or has zeros for mere shapes."""
+    memo: dict[int, object] = {}
+    for parameter in module.parameters():
+        zeros = nn.Parameter(torch.zeros_like(parameter, device="cpu")) if parameter.is_meta else parameter
+        memo[id(parameter)] = zeros
+    return copy.deepcopy(module, memo).eval()
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module's parameters are; the CPU where it has none."""
+    return next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
