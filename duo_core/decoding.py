@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -112,8 +112,20 @@ class Decoder(Dataset[Batch]):
         return torch.stack(images)
 
 
-def loader(decoder: Decoder, workers: int | None, pinned: bool) -> DataLoader[Batch]:
+def batches(decoder: Decoder, workers: int | None, pinned: bool) -> Iterator[Batch]:
     """Run a decoder ahead of whoever takes the batches, in `workers` processes (None: as many as suit this machine)."""
+    try:
+        yield from loader(decoder, workers, pinned)
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise InputError(
+            "a process that decodes images was ended, mostly for want of memory; run again with fewer workers, or with none"
+        ) from None
+
+
+def loader(decoder: Decoder, workers: int | None, pinned: bool) -> DataLoader[Batch]:
+    """Return the loader that `batches` takes from."""
     count = _workers(decoder) if workers is None else workers
     return DataLoader(
         decoder,

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from duo_core.arrays import InputError
-from duo_core.decoding import Batch, Decoder, View, loader, stage
+from duo_core.decoding import Batch, Decoder, View, batches, stage
 from duo_core.filling import Filling
 from duo_core.journal import Journal
 from duo_core.progress import Progress, ProgressCallback
@@ -191,7 +191,7 @@ def _run(jobs: Sequence[_Job], size: int, workers: int | None, skip_unreadable: 
     decoder = Decoder(list(views.values()), spans, skip_unreadable)
     saved = time.monotonic()
     try:
-        for batch in loader(decoder, workers, jobs[0].runner.device.type == "cuda"):
+        for batch in batches(decoder, workers, jobs[0].runner.device.type == "cuda"):
             _take(batch, dict(zip(views, batch.views, strict=False)), jobs, meter)
             if time.monotonic() - saved > SAVE_SECONDS:
                 _save(jobs)

@@ -1,9 +1,13 @@
+import os
+import signal
+
 import pytest
 from pictures import encoded, folder, picture
 from tiny import AS_IS, LARGER, ON_DEVICE
 
 from duo_core import decoding
-from duo_core.decoding import Decoder, View, loader, stage
+from duo_core.arrays import InputError
+from duo_core.decoding import Decoder, View, batches, loader, stage
 from duo_core.images import open_source
 from duo_core.splits import splits
 
@@ -21,10 +25,10 @@ def decoder(source, *transforms, size=2, skip=False):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_come_in_order_whatever_the_workers(source, workers):
-    batches = list(loader(decoder(source, AS_IS, LARGER), workers, False))
-    assert [(batch.start, batch.stop, batch.kept) for batch in batches] == [(0, 2, [0, 1]), (2, 4, [0, 1]), (4, 5, [0])]
-    assert [tuple(view.shape) for view in batches[0].views] == [(2, 3, 8, 8), (2, 3, 12, 12)]
-    for batch in batches:
+    found = list(batches(decoder(source, AS_IS, LARGER), workers, False))
+    assert [(batch.start, batch.stop, batch.kept) for batch in found] == [(0, 2, [0, 1]), (2, 4, [0, 1]), (4, 5, [0])]
+    assert [tuple(view.shape) for view in found[0].views] == [(2, 3, 8, 8), (2, 3, 12, 12)]
+    for batch in found:
         for row, pixels in zip(range(batch.start, batch.stop), batch.views[0], strict=True):
             assert pixels.equal(AS_IS.pixels(source.image(row)))
 
@@ -62,3 +66,26 @@ def test_few_images_need_no_workers_nor_does_a_machine_without_shared_memory(sou
     assert loader(decoder(source, AS_IS, size=3), None, False).num_workers == 2
     monkeypatch.setattr(decoding, "_room", lambda *_: False)
     assert loader(decoder(source, AS_IS, size=1), None, False).num_workers == 0
+
+
+class Deadly(Decoder):
+    """Ends the process that decodes, as the system does where memory runs out."""
+
+    def __getitem__(self, number):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_was_killed_is_said(source):
+    good = decoder(source, AS_IS)
+    with pytest.raises(InputError, match=r"^a process that decodes images was ended, mostly for want of memory; run again with"):
+        list(batches(Deadly(good.views, good.spans, False), 1, False))
+
+
+def test_other_errors_of_the_loader_are_not_taken_for_a_killed_worker(source):
+    class Wrong(Decoder):
+        def __getitem__(self, number):
+            raise RuntimeError("wrong")
+
+    good = decoder(source, AS_IS)
+    with pytest.raises(RuntimeError, match="wrong"):
+        list(batches(Wrong(good.views, good.spans, False), 0, False))

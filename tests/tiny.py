@@ -1,12 +1,12 @@
 """Small models with random weights for tests."""
 
 import hashlib
-from types import SimpleNamespace
 
 import torch
 from torch import nn
 
 from duo_core.transforms import Transform
+from duo_core.zoo import LoadedModel, ModelSpec
 
 HALF = (0.5, 0.5, 0.5)
 AS_IS = Transform((3, 8, 8), HALF, HALF, resize=None, crop=False)
@@ -26,8 +26,8 @@ def network(classes, seed):
 
 def model(name="a", classes=3, transform=AS_IS, seed=0, module=None, names=None, sha="seed"):
     """A stand-in for what the zoo loads."""
-    spec = SimpleNamespace(name=name, reference=f"python/{name}", source="python", family="Tiny", arguments={}, classes=None)
-    return SimpleNamespace(
+    spec = ModelSpec(name, reference=f"python/{name}", source="python", family="Tiny")
+    return LoadedModel(
         spec=spec,
         module=module or network(classes, seed),
         transform=transform,

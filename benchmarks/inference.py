@@ -1,0 +1,196 @@
+"""Times many models over one pass against timm's way, a validation loop a model, on the same images, device and workers.
+
+The validation loop is the one of timm's `validate.py`: `create_dataset`, `create_loader`, the model in evaluation mode under
+`torch.inference_mode`, loss and top-1/top-5 accuracy of every batch. Both ways run in this process, one after the other and then
+once more in the other order; times are of the whole way, listing the images and starting workers included. Decodes are
+counted in all processes.
+
+    PYTHONPATH=. python benchmarks/inference.py --images cifar10-test.tar
+"""
+
+import argparse
+import contextlib
+import hashlib
+import multiprocessing
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+import timm
+import torch
+from timm.data import create_dataset, create_loader
+from timm.utils import AverageMeter, accuracy
+
+from duo_core.images import open_source
+from duo_core.inference import compute
+from duo_core.splits import splits
+from duo_core.store import Store
+from duo_core.transforms import Transform
+from duo_core.zoo import LoadedModel, ModelSpec
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+MODELS = {
+    # timm name: (input size, mean and deviation, interpolation); three different transforms
+    "resnet18": (32, IMAGENET, "bilinear"),
+    "mobilenetv3_small_050": (64, IMAGENET, "bicubic"),
+    "regnety_002": (48, HALVES, "bilinear"),
+}
+
+
+@contextlib.contextmanager
+def counted_decodes() -> Iterator[Any]:
+    """Count Pillow's openings in this process and in those forked from it."""
+    count, opened = multiprocessing.Value("q", 0), PIL.Image.open
+
+    def counting(*arguments: Any, **options: Any) -> Any:
+        with count.get_lock():
+            count.value += 1
+        return opened(*arguments, **options)
+
+    PIL.Image.open = counting
+    try:
+        yield count
+    finally:
+        PIL.Image.open = opened
+
+
+def cpu_seconds() -> float:
+    """Of this process and of workers that have ended: what other programs on the machine do hardly shows in it."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def transform(name: str) -> Transform:
+    size, (mean, std), interpolation = MODELS[name]
+    return Transform((3, size, size), mean, std, resize=size, interpolation=interpolation)
+
+
+def network(name: str, classes: int, checkpoint: str | None) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return timm.create_model(name, num_classes=classes, checkpoint_path=checkpoint or "").eval()
+
+
+def loaded(name: str, classes: int, checkpoint: str | None) -> LoadedModel:
+    spec = ModelSpec(name, reference=f"timm/{name}", source="timm", family="")
+    return LoadedModel(
+        spec=spec,
+        module=network(name, classes, checkpoint),
+        transform=transform(name),
+        classes=classes,
+        class_names=None,
+        weights=checkpoint,
+        weights_sha256=hashlib.sha256(name.encode()).hexdigest(),
+    )
+
+
+def validated(name: str, classes: int, options: argparse.Namespace) -> tuple[torch.Tensor, float]:
+    """Validate one model as timm does; return its logits and its top-1 accuracy in percent."""
+    device = torch.device(options.device)
+    model = network(name, classes, options.checkpoints.get(name)).to(device)
+    if options.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    size, (mean, std), interpolation = MODELS[name]
+    batches = create_loader(
+        create_dataset("", root=options.images, search_split=False),
+        input_size=(3, size, size),
+        batch_size=options.batch_size,
+        use_prefetcher=device.type == "cuda",
+        interpolation=interpolation,
+        mean=mean,
+        std=std,
+        num_workers=options.workers,
+        crop_pct=1.0,
+        pin_memory=device.type == "cuda",
+        device=device,
+    )
+    loss_function, losses, top1, top5 = torch.nn.CrossEntropyLoss().to(device), AverageMeter(), AverageMeter(), AverageMeter()
+    outputs = []
+    with torch.inference_mode():
+        for read, wanted in batches:
+            images, target = read.to(device), wanted.to(device)
+            if options.channels_last:
+                images = images.contiguous(memory_format=torch.channels_last)
+            output = model(images)
+            loss = loss_function(output, target)
+            first, fifth = accuracy(output, target, topk=(1, min(5, classes)))
+            losses.update(loss.item(), images.size(0))
+            top1.update(first.item(), images.size(0))
+            top5.update(fifth.item(), images.size(0))
+            outputs.append(output.cpu())
+    return torch.cat(outputs), float(top1.avg)
+
+
+def one_pass(options: argparse.Namespace) -> tuple[float, int, dict[str, torch.Tensor], dict[str, float]]:
+    """All models with duo: seconds, decodes, logits, accuracies in percent."""
+    with tempfile.TemporaryDirectory() as folder, counted_decodes() as count:
+        began = time.perf_counter()
+        made = splits({"test": open_source(options.images)})
+        models = [loaded(name, options.classes, options.checkpoints.get(name)) for name in MODELS]
+        store = Store(Path(folder))
+        compute(models, made, store, "set", device=options.device, batch_size=options.batch_size, workers=options.workers)
+        seconds = time.perf_counter() - began
+        found = store.open("set")
+        logits = {name: found.logits(name, "test").clone() for name in MODELS}
+    labels = made["test"].labels
+    return seconds, count.value, logits, {n: 100 * (f.argmax(1) == labels).double().mean().item() for n, f in logits.items()}
+
+
+def loop_a_model(options: argparse.Namespace) -> tuple[float, int, dict[str, torch.Tensor], dict[str, float]]:
+    """All models with timm's loop, one after another."""
+    with counted_decodes() as count:
+        began = time.perf_counter()
+        results = {name: validated(name, options.classes, options) for name in MODELS}
+        seconds = time.perf_counter() - began
+    return seconds, count.value, {n: r[0] for n, r in results.items()}, {n: r[1] for n, r in results.items()}
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", required=True, help="a folder or tar that timm reads")
+    parser.add_argument("--checkpoint", action="append", default=[], metavar="MODEL=FILE", help="weights; random ones without")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--channels-last", action="store_true", help="give timm's loop this layout too")
+    parser.add_argument("--rounds", type=int, default=2)
+    options = parser.parse_args()
+    options.checkpoints = dict(pair.split("=", 1) for pair in options.checkpoint)
+    source = open_source(options.images)
+    options.images_there, options.classes = len(source), len(source.classes or ()) or int(source.labels.max()) + 1
+    return options
+
+
+def main() -> None:
+    options = arguments()
+    how = f"{options.device}, batch {options.batch_size}, {options.workers} workers, torch on {torch.get_num_threads()} threads"
+    print(f"{options.images_there} images, {len(MODELS)} models, {how}")
+    ways = [("duo, one pass", one_pass), ("timm, a loop a model", loop_a_model)]
+    results: dict[str, list[Any]] = {name: [] for name, _ in ways}
+    for number in range(options.rounds):
+        for name, way in ways if number % 2 == 0 else ways[::-1]:
+            before = cpu_seconds()
+            seconds, decodes, *rest = way(options)
+            cpu = cpu_seconds() - before
+            results[name].append((seconds, cpu, *rest))
+            each = f"{decodes / options.images_there:g} an image"
+            print(f"round {number + 1}  {name:22} {seconds:7.1f} s, {cpu:7.1f} s of CPU, {decodes} decodes, {each}", flush=True)
+    for place, what in enumerate(("time", "CPU time")):
+        own, other = (min(result[place] for result in results[name]) for name, _ in ways)
+        print(f"speed a model, timm's {what} / duo's (best of {options.rounds} rounds each): {other / own:.2f}")
+    (_, _, ours, our_accuracy), (_, _, theirs, their_accuracy) = (results[name][0] for name, _ in ways)
+    for name in MODELS:
+        same = (ours[name].argmax(1) == theirs[name].argmax(1)).sum().item()
+        apart = (ours[name] - theirs[name]).abs().max().item()
+        print(
+            f"{name:22} top-1 {our_accuracy[name]:.2f} % and {their_accuracy[name]:.2f} % (timm), "
+            f"{same} of {options.images_there} predictions the same, logits at most {apart:.1e} apart"
+        )
+
+
+if __name__ == "__main__":
+    main()
