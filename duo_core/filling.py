@@ -69,7 +69,7 @@ class Filling:
             input_size=model.transform.input_size,
             transform=model.transform.to_dict(),
             family=model.spec.family or None,
-            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            created=datetime.datetime.now(datetime.UTC).date().isoformat(),
             versions=_versions(),
             **costs,
         )
@@ -158,7 +158,7 @@ def _without(tensor: Tensor, rows: Sequence[int]) -> Tensor:
 def _fingerprint(model: "LoadedModel", split: Split, precision: str) -> str:
     """Everything that says which numbers a journal holds; where and in what batches they were computed may change."""
     about = {
-        "model": [model.spec.reference, dict(model.spec.arguments), model.weights_sha256 or _weights_digest(model)],
+        "model": [model.spec.reference, dict(model.spec.arguments), model.weights_sha256],
         "transform": model.transform.to_dict(),
         "precision": precision,
         "corruption": str(split.corruption),
@@ -166,14 +166,6 @@ def _fingerprint(model: "LoadedModel", split: Split, precision: str) -> str:
         "labels": split.labels.tolist(),
     }
     return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _weights_digest(model: "LoadedModel") -> str:
-    digest = hashlib.sha256()
-    for name, tensor in model.module.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def _versions() -> dict[str, str]:

@@ -302,6 +302,18 @@ def _write_tensors(file: Path, tensors: Mapping[str, Tensor], metadata: Mapping[
     digests = {split: tensor_digest(tensor) for split, tensor in whole.items()}
     with replaced(file) as beside:
         save_file(whole, beside, {**metadata, "digests": json.dumps(digests)})
+        _sort_header(beside)
+
+
+def _sort_header(file: Path) -> None:
+    """Put the header's keys in order, so that the same content gives the same bytes; safetensors writes them in any order."""
+    with open(file, "r+b") as opened:
+        length = int.from_bytes(opened.read(8), "little")
+        header = json.loads(opened.read(length))
+        text = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(text) <= length:
+            opened.seek(8)
+            opened.write(text.ljust(length))
 
 
 def _today() -> str:

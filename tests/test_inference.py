@@ -306,13 +306,6 @@ def test_rows_of_other_weights_or_settings_are_not_gone_on_from(source, store):
     assert torch.allclose(store.open("set").logits("p", "test"), reference(other, source, range(23)), atol=1e-5)
 
 
-def test_weights_without_a_digest_are_told_apart(source, store):
-    made = splits({"test": source})
-    with pytest.raises(StopError):
-        run([model("p", sha=None)], made, store, progress=stop_after(4))
-    assert run([model("p", seed=3, sha=None)], made, store).decoded == 23
-
-
 def test_a_full_disk_is_said_and_costs_nothing(source, store, monkeypatch):
     loaded, made = model("p"), splits({"test": source})
     monkeypatch.setattr(inference, "SAVE_SECONDS", -1.0)

@@ -69,6 +69,15 @@ def test_header_is_plain_text_and_json(store: Store) -> None:
     assert json.loads(metadata["multiply_adds"]) == 7
 
 
+def test_the_same_content_gives_the_same_bytes(store: Store) -> None:
+    """Other processes order the header otherwise, so several entries are compared in their order."""
+    store.write_model("tiny", card(multiply_adds=7, parameters=3, weights="w", family="f", created="2025-01-01"), tensors())
+    content = (store.path / "tiny/m.safetensors").read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    assert list(header) == sorted(header)
+    assert list(header["__metadata__"]) == sorted(header["__metadata__"])
+
+
 def test_opening_reads_headers_only(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store.write_model("tiny", card(), tensors())
 
