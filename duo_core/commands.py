@@ -59,9 +59,11 @@ def _speed(model: "LoadedModel | None", options: argparse.Namespace) -> dict[str
     if model is None:
         return {"images_per_second": None, "device": None, "batch_size": None}
     from duo_core.cost import throughput
+    from duo_core.runner import compute_device
 
+    device = compute_device(options.device)
     batch = {"batch_size": options.batch_size} if options.batch_size else {}
-    speed = throughput(model.module, model.transform.input_size, device=options.device, precision=options.precision, **batch)
+    speed = throughput(model.module, model.transform.input_size, device=device, precision=options.precision, **batch)
     return {"images_per_second": round(speed.images_per_second, 2), "device": speed.device, "batch_size": speed.batch_size}
 
 
