@@ -10,6 +10,7 @@ from torch import nn
 
 from duo_core.arrays import InputError
 from duo_core.cifar_resnet import CifarResNet
+from duo_core.outlines import parameters_on_meta
 from duo_core.transforms import Transform
 from duo_core.zoo.names import parted, python_callable
 
@@ -101,6 +102,15 @@ def build(reference: str, arguments: Mapping[str, Any], pretrained: bool = False
             raise
         given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
         raise InputError(f"'{reference}' cannot be built with the arguments {given}: {' '.join(str(error).split())}") from error
+
+
+def build_outline(reference: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """Construct a model with shapes in place of its parameters; with parameters where its constructor reads or runs them."""
+    try:
+        with parameters_on_meta():
+            return build(reference, arguments)
+    except (NotImplementedError, RuntimeError):
+        return build(reference, arguments)
 
 
 def _built(reference: str, arguments: Mapping[str, Any], pretrained: bool) -> nn.Module:

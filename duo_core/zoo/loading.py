@@ -11,10 +11,10 @@ from torch import nn
 
 from duo_core.arrays import InputError
 from duo_core.logits import tensor_digest
-from duo_core.outlines import output_shape, parameters_on_meta
+from duo_core.outlines import output_shape
 from duo_core.transforms import Transform
 from duo_core.zoo import checkpoints
-from duo_core.zoo.libraries import build, own_transform, takes_img_size, timm_config, torchvision_weights
+from duo_core.zoo.libraries import build, build_outline, own_transform, takes_img_size, timm_config, torchvision_weights
 from duo_core.zoo.names import parted, python_callable
 from duo_core.zoo.specs import LoadedModel, ModelSpec
 
@@ -70,8 +70,7 @@ def outline(spec: ModelSpec, input_size: tuple[int, int] | None = None) -> Loade
     transform = transform_of(spec) if input_size is None else _transform_at(spec, *input_size)
     state = checkpoints.read(spec.checkpoint) if spec.checkpoint else None
     arguments = {**_size_arguments(spec, transform), **_with_classes(spec, state)}
-    with parameters_on_meta():
-        module = build(spec.reference, arguments).eval()
+    module = build_outline(spec.reference, arguments).eval()
     return LoadedModel(spec, module, transform, _outputs(module, spec, transform), None, None, None)
 
 
@@ -111,8 +110,7 @@ def _with_classes(spec: ModelSpec, state: Mapping[str, torch.Tensor] | None) -> 
     arguments = dict(spec.arguments)
     if state is None or "num_classes" in arguments or not _takes_classes(spec.reference):
         return arguments
-    with parameters_on_meta():
-        probe = build(spec.reference, {**arguments, "num_classes": checkpoints.PROBE_CLASSES})
+    probe = build_outline(spec.reference, {**arguments, "num_classes": checkpoints.PROBE_CLASSES})
     classes = checkpoints.head_classes(state, probe)
     return arguments if classes is None else {**arguments, "num_classes": classes}
 
@@ -126,7 +124,8 @@ def _pretrained(spec: ModelSpec, arguments: Mapping[str, Any]) -> nn.Module:
     """Build with the weights that the library downloads, or finds in its cache."""
     from huggingface_hub import errors
 
-    if download(spec.reference) is None:
+    source = download(spec.reference)
+    if source is None:
         raise InputError(f"there are no weights of '{spec.reference}' to download; give its own with --checkpoint {spec.name}=FILE")
     if "num_classes" in arguments:
         # timm would leave such a classifier random and say nothing.
@@ -134,11 +133,10 @@ def _pretrained(spec: ModelSpec, arguments: Mapping[str, Any]) -> nn.Module:
     try:
         return build(spec.reference, arguments, pretrained=True)
     except (OSError, RuntimeError, errors.HTTPError) as error:  # type: ignore[attr-defined]
-        url, target = download(spec.reference) or ("", Path())
-        reason = " ".join(str(error).split())[:200]
+        reason = " ".join(str(error).split()).partition(". ")[0]
         raise InputError(
-            f"the weights of '{spec.reference}' cannot be had ({type(error).__name__}: {reason}); "
-            f"put {url} at '{target}' or give a file with --checkpoint {spec.name}=FILE"
+            f"the weights of '{spec.reference}' cannot be had ({type(error).__name__}: {reason}); {_by_hand(*source)}, "
+            f"or give a file with --checkpoint {spec.name}=FILE"
         ) from error
 
 
@@ -158,6 +156,14 @@ def download(reference: str) -> tuple[str, Path] | None:
     if not url:
         return None
     return url, Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+
+
+def _by_hand(url: str, target: Path) -> str:
+    """Say where to put a file that was brought from elsewhere."""
+    revision, folder = target.parent.name, target.parent.parent
+    # The hub's cache also wants to be told what a branch points to.
+    pointer = f" and the word {revision} in '{folder.parent / 'refs' / revision}'" if folder.name == "snapshots" else ""
+    return f"put {url} at '{target}'{pointer}"
 
 
 def _outputs(module: nn.Module, spec: ModelSpec, transform: Transform) -> int:
@@ -190,5 +196,5 @@ def _weights(spec: ModelSpec, pretrained: bool) -> str | None:
 
 def _digest(module: nn.Module) -> str:
     """SHA-256 of a state dict: names and tensors in order."""
-    lines = [f"{key} {tensor_digest(value)}" for key, value in module.state_dict().items()]
+    lines = [f"{key} {tensor_digest(value if value.ndim else value[None])}" for key, value in module.state_dict().items()]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -1,0 +1,25 @@
+"""The CIFAR ResNets: shapes, parameters and the shortcut without parameters."""
+
+import pytest
+import torch
+
+from duo_core.cifar_resnet import BasicBlock, CifarResNet
+
+
+@pytest.mark.parametrize(("depth", "parameters"), [(20, 269722), (32, 464154), (44, 658586), (56, 853018)])
+def test_parameters_are_the_published_ones(depth, parameters):
+    assert sum(p.numel() for p in CifarResNet(depth).parameters()) == parameters
+
+
+def test_logits_have_a_column_a_class():
+    assert CifarResNet(20, num_classes=7)(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
+
+
+def test_shortcut_takes_every_second_pixel_and_pads_a_quarter_of_the_width_on_either_side():
+    block = BasicBlock(16, 32).eval()
+    torch.nn.init.zeros_(block.conv2.weight)  # leaves the shortcut alone
+    features = torch.rand(1, 16, 8, 8)
+    result = block(features)
+    assert torch.equal(result[:, 8:24], features[:, :, ::2, ::2])
+    assert not result[:, :8].any()
+    assert not result[:, 24:].any()
