@@ -37,6 +37,8 @@ ORDER = [
     "metrics",
     "intervals",
     "sweep",
+    "curves",
+    "screen",
     "figures",
     "deploy",
     "commands",

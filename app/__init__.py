@@ -1,0 +1,1 @@
+"""The dashboard: what the screen shows and what the session remembers."""

@@ -1,0 +1,174 @@
+"""Explore: one pair, what it buys and what it costs."""
+
+import streamlit as st
+
+from app import controls, link, state, words
+from app.controls import THEMED, Choice
+from duo_core import figures
+from duo_core.curves import risk_at
+from duo_core.duo import Temperatures
+from duo_core.logits import FIT_SPLIT
+from duo_core.metrics import METRICS
+from duo_core.screen import SCREEN, cost_column
+from duo_core.sweep import Evaluation
+
+CARDS = {
+    "accuracy": "Share of images classified right.",
+    "auroc": "How well uncertainty tells right from wrong: the chance that a right image is surer than a wrong one.",
+    "aurc": "Area under the risk-coverage curve, times 1000: the mean error over all coverages. Lower is better.",
+    "sac98": "Selective accuracy constraint: the largest share of images that can be kept with 98 % of them right.",
+}
+
+
+def show() -> None:
+    """Draw the page."""
+    choice = controls.sidebar()
+    if choice is None:
+        return
+    found = state.evaluation(choice.handle, choice.base, choice.sidekick, choice.split, choice.kind)
+    _heading(choice, found)
+    _cards(found)
+    _fit(choice)
+    st.space("small")
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        _curves(choice, found)
+    with right:
+        _sidekicks(choice, found)
+    st.space("medium")
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        _temperatures(choice, found)
+    with right:
+        _ratios(choice)
+    link.share()
+
+
+def _heading(choice: Choice, found: Evaluation) -> None:
+    own = choice.handle.logit_set
+    st.caption(f"{own.title} · {choice.split} · {len(own.labels[choice.split]):,} images · {own.k:,} classes")
+    accuracy = [found.predictions[key].correct.mean() for key in ("base", "duo")]
+    st.title(words.headline(found.flops_balance, *accuracy), anchor=False)
+    st.markdown(f":blue-background[{choice.base}] + :orange-background[{choice.sidekick}]")
+
+
+def _cards(found: Evaluation) -> None:
+    duo, base = found.metrics["duo"], found.metrics["base"]
+    with st.container(horizontal=True, key="cards"):
+        for key, meaning in CARDS.items():
+            st.metric(
+                words.card_label(key),
+                SCREEN[key].text(duo[key]),
+                words.delta(key, duo[key], base[key]),
+                delta_color="normal" if METRICS[key].higher_is_better else "inverse",
+                delta_description=words.beside(duo[key], base[key], "base"),
+                help=f"{meaning} Base alone: {SCREEN[key].text(base[key])}.",
+                border=True,
+                height="stretch",
+            )
+        st.metric(
+            "Extra compute",
+            None if found.flops_balance is None else f"+{words.share(found.flops_balance)}",
+            help="FLOPs balance: multiply-adds of the sidekick over those of the base; unknown where the set does not say.",
+            border=True,
+            height="stretch",
+        )
+
+
+def _fit(choice: Choice) -> None:
+    timed = state.fitted(choice.handle, choice.base, choice.sidekick)
+    st.caption(words.fit_line(timed.fit, len(choice.handle.logit_set.labels[FIT_SPLIT]), timed.seconds))
+    for warning in words.fit_warnings(timed.fit, {"base": choice.base, "sidekick": choice.sidekick}):
+        st.warning(warning)
+
+
+@st.fragment
+def _curves(choice: Choice, found: Evaluation) -> None:
+    st.subheader("How wrong are the images you keep?", anchor=False)
+    link.settle("coverage", range(1, 101), 80)
+    coverage = st.session_state["coverage"] / 100
+    duo, base = (risk_at(found.predictions[key], coverage) for key in ("duo", "base"))
+    st.markdown(words.operating_point(coverage, duo, base))
+    drawn = state.curves(choice.handle, found, choice.kind)
+    controls.chart(
+        figures.risk_coverage(drawn.table, coverage=coverage, colours=THEMED),
+        "risk_coverage",
+        f"Selective error against coverage of {choice.base}, {choice.sidekick} and their duo",
+        on_select=lambda: link.choose_coverage("chart_risk_coverage"),
+        selection_mode="points",
+    )
+    st.slider("Coverage: keep the surest (or click a curve)", 1, 100, key="coverage", format="%d %%", on_change=link.touched)
+    st.caption(f"Lines lie within {words.points(drawn.error)} of the exact curves.")
+    controls.numbers(drawn.table, "risk_coverage", "The curves as numbers")
+    link.share()
+
+
+def _sidekicks(choice: Choice, found: Evaluation) -> None:
+    st.subheader(f"Which sidekick for {choice.base}?", anchor=False)
+    table = state.sidekicks(choice.handle, choice.base, choice.split, choice.kind)
+    st.markdown("Click a point to load that sidekick.")
+    if words.no_costs(cost_column(table)):
+        st.info(words.no_costs(cost_column(table)))
+    controls.chart(
+        figures.metric_by_cost(
+            table, choice.metric, base=found.metrics["base"][choice.metric], chosen=choice.sidekick, colours=THEMED
+        ),
+        "sidekicks",
+        f"{METRICS[choice.metric].label} of {choice.base} with every sidekick, against the cost of the sidekick",
+        on_select=lambda: link.choose_sidekick("chart_sidekicks"),
+        selection_mode="points",
+    )
+    controls.numbers(table, "sidekicks", "The sidekicks as numbers")
+
+
+@st.fragment
+def _temperatures(choice: Choice, found: Evaluation) -> None:
+    st.subheader("What if the temperatures were others?", anchor=False)
+    learned = found.fit.temperatures
+    pair = f"{choice.handle.logit_set.name}/{choice.base}/{choice.sidekick}"
+    keys = [f"temperature_{pair}/{role}" for role in ("base", "sidekick")]
+    with st.container(horizontal=True):
+        chosen = Temperatures(*(_temperature(key, role, found) for key, role in zip(keys, ("base", "sidekick"), strict=True)))
+    values = state.by_hand(choice.handle, choice.base, choice.sidekick, choice.split, choice.kind, chosen)
+    at_best = state.by_hand(choice.handle, choice.base, choice.sidekick, choice.split, choice.kind, learned)
+    with st.container(horizontal=True, key="manual_cards"):
+        for key, label in {"nll_fit": "NLL, fit split", "nll": f"NLL, {choice.split}"}.items():
+            _manual_card(label, "nll", values[key], at_best[key])
+        for key in ("accuracy", "aurc"):
+            _manual_card(words.card_label(key), key, values[key], at_best[key])
+    st.button("Back to learned", key="learned", disabled=chosen == learned, on_click=link.forget, args=keys)
+    st.caption("Temperatures multiply the logits; at 0 a model has no say. Differences are to the learned temperatures.")
+
+
+def _temperature(key: str, role: str, found: Evaluation) -> float:
+    learned, alone = getattr(found.fit.temperatures, role), getattr(found.fit.calibration, role)
+    top = 2.0 * max(learned, alone) or 1.0
+    value: float = st.slider(f"T_{role} · {getattr(found, role)}", 0.0, top, learned, top / 200, format="%.3f", key=key)
+    return value
+
+
+def _manual_card(label: str, key: str, value: float | None, learned: float | None) -> None:
+    st.metric(
+        label,
+        SCREEN[key].text(value),
+        words.delta(key, value, learned),
+        delta_color="normal" if METRICS[key].higher_is_better else "inverse",
+        delta_description=words.beside(value, learned, "learned"),
+        border=True,
+    )
+
+
+def _ratios(choice: Choice) -> None:
+    st.subheader("How much say does each get?", anchor=False)
+    table = state.sidekicks(choice.handle, choice.base, choice.split, choice.kind)
+    controls.chart(
+        figures.ratio_by_cost(table, chosen=choice.sidekick, colours=THEMED).update_layout(height=360),
+        "ratios",
+        f"Temperature ratio of {choice.base} with every sidekick, against the cost of the sidekick",
+        on_select=lambda: link.choose_sidekick("chart_ratios"),
+        selection_mode="points",
+    )
+    st.caption("Each temperature relative to its model's own calibration: above 1 the base says more, below 1 the sidekick.")
+    duos = table[table["variant"] == "duo"]
+    columns = ["sidekick", "T_base", "T_sidekick", "T_ratio", "flops_balance"]
+    controls.numbers(duos[columns], "ratios", "The ratios as numbers")

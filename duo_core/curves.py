@@ -1,0 +1,93 @@
+"""Risk-coverage curves of several predictions at common coverages, thinned to what a screen can show."""
+
+import heapq
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from duo_core.arrays import Floats, InputError, Predictions, same_length
+from duo_core.metrics import selective_risks, tie_blocks
+
+POINTS = 400
+TOLERANCE = 1e-5
+FIRST_COVERAGE = 0.01
+"""Curves begin here: at smaller coverages a handful of images decide and the curve only jumps."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Risk-coverage curves and how far the lines between their points may lie from the truth."""
+
+    table: pd.DataFrame
+    """`coverage` and a column of selective risk for each prediction, both fractions; every value is exact."""
+    error: float
+    """Largest distance of a straight line between neighbouring points from the risk of any coverage between, any curve."""
+
+
+def risk_coverage(predictions: Mapping[str, Predictions], *, oracle_of: str | None = None, points: int = POINTS) -> Curves:
+    """Return the selective risks of all predictions at the same, at most `points`, coverages.
+
+    Every point is one of the n values that `metrics.selective_risks` returns, so ends of tie blocks are exact; the points are
+    those that a straight line misses most. A curve of which no image is wrong or unsure needs two.
+
+    Parameters
+    ----------
+    predictions
+        By name, all of the same n images.
+    oracle_of
+        Adds a column `oracle`: the risk if that prediction's wrong images were all ranked last.
+    points
+        At least 2.
+    """
+    if points < 2:
+        raise InputError(f"expected at least 2 points a curve, got {points}")
+    same_length(**{name: len(p) for name, p in predictions.items()})
+    risks = {name: selective_risks(tie_blocks(p.correct, p.uncertainty)) for name, p in predictions.items()}
+    if oracle_of is not None:
+        risks["oracle"] = oracle_risks(predictions[oracle_of])
+    n = len(next(iter(risks.values())))
+    start = min(n, int(np.ceil(n * FIRST_COVERAGE))) - 1
+    kept, error = _thinned(np.stack(list(risks.values()))[:, start:], points)
+    kept = kept + start
+    return Curves(pd.DataFrame({"coverage": (kept + 1) / n, **{name: risk[kept] for name, risk in risks.items()}}), error)
+
+
+def oracle_risks(predictions: Predictions) -> Floats:
+    """Selective risks, (n,), if every right image were ranked before every wrong one: no ranking does better."""
+    covered = np.arange(1, len(predictions) + 1)
+    return np.asarray(np.maximum(covered - predictions.correct.sum(), 0) / covered)
+
+
+def risk_at(predictions: Predictions, coverage: float) -> float:
+    """Selective risk of the share `coverage` of the images (at least one image) that are surest; ties share their errors evenly."""
+    if not 0 <= coverage <= 1:
+        raise InputError(f"coverage must be a fraction in [0, 1], but got {coverage}")
+    n = len(predictions)
+    kept = min(n, max(1, round(coverage * n)))
+    return float(selective_risks(tie_blocks(predictions.correct, predictions.uncertainty))[kept - 1])
+
+
+def _thinned(values: Floats, points: int) -> tuple[np.ndarray, float]:
+    """Columns to keep, and the largest error left: the segment that errs most is split at its worst column, again and again."""
+    last = values.shape[1] - 1
+    kept = {0, last}
+    segments = [_segment(values, 0, last)]
+    while segments and len(kept) < points and -segments[0][0] > TOLERANCE:
+        _, low, worst, high = heapq.heappop(segments)
+        kept.add(worst)
+        heapq.heappush(segments, _segment(values, low, worst))
+        heapq.heappush(segments, _segment(values, worst, high))
+    return np.array(sorted(kept)), -segments[0][0]
+
+
+def _segment(values: Floats, low: int, high: int) -> tuple[float, int, int, int]:
+    """(-largest error, first column, column where it is largest, last column) of one straight line for each row."""
+    if high - low < 2:
+        return 0.0, low, low, high
+    share = np.arange(1, high - low) / (high - low)
+    line = values[:, [low]] * (1 - share) + values[:, [high]] * share
+    errors = np.abs(values[:, low + 1 : high] - line).max(0)
+    worst = int(errors.argmax())
+    return -float(errors[worst]), low, low + 1 + worst, high

@@ -1,0 +1,230 @@
+"""Tables in, plotly figures out; no files, no dashboard, so that notebooks draw the same charts.
+
+Axes show percent where the tables hold fractions, and say in which direction better lies.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from duo_core.metrics import METRICS
+from duo_core.screen import COSTS, LABELS, LIGHT, SCREEN, STYLES, Colours, cost_column, metric_title
+
+
+def risk_coverage(table: pd.DataFrame, *, coverage: float | None = None, colours: Colours = LIGHT) -> go.Figure:
+    """Draw selective error against coverage, one line a column of `curves.risk_coverage`'s table, the duo last.
+
+    `coverage` is marked by a vertical line. Points carry their coverage in customdata, so that a click can set it.
+    """
+    figure = go.Figure(layout=_layout("Coverage: share of images kept (%)", "Selective error (%), lower is better"))
+    x = table["coverage"] * 100
+    for key in (key for key in STYLES if key in table):
+        figure.add_scatter(
+            x=x,
+            y=table[key] * 100,
+            name=LABELS[key],
+            mode="lines+markers",  # a line without markers cannot be clicked
+            line={"color": _colour(colours, key), "dash": STYLES[key].dash, "width": STYLES[key].width},
+            marker={"color": "rgba(0, 0, 0, 0)", "size": 10, "line": {"width": 0}},
+            unselected={"marker": {"opacity": 1}},
+            customdata=table["coverage"],
+            hovertemplate="%{y:.2f} %",
+        )
+    figure.update_layout(hovermode="x unified", legend_traceorder="reversed")
+    figure.update_xaxes(range=[0, 100.5], hoverformat=".1f", unifiedhovertitle_text="Keep %{x} %")
+    figure.update_yaxes(range=[0, _top(table) * 100])
+    if coverage is not None:
+        figure.add_vline(x=coverage * 100, line={"color": colours["neutral"], "width": 1.2})
+    return figure
+
+
+def metric_by_cost(
+    table: pd.DataFrame, key: str, *, base: float | None, chosen: str | None = None, colours: Colours = LIGHT
+) -> go.Figure:
+    """Draw a metric of every sidekick of one base against what the sidekick costs.
+
+    Parameters
+    ----------
+    table
+        One row a (sidekick, variant) with columns of `sweep.COLUMNS` and `base_accuracy`, `sidekick_accuracy`; costs come from
+        the first column of COSTS that is known.
+    key
+        Of METRICS.
+    base
+        The base's own value: a horizontal line.
+    chosen
+        Sidekick that gets a ring. Points carry their sidekick in customdata, so that a click can choose another.
+    """
+    column, screen = cost_column(table), SCREEN[key]
+    figure = go.Figure(layout=_layout(COSTS[column], metric_title(key)))
+    if base is not None:
+        _level(figure, base * screen.factor, f"Base alone {screen.text(base)}", colours)
+    for variant in ("unweighted", "uq_only", "duo"):
+        _points(figure, table[table["variant"] == variant], (column, key), colours)
+    _ring(figure, table, (column, key), chosen, colours)
+    _cost_axis(figure, table[column])
+    _metric_axis(figure, table, key, base, colours)
+    return figure
+
+
+def ratio_by_cost(table: pd.DataFrame, *, chosen: str | None = None, colours: Colours = LIGHT) -> go.Figure:
+    """Draw the temperature ratio of every sidekick of one base against its cost (paper Figure 10), where it is defined."""
+    duos = table[table["variant"] == "duo"]
+    column, ratios = cost_column(table), duos["T_ratio"].dropna()
+    figure = go.Figure(layout=_layout(COSTS[column], "Temperature ratio, base over sidekick"))
+    _level(figure, 1.0, "Both weigh the same", colours)
+    _points(figure, duos, (column, "T_ratio"), colours)
+    _ring(figure, duos, (column, "T_ratio"), chosen, colours)
+    _cost_axis(figure, table[column])
+    if ratios.max() > 10 * min(1.0, ratios.min()):
+        figure.update_yaxes(type="log", dtick="D2")
+    else:
+        figure.update_yaxes(rangemode="tozero")
+    if ratios.empty:
+        _note(figure, "No sidekick of this base has a weight above 0, so there is no ratio to draw.", colours)
+    return figure
+
+
+def _layout(x: str, y: str) -> go.Layout:
+    return go.Layout(
+        xaxis={"title": {"text": x, "standoff": 12}, "zeroline": False},
+        yaxis={"title": {"text": y, "standoff": 12}, "zeroline": False, "automargin": True},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "xanchor": "left", "x": 0, "title": {"text": ""}},
+        margin={"l": 8, "r": 12, "t": 64, "b": 8},
+        height=440,
+        hoverlabel={"align": "left"},
+        clickmode="event+select",
+        dragmode=False,
+    )
+
+
+def _colour(colours: Colours, key: str) -> str:
+    return colours["neutral" if key == "oracle" else key]
+
+
+def _top(table: pd.DataFrame) -> float:
+    """Upper end of the error axis: what the pair's own curves need; a much worse sidekick may leave at the top."""
+    seen = table[table["coverage"] >= 0.1]
+    own = seen[[key for key in ("base", "duo", "uq_only") if key in table]].to_numpy().max(initial=1e-3)
+    rest = seen[[key for key in ("sidekick", "unweighted") if key in table]].to_numpy().max(initial=0.0)
+    return float(1.06 * max(own, min(rest, 1.7 * own)))
+
+
+def _factor(key: str) -> float:
+    return SCREEN[key].factor if key in SCREEN else 1.0
+
+
+def _points(figure: go.Figure, table: pd.DataFrame, axes: tuple[str, str], colours: Colours) -> None:
+    """One variant's points, a sidekick each; those with an undefined value are left out."""
+    column, key = axes
+    rows = table[table[key].notna()]
+    if rows.empty:
+        return
+    variant = rows["variant"].iloc[0]
+    hero = variant == "duo"
+    drawn = {"marker": {"opacity": 1.0 if hero else 0.75}}
+    line = {"width": 1.5, "color": colours["paper" if hero else variant]}
+    figure.add_scatter(
+        x=rows[column] * 100,
+        y=rows[key] * _factor(key),
+        name=LABELS[variant],
+        mode="markers",
+        marker={"color": colours[variant], "symbol": STYLES[variant].symbol, "size": 13 if hero else 8, "line": line}
+        | drawn["marker"],
+        selected=drawn,  # the ring marks the choice; plotly's own fading of the others would be in its way
+        unselected=drawn,
+        customdata=rows["sidekick"],
+        text=[_hover(row, column, key) for row in rows.to_dict("records")],
+        hovertemplate="%{text}<extra></extra>",
+    )
+
+
+def _hover(row: Mapping[str, Any], column: str, key: str) -> str:
+    value = f"{METRICS[key].label} {SCREEN[key].text(row[key])}" if key in METRICS else f"Temperature ratio {row[key]:.2f}"
+    lines = [
+        f"<b>{row['base']} + {row['sidekick']}</b>",
+        f"{LABELS[row['variant']]}: {value}",
+        f"Accuracy alone: base {row['base_accuracy']:.1%}, sidekick {row['sidekick_accuracy']:.1%}",
+    ]
+    cost = {"flops_balance": "compute", "parameter_balance": "parameters"}.get(column)
+    return "<br>".join([*lines, f"+{row[column]:.1%} {cost}"] if cost else lines)
+
+
+def _ring(figure: go.Figure, table: pd.DataFrame, axes: tuple[str, str], chosen: str | None, colours: Colours) -> None:
+    """A ring around the chosen sidekick's duo, named in the legend, out of the way of the pointer and of other points."""
+    column, key = axes
+    rows = table[(table["variant"] == "duo") & (table["sidekick"] == chosen) & table[key].notna()]
+    if len(rows):
+        figure.add_scatter(
+            x=rows[column] * 100,
+            y=rows[key] * _factor(key),
+            name=f"Shown: {chosen}",
+            mode="markers",
+            marker={"symbol": "circle-open", "size": 24, "color": colours["duo"], "line": {"width": 2.5}},
+            hoverinfo="skip",
+        )
+
+
+def _level(figure: go.Figure, y: float, text: str, colours: Colours) -> None:
+    """A horizontal reference line with its meaning written on it."""
+    figure.add_hline(
+        y=y,
+        line={"color": colours["base"], "dash": STYLES["base"].dash, "width": STYLES["base"].width},
+        annotation={"text": text, "font": {"color": colours["base"]}, "xanchor": "right", "yanchor": "bottom"},
+        annotation_position="top right",
+    )
+
+
+def _note(figure: go.Figure, text: str, colours: Colours) -> None:
+    figure.add_annotation(
+        text=text, xref="paper", yref="paper", x=0.5, y=0, yanchor="bottom", showarrow=False, font={"color": colours["neutral"]}
+    )
+
+
+def _cost_axis(figure: go.Figure, costs: pd.Series) -> None:
+    """Percent, logarithmic where the costs range over more than a factor of ten."""
+    known = costs[costs > 0] * 100
+    if known.empty or known.max() <= 10 * known.min():
+        low, high = (known.min(), known.max()) if len(known) else (0.0, 100.0)
+        margin = 0.08 * (high - low) or 1.0
+        figure.update_xaxes(range=[low - margin, high + margin])
+    else:
+        low, high = np.log10(known.min()), np.log10(known.max())
+        margin = 0.08 * (high - low)
+        figure.update_xaxes(type="log", range=[low - margin, high + margin], tickvals=_ticks(known.min(), known.max()))
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 of every decade in reach.
+
+    >>> _ticks(3.0, 60.0)
+    [2.0, 5.0, 10.0, 20.0, 50.0, 100.0]
+    """
+    decades = range(int(np.floor(np.log10(low))) - 1, int(np.ceil(np.log10(high))) + 1)
+    ticks = [float(f"{step}e{decade}") for decade in decades for step in (1, 2, 5)]
+    return [t for t, after in zip(ticks, [*ticks[1:], np.inf], strict=True) if after > low and t < 2.5 * high]
+
+
+def _metric_axis(figure: go.Figure, table: pd.DataFrame, key: str, base: float | None, colours: Colours) -> None:
+    """An axis for duo, UQ only and the base; unweighted pairs may be so bad that they lie outside, which a note then says."""
+    factor = _factor(key)
+    own = table.loc[table["variant"] != "unweighted", key].dropna().to_list() + ([base] if base is not None else [])
+    if not own:
+        _note(figure, f"{METRICS[key].label} is undefined here: every image is right, or every one is wrong.", colours)
+        return
+    low, high = min(own), max(own)
+    span = (high - low) or abs(high) * 0.02 or 0.01
+    every = table[key].dropna()
+    low, high = max(low - span, min(low, every.min())), min(high + span, max(high, every.max()))
+    margin = 0.1 * (high - low or span)
+    figure.update_yaxes(range=[(low - margin) * factor, (high + margin) * factor])
+    outside = int(((every < low - margin) | (every > high + margin)).sum())
+    if outside:
+        _note(
+            figure,
+            f"{outside} unweighted {'pair lies' if outside == 1 else 'pairs lie'} outside this axis",
+            colours,
+        )
