@@ -67,6 +67,7 @@ def metric_by_cost(
     _ring(figure, table, (column, key), chosen, colours)
     _cost_axis(figure, table[column])
     _metric_axis(figure, table, key, base, colours)
+    figure.update_layout(legend_traceorder="reversed")
     return figure
 
 
@@ -75,7 +76,7 @@ def ratio_by_cost(table: pd.DataFrame, *, chosen: str | None = None, colours: Co
     duos = table[table["variant"] == "duo"]
     column, ratios = cost_column(table), duos["T_ratio"].dropna()
     figure = go.Figure(layout=_layout(COSTS[column], "Temperature ratio, base over sidekick"))
-    _level(figure, 1.0, "Both weigh the same", colours)
+    _level(figure, 1.0, "Both weigh the same", colours, "bottom left")
     _points(figure, duos, (column, "T_ratio"), colours)
     _ring(figure, duos, (column, "T_ratio"), chosen, colours)
     _cost_axis(figure, table[column])
@@ -168,13 +169,13 @@ def _ring(figure: go.Figure, table: pd.DataFrame, axes: tuple[str, str], chosen:
         )
 
 
-def _level(figure: go.Figure, y: float, text: str, colours: Colours) -> None:
+def _level(figure: go.Figure, y: float, text: str, colours: Colours, position: str = "top right") -> None:
     """A horizontal reference line with its meaning written on it."""
     figure.add_hline(
         y=y,
         line={"color": colours["base"], "dash": STYLES["base"].dash, "width": STYLES["base"].width},
-        annotation={"text": text, "font": {"color": colours["base"]}, "xanchor": "right", "yanchor": "bottom"},
-        annotation_position="top right",
+        annotation={"text": text, "font": {"color": colours["base"]}, "xanchor": position.split()[1]},
+        annotation_position=position,
     )
 
 

@@ -46,10 +46,10 @@ def show() -> None:
 
 def _heading(choice: Choice, found: Evaluation) -> None:
     own = choice.handle.logit_set
-    st.caption(f"{own.title} · {choice.split} · {len(own.labels[choice.split]):,} images · {own.k:,} classes")
-    accuracy = [found.predictions[key].correct.mean() for key in ("base", "duo")]
-    st.title(words.headline(found.flops_balance, *accuracy), anchor=False)
     st.markdown(f":blue-background[{choice.base}] + :orange-background[{choice.sidekick}]")
+    accuracy = {key: found.metrics[key]["accuracy"] or 0.0 for key in ("base", "duo")}
+    st.title(words.headline(found.flops_balance, accuracy["base"], accuracy["duo"]), anchor=False)
+    st.caption(f"{own.title} · {choice.split} · {len(own.labels[choice.split]):,} images · {own.k:,} classes")
 
 
 def _cards(found: Evaluation) -> None:
@@ -131,9 +131,10 @@ def _temperatures(choice: Choice, found: Evaluation) -> None:
         chosen = Temperatures(*(_temperature(key, role, found) for key, role in zip(keys, ("base", "sidekick"), strict=True)))
     values = state.by_hand(choice.handle, choice.base, choice.sidekick, choice.split, choice.kind, chosen)
     at_best = state.by_hand(choice.handle, choice.base, choice.sidekick, choice.split, choice.kind, learned)
-    with st.container(horizontal=True, key="manual_cards"):
+    with st.container(horizontal=True):
         for key, label in {"nll_fit": "NLL, fit split", "nll": f"NLL, {choice.split}"}.items():
             _manual_card(label, "nll", values[key], at_best[key])
+    with st.container(horizontal=True):
         for key in ("accuracy", "aurc"):
             _manual_card(words.card_label(key), key, values[key], at_best[key])
     st.button("Back to learned", key="learned", disabled=chosen == learned, on_click=link.forget, args=keys)
