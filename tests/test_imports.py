@@ -18,6 +18,7 @@ ORDER = [
     "outlines",
     "cifar_resnet",
     "zoo",
+    "operators",
     "cost",
     "corruptions",
     "images",

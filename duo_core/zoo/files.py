@@ -17,6 +17,7 @@ TYPES: Mapping[str, tuple[type, str]] = {
     "arguments": (dict, "a mapping"),
     "transform": (dict, "a mapping"),
     "classes": (list, "a list of names"),
+    "family": (str, "text"),
 }
 
 

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from duo_core.arrays import InputError
-from duo_core.logits import tensor_digest
 from duo_core.outlines import output_shape
 from duo_core.transforms import Transform
 from duo_core.zoo import checkpoints
@@ -195,6 +194,9 @@ def _weights(spec: ModelSpec, pretrained: bool) -> str | None:
 
 
 def _digest(module: nn.Module) -> str:
-    """SHA-256 of a state dict: names and tensors in order."""
-    lines = [f"{key} {tensor_digest(value if value.ndim else value[None])}" for key, value in module.state_dict().items()]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    """SHA-256 of a state dict: names, types, shapes and bytes of its tensors, in order."""
+    digest = hashlib.sha256()
+    for key, value in module.state_dict().items():
+        digest.update(f"{key} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()

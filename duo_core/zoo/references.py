@@ -1,12 +1,12 @@
 """The models of a run: names, renamings and files of models, with what the command line says of each."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from duo_core.arrays import InputError
-from duo_core.files import checked_name
 from duo_core.transforms import Transform
 from duo_core.zoo import names
 from duo_core.zoo.files import SUFFIXES, entries
@@ -68,7 +68,7 @@ def _named(text: str) -> list[ModelSpec]:
         return [_from_entry(entry, Path(text)) for entry in entries(Path(text))]
     name, equals, reference = text.rpartition("=")
     spec = spec_of(reference)
-    return [replace(spec, name=checked_name(name, "model")) if equals else spec]
+    return [replace(spec, name=_file_stem(name)) if equals else spec]
 
 
 def _from_entry(entry: Mapping[str, Any], file: Path) -> ModelSpec:
@@ -77,7 +77,8 @@ def _from_entry(entry: Mapping[str, Any], file: Path) -> ModelSpec:
         spec = spec_of(entry["model"])
         spec = replace(
             spec,
-            name=checked_name(entry.get("name", spec.name), "model"),
+            name=_file_stem(entry.get("name", spec.name)),
+            family=entry.get("family", spec.family),
             arguments=entry.get("arguments", {}),
             checkpoint=file.parent / entry["checkpoint"] if "checkpoint" in entry else None,
             classes=tuple(entry["classes"]) if "classes" in entry else None,
@@ -117,6 +118,12 @@ def _family_and_role(reference: str, known: Sequence[ModelSpec]) -> tuple[str, s
     architecture = reference.partition(":")[0]
     same = [spec for spec in known if spec.reference == architecture]
     return (same[0].family, same[0].role) if same else (names.family(reference), "")
+
+
+def _file_stem(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise InputError(f"expected a model name of letters, digits, '.', '_' and '-', got '{name}'")
+    return name
 
 
 def _distinct(specs: Sequence[ModelSpec]) -> None:
