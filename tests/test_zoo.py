@@ -321,8 +321,10 @@ def test_a_checkpoint_of_another_model_is_refused_with_what_differs(tmp_path, se
     del state["conv1.0.weight"]
     state["fc.bias"] = torch.zeros(8)
     torch.save(state, path)
-    with pytest.raises(InputError) as caught:
-        loaded(path, arguments={"model": {"num_classes": 7}})
+    spec = one(f"model={SMALL}", checkpoints={"model": path}, arguments={"model": {"num_classes": 7}})
+    for way in (zoo.load, zoo.outline):
+        with pytest.raises(InputError) as caught:
+            way(spec)
     assert str(caught.value) == (
         f"the checkpoint '{path}' does not fit '{SMALL}': 1 is missing (conv1.0.weight); 1 is unknown to it (more); "
         "1 has another shape (fc.bias (8,) instead of (7,)); name the model it was saved from, or give the arguments "

@@ -74,8 +74,8 @@ def head_classes(state: Mapping[str, Tensor], probe: nn.Module) -> int | None:
     return found.pop() if len(found) == 1 else None
 
 
-def fill(module: nn.Module, state: Mapping[str, Tensor], reference: str, path: Path) -> None:
-    """Load a state dict strictly.
+def check(module: nn.Module, state: Mapping[str, Tensor], reference: str, path: Path) -> None:
+    """Compare a state dict with a module that it is to be loaded into, which may have shapes only.
 
     Raises
     ------
@@ -101,7 +101,6 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], reference: str, path: P
             f"the checkpoint '{path}' does not fit '{reference}': {'; '.join(filter(None, problems))}; "
             "name the model it was saved from, or give the arguments that it was built with"
         )
-    module.load_state_dict(dict(state))
 
 
 def _listed(one: str, many: str, items: Sequence[str]) -> str:

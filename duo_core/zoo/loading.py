@@ -42,7 +42,8 @@ def load(spec: ModelSpec, *, random_weights: bool = False) -> LoadedModel:
     pretrained = state is None and not random_weights and spec.source != "python"
     module = _pretrained(spec, arguments) if pretrained else build(spec.reference, arguments)
     if state is not None and spec.checkpoint is not None:
-        checkpoints.fill(module, state, spec.reference, spec.checkpoint)
+        checkpoints.check(module, state, spec.reference, spec.checkpoint)
+        module.load_state_dict(state)
     module = module.float().eval()
     classes = _outputs(module, spec, transform)
     return LoadedModel(
@@ -62,7 +63,7 @@ def outline(spec: ModelSpec, input_size: tuple[int, int] | None = None) -> Loade
     Parameters
     ----------
     spec
-        What `resolve` or `table` gave; of a checkpoint only the number of classes is used.
+        What `resolve` or `table` gave; a checkpoint must fit and says how many classes there are.
     input_size
         (height, width) other than the model's own.
     """
@@ -70,6 +71,8 @@ def outline(spec: ModelSpec, input_size: tuple[int, int] | None = None) -> Loade
     state = checkpoints.read(spec.checkpoint) if spec.checkpoint else None
     arguments = {**_size_arguments(spec, transform), **_with_classes(spec, state)}
     module = build_outline(spec.reference, arguments).eval()
+    if state is not None and spec.checkpoint is not None:
+        checkpoints.check(module, state, spec.reference, spec.checkpoint)
     return LoadedModel(spec, module, transform, _outputs(module, spec, transform), None, None, None)
 
 
