@@ -6,7 +6,7 @@ import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,12 +107,15 @@ def _card_costs(model: "LoadedModel", options: argparse.Namespace) -> dict[str, 
     """What a model's card says of its cost; the throughput with the device, precision and batch size it was measured at."""
     from duo_core.cost import cost as profile
 
-    counted = profile(model.module, model.transform.input_size)
+    try:
+        counted = asdict(profile(model.module, model.transform.input_size))
+    except InputError as error:
+        print(f"duo logits: the cost of '{model.spec.name}' stays unknown: {error}", file=sys.stderr)
+        counted = {"multiply_adds": None, "parameters": sum(p.numel() for p in model.module.parameters())}
     speed = _speed(None if options.no_throughput else model, options)
     stated = f"{speed['device']}, {options.precision}, batch of {speed['batch_size']}" if speed["device"] else None
     return {
-        "multiply_adds": counted.multiply_adds,
-        "parameters": counted.parameters,
+        **counted,
         "images_per_second": speed["images_per_second"],
         "device": stated,
     }
