@@ -26,8 +26,8 @@ from timm.data import create_dataset, create_loader
 from timm.utils import AverageMeter, accuracy
 
 from duo_core.images import open_source
+from duo_core.images.splits import splits
 from duo_core.inference import compute
-from duo_core.splits import splits
 from duo_core.store import Store
 from duo_core.transforms import Transform
 from duo_core.zoo import LoadedModel, ModelSpec

@@ -59,7 +59,7 @@ def _speed(model: "LoadedModel | None", options: argparse.Namespace) -> dict[str
     if model is None:
         return {"images_per_second": None, "device": None, "batch_size": None}
     from duo_core.cost import throughput
-    from duo_core.runner import compute_device
+    from duo_core.inference.runner import compute_device
 
     device = compute_device(options.device)
     batch = {"batch_size": options.batch_size} if options.batch_size else {}
@@ -72,7 +72,7 @@ def logits(options: argparse.Namespace) -> None:
     import torch
 
     from duo_core.inference import compute
-    from duo_core.progress import Printer
+    from duo_core.inference.progress import Printer
     from duo_core.zoo import load
 
     splits = _splits(options)
@@ -134,9 +134,9 @@ def _specs(options: argparse.Namespace) -> list["ModelSpec"]:
 
 
 def _splits(options: argparse.Namespace) -> dict[str, Any]:
-    from duo_core.corruptions import Corruption
     from duo_core.images import open_source
-    from duo_core.splits import splits
+    from duo_core.images.corruptions import Corruption
+    from duo_core.images.splits import splits
 
     sources = {split: open_source(text, options.class_index) for split, text in _unique(options.images, "--images").items()}
     corrupt = {split: Corruption.parse(text) for split, text in _unique(options.corrupt, "--corrupt").items()}

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from duo_core.arrays import InputError
-from duo_core.corruptions import CORRUPTIONS, Corruption
+from duo_core.images.corruptions import CORRUPTIONS, Corruption
 
 
 def picture(side, seed=0):

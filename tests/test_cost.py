@@ -12,7 +12,7 @@ from torch.nn import functional
 from benchmarks.published_costs import TIMM_TOLERANCE, TORCHVISION_TOLERANCE, timm_rows, torchvision_rows
 from duo_core.arrays import InputError
 from duo_core.cost import Cost, cost, device_name, throughput
-from duo_core.operators import MULTIPLYING, NORMS, NOT_COUNTED
+from duo_core.cost.operators import MULTIPLYING, NORMS, NOT_COUNTED
 from duo_core.zoo import load, outline, resolve
 
 H, W = 12, 10

@@ -5,11 +5,11 @@ import pytest
 from pictures import encoded, folder, picture
 from tiny import AS_IS, LARGER, ON_DEVICE
 
-from duo_core import decoding
 from duo_core.arrays import InputError
-from duo_core.decoding import Decoder, View, batches, loader, stage
 from duo_core.images import open_source
-from duo_core.splits import splits
+from duo_core.images.splits import splits
+from duo_core.inference import decoding
+from duo_core.inference.decoding import Decoder, View, batches, loader, stage
 
 
 @pytest.fixture

@@ -14,14 +14,14 @@ import torch
 from pictures import folder
 from tiny import AS_IS, LARGER, ON_DEVICE, model, reference
 
-from duo_core import inference
 from duo_core.arrays import InputError
-from duo_core.corruptions import Corruption
 from duo_core.images import Source, open_source
+from duo_core.images.corruptions import Corruption
+from duo_core.images.splits import splits
 from duo_core.inference import compute
-from duo_core.journal import Journal
-from duo_core.splits import splits
+from duo_core.inference import computing as inference
 from duo_core.store import Store
+from duo_core.store.journal import Journal
 
 ALL = [AS_IS, LARGER, ON_DEVICE]
 
@@ -358,7 +358,7 @@ def test_the_models_are_on_the_cpu_afterwards(source, store):
 KILLED = """
 import sys, time
 sys.path.insert(0, {tests!r})
-from duo_core import inference
+from duo_core.inference import computing as inference
 from duo_core.store import Store
 from test_inference import interrupted
 

@@ -1,6 +1,6 @@
 import io
 
-from duo_core.progress import Printer, Progress
+from duo_core.inference.progress import Printer, Progress
 
 
 class Terminal(io.StringIO):

@@ -5,8 +5,8 @@ from tiny import LARGER, model
 
 from duo_core.arrays import InputError
 from duo_core.images import open_source
-from duo_core.runner import Runner, compute_device, fitting_classes
-from duo_core.splits import splits
+from duo_core.images.splits import splits
+from duo_core.inference.runner import Runner, compute_device, fitting_classes
 
 
 class Small(torch.nn.Module):

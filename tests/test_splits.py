@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from pictures import folder
 
 from duo_core.arrays import InputError
-from duo_core.corruptions import Corruption
 from duo_core.images import open_source
-from duo_core.splits import drawn, fit_size, splits
+from duo_core.images.corruptions import Corruption
+from duo_core.images.splits import drawn, fit_size, splits
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ def test_opening_reads_headers_only(store: Store, monkeypatch: pytest.MonkeyPatc
     def refuse(*_: object) -> str:
         raise AssertionError("a tensor was read")
 
-    monkeypatch.setattr("duo_core.store.tensor_digest", refuse)
+    monkeypatch.setattr("duo_core.store.sets.tensor_digest", refuse)
     opened = store.open("tiny")
     assert opened.models("val") == ["m"]
     with pytest.raises(AssertionError, match="a tensor was read"):

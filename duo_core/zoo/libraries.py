@@ -9,9 +9,9 @@ from typing import Any
 from torch import nn
 
 from duo_core.arrays import InputError
-from duo_core.cifar_resnet import CifarResNet
 from duo_core.outlines import parameters_on_meta
 from duo_core.transforms import Transform
+from duo_core.zoo.cifar_resnet import CifarResNet
 from duo_core.zoo.names import parted, python_callable
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from duo_core.arrays import InputError
-from duo_core.cifar_resnet import DEPTHS
+from duo_core.zoo.cifar_resnet import DEPTHS
 
 SOURCES = ("torchvision", "timm", "cifar")
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from duo_core.arrays import InputError
-from duo_core.operators import multiply_adds
+from duo_core.cost.operators import multiply_adds
 from duo_core.outlines import device_of, outline, stand_in
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from duo_core.arrays import InputError
 from duo_core.files import checked_name, locked, read_json, replaced, write_text
-from duo_core.journal import Journal
 from duo_core.logits import Card, LogitSet, tensor_digest
+from duo_core.store.journal import Journal
 
-DEFAULT_STORE = Path(__file__).resolve().parent.parent / "data"
+DEFAULT_STORE = Path(__file__).resolve().parents[2] / "data"
 AGAIN = "restore it or make the set again"
 NOT_MODELS = {"labels"}
 STRUCTURED = {"input_size", "transform", "multiply_adds", "parameters", "images_per_second", "versions", "digests"}

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from duo_core.arrays import InputError
-from duo_core.journal import Journal
+from duo_core.images.splits import Split
 from duo_core.logits import Card, LogitSet
-from duo_core.splits import Split
 from duo_core.store import Store
+from duo_core.store.journal import Journal
 
 if TYPE_CHECKING:  # only the record's shape is needed, not torchvision and timm
     from duo_core.zoo import LoadedModel

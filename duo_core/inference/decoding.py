@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from duo_core.arrays import InputError
 from duo_core.images import UnreadableImageError
-from duo_core.splits import Split
+from duo_core.images.splits import Split
 from duo_core.transforms import Transform
 
 FEW_IMAGES = 256

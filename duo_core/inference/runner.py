@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from duo_core.arrays import InputError
-from duo_core.splits import Split
+from duo_core.images.splits import Split
 
 if TYPE_CHECKING:  # only the record's shape is needed, not torchvision and timm
     from duo_core.zoo import LoadedModel

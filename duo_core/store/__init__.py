@@ -1,0 +1,6 @@
+"""Logit sets on disk, and the journal of rows on their way there."""
+
+from duo_core.store.journal import Journal
+from duo_core.store.sets import DEFAULT_STORE, Store, default_store
+
+__all__ = ["DEFAULT_STORE", "Journal", "Store", "default_store"]
