@@ -112,7 +112,7 @@ def parser() -> Parser:
     _json_option(sweep)
 
     app = _command(actions, "app", commands.app, "open the dashboard")
-    app.add_argument("--port", type=int, default=8501)
+    app.add_argument("--port", type=_port, default=8501, metavar="N", help="default 8501")
     app.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     _store_option(app)
     return root
@@ -238,6 +238,12 @@ def _json_assignment(text: str) -> tuple[str, dict[str, Any]]:
 def _positive(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got '{text}'")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"expected a port in 1..65535, got '{text}'")
     return int(text)
 
 

@@ -4,6 +4,7 @@ import argparse
 import json
 import math
 import os
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -263,6 +264,7 @@ def app(options: argparse.Namespace) -> None:
     page = ROOT / "app" / "main.py"
     if not page.exists():
         raise InputError(f"expected the dashboard at '{page}', got nothing there; run it from a checkout (pip install -e .)")
+    _check_free(options.host, options.port)
     if options.store:
         os.environ["DUO_STORE"] = str(options.store.resolve())
     elif os.environ.get("DUO_STORE"):
@@ -270,6 +272,16 @@ def app(options: argparse.Namespace) -> None:
     os.chdir(ROOT)  # the theme lies in .streamlit/ here
     where = [f"--server.address={options.host}", f"--server.port={options.port}"]
     os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(page), *where])
+
+
+def _check_free(host: str, port: int) -> None:
+    """Say now, in one sentence, what the server would say with a traceback."""
+    try:
+        with socket.create_server((host, port)):
+            pass
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise InputError(f"expected a free port on '{host}', got {port}: {why}; name another with --port") from None
 
 
 def _show(rows: list[dict[str, Any]], as_json: bool) -> None:

@@ -151,6 +151,8 @@ def test_an_empty_store_says_how_to_begin(tmp_path: Path, capsys: pytest.Capture
         ),
         (("sweep", "--set", "tiny", "--out", "/nowhere/table.csv"), "nowhere"),
         (("sweep", "--set", "tiny", "--split", "night"), "expected a split to judge on, got 'night'"),
+        (("app", "--port", "99999"), r"expected a port in 1\.\.65535, got '99999'"),
+        (("app", "--host", "256.0.0.1"), "expected a free port on '256.0.0.1', got 8501"),
         (("fly",), "invalid choice: 'fly'"),
         ((), "required: COMMAND"),
         (("cost", "timm/no_such_model"), "no_such_model"),
