@@ -77,7 +77,7 @@ SCREEN = {key: Screen() for key in METRICS} | {key: Screen(100, " %", 1) for key
 SCREEN |= {"aurc": Screen(1000, "", 2)}
 
 COSTS = {
-    "flops_balance": "Compute added, FLOPs balance (%), lower is cheaper",
+    "flops_balance": "FLOPs balance (%), lower is cheaper",
     "parameter_balance": "Parameters added (%), lower is smaller",
     "sidekick_accuracy": "Accuracy of the sidekick alone (%), higher is better",
 }

@@ -72,13 +72,13 @@ def test_points_are_the_tables_values_on_an_explained_axis(table, key):
         assert list(named(drawn, name).customdata) == list(rows["sidekick"])
     assert drawn.layout.yaxis.title.text == metric_title(key)
     assert ("higher" if METRICS[key].higher_is_better else "lower") + " is better" in drawn.layout.yaxis.title.text
-    assert drawn.layout.xaxis.title.text == "Compute added, FLOPs balance (%), lower is cheaper"
+    assert drawn.layout.xaxis.title.text == "FLOPs balance (%), lower is cheaper"
     assert drawn.layout.shapes[0].y0 == pytest.approx(0.5 * SCREEN[key].factor)
 
 
 def test_the_ring_is_at_the_chosen_sidekick(table):
     row = table[(table["variant"] == "duo") & (table["sidekick"] == "small")].iloc[0]
-    ring = named(figures.metric_by_cost(table, "aurc", base=0.1, chosen="small"), "Shown: small")
+    ring = named(figures.metric_by_cost(table, "aurc", base=0.1, chosen="small"), "This pair")
     assert (ring.x[0], ring.y[0]) == pytest.approx((row["flops_balance"] * 100, row["aurc"] * 1000))
     assert ring.hoverinfo == "skip"  # or it would catch the pointer over the point it marks
 
@@ -132,3 +132,11 @@ def test_ratios_leave_out_sidekicks_that_are_off(table):
     assert drawn.layout.yaxis.title.text == "Temperature ratio, base over sidekick"
     none = figures.ratio_by_cost(table.assign(T_ratio=np.nan))
     assert "no ratio to draw" in none.layout.annotations[-1].text
+
+
+def test_a_wide_range_of_ratios_is_logarithmic_and_keeps_its_words_at_the_line(table):
+    wide = table.assign(T_ratio=table["sidekick"].map({"middle": 1.2, "small": 9.0, "tiny": 40.0}))
+    drawn = figures.ratio_by_cost(wide)
+    assert drawn.layout.yaxis.type == "log"
+    assert (drawn.layout.shapes[0].y0, drawn.layout.annotations[0].y) == (1, 0)
+    assert figures.ratio_by_cost(wide.assign(T_ratio=[1.0, 1.5, 2.0] * 3)).layout.annotations[0].y == 1

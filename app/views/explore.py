@@ -104,9 +104,9 @@ def _curves(choice: Choice, found: Evaluation) -> None:
 
 
 def _sidekicks(choice: Choice, found: Evaluation) -> None:
-    st.subheader(f"Which sidekick for {choice.base}?", anchor=False)
+    st.subheader("Which sidekick?", anchor=False)
     table = state.sidekicks(choice.handle, choice.base, choice.split, choice.kind)
-    st.markdown("Click a point to load that sidekick.")
+    st.markdown(f"All of them with {choice.base}. Click a point to load one.")
     if words.no_costs(cost_column(table)):
         st.info(words.no_costs(cost_column(table)))
     controls.chart(

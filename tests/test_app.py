@@ -1,0 +1,302 @@
+"""The page by its widgets: every control, every empty or wrong state; what only a browser shows is in test_browser."""
+
+import shutil
+
+import pytest
+import streamlit as st
+from browsing import ROOT
+from logit_sets import write_set
+from streamlit.testing.v1 import AppTest
+
+from app import link, state
+from duo_core.duo import Fit, Temperatures
+from duo_core.metrics import METRICS
+from duo_core.screen import SCREEN
+from duo_core.store import Store
+from duo_core.sweep import evaluate
+
+
+@pytest.fixture(autouse=True)
+def fresh_caches():
+    st.cache_resource.clear()
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    path = write_set(tmp_path_factory.mktemp("toy"))
+    return write_set(path, "other", models=("large", "middle"), splits=("val", "test"))
+
+
+@pytest.fixture
+def open_app(monkeypatch):
+    def opened(store, **query):
+        monkeypatch.setenv("DUO_STORE", str(store))
+        app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
+        app.query_params.update(query)
+        app.run()
+        assert not app.exception
+        return app
+
+    return opened
+
+
+def labelled(elements, label):
+    return next(element for element in elements if element.label == label)
+
+
+def query(app):
+    return {key: values[0] if isinstance(values, list) else values for key, values in app.query_params.items()}
+
+
+def text_of(app):
+    return "\n".join(
+        str(e.value) for e in [*app.markdown, *app.header, *app.title, *app.caption, *app.info, *app.warning, *app.code]
+    )
+
+
+def test_the_first_view_is_the_most_accurate_base_and_its_best_affordable_sidekick(open_app, toy):
+    app = open_app(toy, set="toy")
+    own = Store(toy).open("toy")
+    accuracy = {m: evaluate(own, m, next(o for o in own.models() if o != m)).metrics["base"]["accuracy"] for m in own.models()}
+    base = app.selectbox(key="base").value
+    assert base == max(["large", "middle"], key=accuracy.get)
+    affordable = [o for o in own.models() if o != base and own.flops_balance(base, o) <= state.AFFORDABLE]
+    best = min(affordable, key=lambda o: evaluate(own, base, o).metrics["duo"]["aurc"])
+    assert app.selectbox(key="sidekick").value == best
+
+
+def test_an_untouched_view_has_a_clean_address(open_app, toy):
+    assert query(open_app(toy)) == {}
+
+
+def test_cards_show_the_duo_and_its_difference_to_the_base(open_app, toy):
+    app = open_app(toy, set="toy", base="large", sidekick="small")
+    found = evaluate(Store(toy).open("toy"), "large", "small").metrics
+    for key, label in {"accuracy": "Accuracy", "auroc": "AUROC", "aurc": "AURC × 1000", "sac98": "SAC@98"}.items():
+        card = next(m for m in app.metric if m.label == label)
+        assert card.value == SCREEN[key].text(found["duo"][key])
+    aurc = next(m for m in app.metric if m.label == "AURC × 1000")
+    difference = 1000 * (found["duo"]["aurc"] - found["base"]["aurc"])
+    assert aurc.delta == f"{difference:+.2f}"
+    # Lower is better: a fall is green.
+    assert aurc.proto.color == (aurc.proto.GREEN if difference < 0 else aurc.proto.RED)
+    assert next(m for m in app.metric if m.label == "Extra compute").value == "+10 %"
+
+
+def test_the_title_says_what_the_duo_buys_for_how_much(open_app, toy):
+    app = open_app(toy, set="toy", base="large", sidekick="small")
+    accuracy = {key: m["accuracy"] for key, m in evaluate(Store(toy).open("toy"), "large", "small").metrics.items()}
+    before, after = (f"{100 * (1 - accuracy[key]):.1f} %" for key in ("base", "duo"))
+    assert app.title[0].value.startswith("10 % more compute, errors ")
+    assert before in app.title[0].value
+    assert after in app.title[0].value
+
+
+def test_labels_hold_accuracy_and_balance(open_app, toy):
+    app = open_app(toy, set="toy", base="large", sidekick="small")
+    assert any(
+        option.startswith("small · ") and option.endswith(" % · +10 % FLOPs") for option in app.selectbox(key="sidekick").options
+    )
+
+
+def test_the_fit_line_states_the_temperatures(open_app, toy):
+    found = evaluate(Store(toy).open("toy"), "large", "small").fit
+    line = text_of(open_app(toy, set="toy", base="large", sidekick="small"))
+    assert f"**T_base {found.temperatures.base:.3f}** · **T_sidekick {found.temperatures.sidekick:.3f}**" in line
+    assert f"learned from 300 images in {found.steps} Newton steps, " in line
+
+
+def test_changing_the_set_keeps_what_fits_and_resets_what_does_not(open_app, toy):
+    app = open_app(toy, set="toy", base="large", sidekick="tiny", split="shift")
+    app.selectbox(key="set").set_value("other").run()
+    assert not app.exception
+    assert (app.selectbox(key="base").value, app.selectbox(key="sidekick").value) == ("large", "middle")
+    assert app.selectbox(key="split").value == "test"
+
+
+def test_changing_the_base_to_the_sidekick_finds_another_sidekick(open_app, toy):
+    app = open_app(toy, set="toy", base="large", sidekick="small")
+    app.selectbox(key="base").set_value("small").run()
+    assert not app.exception
+    assert app.selectbox(key="sidekick").value != "small"
+
+
+def test_every_metric_and_both_uncertainties_draw(open_app, toy):
+    app = open_app(toy, set="toy")
+    for key in METRICS:
+        app.selectbox(key="metric").set_value(key).run()
+        assert not app.exception
+        assert query(app).get("metric", "aurc") == key
+    before = next(m for m in app.metric if m.label == "AUROC").value
+    app.button_group(key="uncertainty").set_value("entropy").run()
+    assert not app.exception
+    assert query(app)["uncertainty"] == "entropy"
+    assert next(m for m in app.metric if m.label == "AUROC").value != before
+
+
+def test_swap_changes_places_and_the_address(open_app, toy):
+    app = open_app(toy, set="toy", base="large", sidekick="small")
+    app.button(key="swap").click().run()
+    assert not app.exception
+    assert (app.selectbox(key="base").value, app.selectbox(key="sidekick").value) == ("small", "large")
+    assert query(app) == {"set": "toy", "split": "test", "base": "small", "sidekick": "large"}
+    assert next(m for m in app.metric if m.label == "Extra compute").value == "+1000 %"
+
+
+def test_an_address_opens_its_view(open_app, toy):
+    there = {"set": "toy", "split": "shift", "base": "middle", "sidekick": "tiny", "metric": "ece", "coverage": "63"}
+    app = open_app(toy, **there)
+    assert {key: str(app.session_state[key]) for key in there} == there
+    assert query(app) == there
+    assert app.slider(key="coverage").value == 63
+
+
+def test_invalid_values_in_the_address_fall_back_quietly(open_app, toy):
+    app = open_app(toy, set="none", split="x", base="x", sidekick="x", metric="x", uncertainty="x", coverage="x")
+    assert not app.warning
+    assert not app.error
+    assert query(app) == {}
+
+
+def test_back_and_forward_move_the_view(open_app, toy):
+    app = open_app(toy, set="toy", base="large", sidekick="small")
+    app.selectbox(key="sidekick").set_value("tiny").run()
+    app.query_params["sidekick"] = "small"
+    app.run()
+    assert app.selectbox(key="sidekick").value == "small"
+
+
+def test_coverage_sets_the_sentence(open_app, toy):
+    app = open_app(toy, set="toy", base="large", sidekick="small")
+    assert "Keep 80 %: **" in text_of(app)
+    app.slider(key="coverage").set_value(50).run()
+    assert "Keep 50 %: **" in text_of(app)
+    assert query(app)["coverage"] == "50"
+
+
+def test_manual_temperatures_are_judged_live_and_go_back(open_app, toy):
+    app = open_app(toy, set="toy", base="large", sidekick="small")
+    learned = labelled(app.metric, "NLL, fit split").value
+    assert app.button(key="learned").disabled
+    labelled(app.slider, "T_sidekick · small").set_value(0.0).run()
+    assert not app.exception
+    moved = labelled(app.metric, "NLL, fit split")
+    assert float(moved.value) > float(learned)  # the learned ones are the best there are
+    assert moved.proto.color == moved.proto.RED
+    app.button(key="learned").click().run()
+    assert labelled(app.metric, "NLL, fit split").value == learned
+    assert app.button(key="learned").disabled
+
+
+def test_every_chart_has_its_numbers(open_app, toy):
+    app = open_app(toy, set="toy", base="large", sidekick="small")
+    assert [e.label for e in app.expander] == ["The curves as numbers", "The sidekicks as numbers", "The ratios as numbers"]
+    curves, sidekicks, ratios = (e.dataframe[0].value for e in app.expander)
+    found = evaluate(Store(toy).open("toy"), "large", "small")
+    assert curves["duo"].iloc[-1] == pytest.approx(1 - found.metrics["duo"]["accuracy"])
+    row = sidekicks.query("sidekick == 'small' and variant == 'duo'").iloc[0]
+    assert row["aurc"] == pytest.approx(found.metrics["duo"]["aurc"])
+    assert row["parameter_balance"] == pytest.approx(0.1)
+    assert list(ratios["sidekick"]) == ["middle", "small", "tiny"]
+
+
+def test_an_empty_store_says_how_to_fill_it(open_app, tmp_path):
+    app = open_app(tmp_path)
+    assert "No logit set yet" in text_of(app)
+    assert "duo logits" in text_of(app)
+
+
+def test_one_model_asks_for_another(open_app, tmp_path):
+    text = text_of(open_app(write_set(tmp_path, models=("large",))))
+    assert "One more model is needed" in text
+    assert "only large" in text
+
+
+@pytest.mark.parametrize(("splits", "missing"), [(("test",), "`val` to fit on"), (("val",), "a split to judge on")])
+def test_a_missing_split_is_named(open_app, tmp_path, splits, missing):
+    text = text_of(open_app(write_set(tmp_path, splits=splits)))
+    assert "A split is missing" in text
+    assert missing in text
+
+
+@pytest.mark.parametrize("damage", ["truncated", "altered"])
+def test_a_broken_model_is_named_and_the_others_stay(open_app, tmp_path, damage):
+    file = write_set(tmp_path) / "toy" / "small.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 255
+    file.write_bytes(data[:-40] if damage == "truncated" else data)
+    app = open_app(tmp_path)
+    assert "1 model is left out" in app.warning[0].value
+    assert "small.safetensors" in app.warning[0].value
+    assert len(app.selectbox(key="base").options) == 3
+    assert app.metric
+
+
+def test_a_repaired_model_comes_back(open_app, tmp_path):
+    file = write_set(tmp_path) / "toy" / "small.safetensors"
+    data = file.read_bytes()
+    file.write_bytes(data[:-40])
+    app = open_app(tmp_path)
+    file.write_bytes(data)
+    app.run()
+    assert not app.warning
+    assert len(app.selectbox(key="base").options) == 4
+
+
+def test_a_broken_set_says_what_is_wrong(open_app, tmp_path):
+    (write_set(tmp_path) / "toy" / "set.json").write_text("{}")
+    text = text_of(open_app(tmp_path))
+    assert "This logit set cannot be read" in text
+    assert "set.json" in text
+
+
+def test_unknown_costs_are_said_and_charts_are_drawn(open_app, tmp_path):
+    app = open_app(write_set(tmp_path, costs=False))
+    assert app.title[0].value.startswith("Cost unknown, errors ")
+    assert "their own accuracy instead" in app.info[0].value
+    assert not any("FLOPs" in option for option in app.selectbox(key="sidekick").options)
+
+
+def test_other_labels_are_other_results(open_app, tmp_path):
+    app = open_app(write_set(tmp_path), base="large", sidekick="small")
+    before = app.title[0].value
+    shutil.rmtree(tmp_path / "toy")
+    write_set(tmp_path, n=200)
+    app.run()
+    assert app.title[0].value != before
+
+
+def test_the_key_of_a_pair_knows_labels_as_well_as_logits(toy):
+    own = Store(toy).open("toy")
+    one = state.Handle(own, "", {"val": "a", "test": "b"})
+    other = state.Handle(own, "", {"val": "a", "test": "c"})
+    assert one.pair("large", "small", "test") != other.pair("large", "small", "test")
+    assert one.pair("large", "small", "test") != one.pair("small", "large", "test")
+
+
+def test_a_second_click_on_a_point_is_ignored(monkeypatch):
+    session = {"sidekick": "small", "chart": {"selection": {"points": []}}}
+    monkeypatch.setattr(st, "session_state", session)
+    link.choose_sidekick("chart")
+    assert session["sidekick"] == "small"
+    session["chart"] = {"selection": {"points": [{"customdata": "tiny"}]}}
+    link.choose_sidekick("chart")
+    assert (session["sidekick"], session["touched"]) == ("tiny", True)
+
+
+def test_a_click_on_a_curve_sets_a_whole_percent(monkeypatch):
+    session = {"chart": {"selection": {"points": [{"customdata": 0.834}]}}}
+    monkeypatch.setattr(st, "session_state", session)
+    link.choose_coverage("chart")
+    assert session["coverage"] == 83
+
+
+def test_words_warn_of_unusual_fits():
+    from app.words import fit_line, fit_warnings
+
+    names = {"base": "large", "sidekick": "small"}
+    off = Fit(Temperatures(1.0, 0.0), Temperatures(1.0, 1.0), {}, 0.0, 3)
+    assert fit_warnings(off, names) == ["The sidekick is off: small says nothing that helps large, so its temperature is 0."]
+    assert "ratio undefined —" in fit_line(off, 10, 0.001)
+    split = Fit(Temperatures(1.0, 1.0), Temperatures(1.0, 1.0), {}, 0.0, 3, ("base", "duo"))
+    assert "separated perfectly by large and duo" in fit_warnings(split, names)[0]
