@@ -15,7 +15,6 @@ st.set_page_config(
     page_title="Asymmetric Duos Explorer",
     page_icon=str(Path(__file__).with_name("icon.png")),  # local: a named icon would be fetched from another machine
     layout="wide",
-    initial_sidebar_state=340,  # pixels: room for a model, its accuracy and its FLOPs balance in one line
 )
 page = st.navigation([st.Page(explore.show, title="Explore", url_path="explore", default=True)], position="top")
 link.follow_link(page.url_path)
