@@ -14,8 +14,8 @@ import streamlit as st
 import torch
 
 from duo_core.arrays import InputError, UncertaintyKind
-from duo_core.curves import Curves, risk_coverage
 from duo_core.duo import Fit, Temperatures
+from duo_core.figures.curves import Curves, risk_coverage
 from duo_core.logits import FIT_SPLIT, LogitSet, tensor_digest
 from duo_core.metrics import metrics
 from duo_core.predictions import pair_predictions

@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 
 from duo_core.duo import Fit
+from duo_core.figures.screen import SCREEN
 from duo_core.metrics import METRICS
-from duo_core.screen import SCREEN
 
 
 def percent(value: float, decimals: int = 1) -> str:

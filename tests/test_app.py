@@ -10,8 +10,8 @@ from streamlit.testing.v1 import AppTest
 
 from app import link, state
 from duo_core.duo import Fit, Temperatures
+from duo_core.figures.screen import SCREEN
 from duo_core.metrics import METRICS
-from duo_core.screen import SCREEN
 from duo_core.store import Store
 from duo_core.sweep import evaluate
 

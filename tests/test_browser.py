@@ -126,7 +126,7 @@ def test_a_click_on_a_curve_sets_the_coverage(toy):
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_colours_are_those_of_their_meaning_in_both_themes(toy, dark):
-    from duo_core.screen import DARK, LIGHT
+    from duo_core.figures.screen import DARK, LIGHT
 
     page = toy("/?set=toy", dark=dark)
     ready(page)

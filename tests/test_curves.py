@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from duo_core.arrays import InputError, Predictions
-from duo_core.curves import oracle_risks, risk_at, risk_coverage
+from duo_core.figures.curves import oracle_risks, risk_at, risk_coverage
 from duo_core.metrics import selective_risks, tie_blocks
 
 

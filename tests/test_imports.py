@@ -29,8 +29,6 @@ ORDER = [
     "metrics",
     "intervals",
     "sweep",
-    "curves",
-    "screen",
     "figures",
     "deploy",
     "commands",

@@ -5,11 +5,11 @@ import streamlit as st
 from app import controls, link, state, words
 from app.controls import THEMED, Choice
 from duo_core import figures
-from duo_core.curves import risk_at
 from duo_core.duo import Temperatures
+from duo_core.figures.curves import risk_at
+from duo_core.figures.screen import SCREEN, cost_column
 from duo_core.logits import FIT_SPLIT
 from duo_core.metrics import METRICS
-from duo_core.screen import SCREEN, cost_column
 from duo_core.sweep import Evaluation
 
 CARDS = {

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from duo_core.figures.screen import COSTS, LABELS, LIGHT, SCREEN, STYLES, Colours, cost_column, metric_title
 from duo_core.metrics import METRICS
-from duo_core.screen import COSTS, LABELS, LIGHT, SCREEN, STYLES, Colours, cost_column, metric_title
 
 
 def risk_coverage(table: pd.DataFrame, *, coverage: float | None = None, colours: Colours = LIGHT) -> go.Figure:

@@ -1,0 +1,5 @@
+"""Tables in, plotly figures out; how values and meanings stand on screen."""
+
+from duo_core.figures.charts import metric_by_cost, ratio_by_cost, risk_coverage
+
+__all__ = ["metric_by_cost", "ratio_by_cost", "risk_coverage"]
