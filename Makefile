@@ -7,7 +7,7 @@ DEV := .venv/.installed-dev
 .PHONY: help app test lint bench
 
 help:
-	@echo "make app    open the dashboard (PORT=8501 for another port)"
+	@echo "make app    serve the dashboard on http://127.0.0.1:8501 (PORT=N for another port)"
 	@echo "make test   run every test that this machine can run"
 	@echo "make lint   check style and types"
 	@echo "make bench  print the benchmarks"

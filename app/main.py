@@ -16,6 +16,7 @@ st.set_page_config(
     page_icon=str(Path(__file__).with_name("icon.png")),  # local: a named icon would be fetched from another machine
     layout="wide",
 )
+st.sidebar.markdown("**Asymmetric Duos Explorer**")
 page = st.navigation([st.Page(explore.show, title="Explore", url_path="explore", default=True)], position="top")
 link.follow_link(page.url_path)
 page.run()
