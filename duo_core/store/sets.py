@@ -11,7 +11,7 @@ from typing import Any
 
 import safetensors
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from duo_core.arrays import InputError
@@ -300,20 +300,22 @@ def _merged(about: Mapping[str, Any], details: Mapping[str, Any]) -> dict[str, A
 def _write_tensors(file: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     whole = {split: tensor.detach().cpu().contiguous() for split, tensor in tensors.items()}
     digests = {split: tensor_digest(tensor) for split, tensor in whole.items()}
-    with replaced(file) as beside:
-        save_file(whole, beside, {**metadata, "digests": json.dumps(digests)})
-        _sort_header(beside)
+    content = memoryview(save(whole, {**metadata, "digests": json.dumps(digests)}))
+    header, start = _sorted_header(content)
+    with replaced(file) as beside, open(beside, "wb") as written:
+        written.write(header)
+        written.write(content[start:])
 
 
-def _sort_header(file: Path) -> None:
-    """Put the header's keys in order, so that the same content gives the same bytes; safetensors writes them in any order."""
-    with open(file, "r+b") as opened:
-        length = int.from_bytes(opened.read(8), "little")
-        header = json.loads(opened.read(length))
-        text = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-        if len(text) <= length:
-            opened.seek(8)
-            opened.write(text.ljust(length))
+def _sorted_header(content: memoryview) -> tuple[bytes, int]:
+    """Return the file's head with its keys in order, and where the tensors begin.
+
+    safetensors writes the keys in any order; in one order, the same content gives the same bytes.
+    """
+    start = 8 + int.from_bytes(content[:8], "little")
+    text = json.dumps(json.loads(bytes(content[8:start])), sort_keys=True, separators=(",", ":")).encode()
+    text = text.ljust(-len(text) % 8 + len(text))  # tensors begin at a multiple of 8 bytes
+    return len(text).to_bytes(8, "little") + text, start
 
 
 def _today() -> str:
