@@ -74,15 +74,15 @@ def delta(key: str, value: float | None, base: float | None) -> str | None:
     return None if float(text) == 0 else text + (" pp" if screen.unit.strip() == "%" else "")
 
 
-def beside(value: float | None, other: float | None, name: str) -> str | None:
-    """What stands beside a difference to a value of that name.
+def beside(key: str, value: float | None, other: float | None, name: str) -> str | None:
+    """What stands beside the difference, as shown, to a value of that name.
 
-    >>> beside(0.9, 0.8, "base"), beside(0.9, 0.9, "base"), beside(None, 0.9, "base")
-    ('to base', 'same as base', None)
+    >>> [beside("auroc", value, 0.9, "base") for value in (0.8, 0.9, 0.90001, None)]
+    ['to base', 'same as base', 'same as base', None]
     """
     if value is None or other is None:
         return None
-    return f"to {name}" if value != other else f"same as {name}"
+    return f"to {name}" if delta(key, value, other) else f"same as {name}"
 
 
 def card_label(key: str) -> str:

@@ -61,7 +61,7 @@ def _cards(found: Evaluation) -> None:
                 SCREEN[key].text(duo[key]),
                 words.delta(key, duo[key], base[key]),
                 delta_color="normal" if METRICS[key].higher_is_better else "inverse",
-                delta_description=words.beside(duo[key], base[key], "base"),
+                delta_description=words.beside(key, duo[key], base[key], "base"),
                 help=f"{meaning} Base alone: {SCREEN[key].text(base[key])}.",
                 border=True,
                 height="stretch",
@@ -154,7 +154,7 @@ def _manual_card(label: str, key: str, value: float | None, learned: float | Non
         SCREEN[key].text(value),
         words.delta(key, value, learned),
         delta_color="normal" if METRICS[key].higher_is_better else "inverse",
-        delta_description=words.beside(value, learned, "learned"),
+        delta_description=words.beside(key, value, learned, "learned"),
         border=True,
     )
 

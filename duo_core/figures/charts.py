@@ -76,6 +76,7 @@ def ratio_by_cost(table: pd.DataFrame, *, chosen: str | None = None, colours: Co
     duos = table[table["variant"] == "duo"]
     column, ratios = cost_column(table), duos["T_ratio"].dropna()
     figure = go.Figure(layout=_layout(COSTS[column], "Temperature ratio, base over sidekick"))
+    _level(figure, 1.0, "Both weigh the same", colours)
     _points(figure, duos, (column, "T_ratio"), colours)
     _ring(figure, duos, (column, "T_ratio"), chosen, colours)
     _cost_axis(figure, table[column])
@@ -83,7 +84,6 @@ def ratio_by_cost(table: pd.DataFrame, *, chosen: str | None = None, colours: Co
         figure.update_yaxes(type="log", tickvals=_ticks(min(ratios.min(), 0.7), ratios.max()))
     else:
         figure.update_yaxes(rangemode="tozero")
-    _level(figure, 1.0, "Both weigh the same", colours, "bottom left")
     if ratios.empty:
         _note(figure, "No sidekick of this base has a weight above 0, so there is no ratio to draw.", colours)
     return figure
@@ -169,21 +169,11 @@ def _ring(figure: go.Figure, table: pd.DataFrame, axes: tuple[str, str], chosen:
         )
 
 
-def _level(figure: go.Figure, y: float, text: str, colours: Colours, position: str = "top right") -> None:
-    """A horizontal reference line with its meaning written on it; drawn when the axis has its type."""
+def _level(figure: go.Figure, y: float, text: str, colours: Colours) -> None:
+    """A horizontal reference line; what it means stands in the legend, where no point can lie under the words."""
     line = {"color": colours["base"], "dash": STYLES["base"].dash, "width": STYLES["base"].width}
-    vertical, horizontal = position.split()
     figure.add_shape(type="line", xref="paper", x0=0, x1=1, y0=y, y1=y, line=line, layer="below")
-    figure.add_annotation(
-        text=text,
-        xref="paper",
-        x=float(horizontal == "right"),
-        xanchor=horizontal,
-        y=np.log10(y) if figure.layout.yaxis.type == "log" else y,  # plotly wants the exponent here, but not for the line
-        yanchor={"top": "bottom", "bottom": "top"}[vertical],
-        showarrow=False,
-        font={"color": colours["base"]},
-    )
+    figure.add_scatter(x=[None], y=[None], name=text, mode="lines", line=line, hoverinfo="skip")
 
 
 def _note(figure: go.Figure, text: str, colours: Colours) -> None:
