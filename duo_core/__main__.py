@@ -141,33 +141,12 @@ def _set_options(command: argparse.ArgumentParser) -> None:
 
 
 def _model_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--checkpoint",
-        nargs="+",
-        action="extend",
-        default=[],
-        type=_assignment,
-        metavar="MODEL=FILE",
-        help="own weights, .safetensors or .pt",
-    )
-    command.add_argument(
-        "--arguments",
-        nargs="+",
-        action="extend",
-        default=[],
-        type=_json_assignment,
-        metavar="MODEL=JSON",
-        help="constructor arguments",
-    )
-    command.add_argument(
-        "--transform",
-        nargs="+",
-        action="extend",
-        default=[],
-        type=_json_assignment,
-        metavar="MODEL=JSON",
-        help="evaluation transform of its own",
-    )
+    for option, kind, form, text in (
+        ("--checkpoint", _assignment, "MODEL=FILE", "own weights, .safetensors or .pt"),
+        ("--arguments", _json_assignment, "MODEL=JSON", "constructor arguments"),
+        ("--transform", _json_assignment, "MODEL=JSON", "fields of the evaluation transform that differ from the model's own"),
+    ):
+        command.add_argument(option, nargs="+", action="extend", default=[], type=kind, metavar=form, help=text)
 
 
 def _compute_options(command: argparse.ArgumentParser) -> None:

@@ -160,6 +160,11 @@ def test_readme_table_is_what_the_command_prints(capsys: pytest.CaptureFixture[s
             assert line.rstrip() in readme, line
 
 
+def test_front_page_shows_what_the_fit_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--store", str(DEFAULT_STORE), "--set", "cifar10", "--base", "resnet56", "--sidekick", "resnet20"]) == 0
+    assert capsys.readouterr().out.strip() in (DEFAULT_STORE.parent / "README.md").read_text()
+
+
 def test_two_sets_are_shipped() -> None:
     assert SETS == ["cifar10", "imagenet-like"]
     assert all(a in Store(DEFAULT_STORE).open(name).cards for name, *names, _ in PAIRS for a in itertools.chain(names))

@@ -119,7 +119,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.total += multiply_adds(func, args, result, self.norms)
         except InputError as error:
             where = self.running[-1] if self.running else "the model"
-            raise InputError(f"{error}, so the cost of {where} is unknown; add it to duo_core/operators.py") from None
+            raise InputError(f"{error}, so the cost of {where} is unknown; add it to duo_core/cost/operators.py") from None
         return result
 
 
