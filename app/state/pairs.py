@@ -1,61 +1,23 @@
-"""Everything that is cached; what the widgets hold is in `link`.
+"""One pair of an open set: its fit, its evaluation, and how it compares with other sidekicks."""
 
-Caches are keyed on digests of the logits and labels, which are passed as `_arguments` and so are never hashed.
-"""
-
-import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 import streamlit as st
-import torch
 
-from duo_core.arrays import InputError, UncertaintyKind
+from app.state.sets import Handle, Survey, survey
+from duo_core.arrays import UncertaintyKind
 from duo_core.duo import Fit, Temperatures
 from duo_core.figures.curves import Curves, risk_coverage
-from duo_core.logits import FIT_SPLIT, LogitSet, tensor_digest
+from duo_core.logits import FIT_SPLIT, LogitSet
 from duo_core.metrics import metrics
 from duo_core.predictions import pair_predictions
-from duo_core.store import Store, default_store
 from duo_core.sweep import COLUMNS, Evaluation, evaluate, fit_pair
-
-# A pair's arrays are small: with more threads they wait for each other, and for those of other sessions.
-torch.set_num_threads(1)
 
 AFFORDABLE = 0.35
 """FLOPs balance up to which a sidekick may be the one shown first."""
-
-
-@dataclass(frozen=True)
-class Handle:
-    """An open logit set, with what its caches are keyed on."""
-
-    logit_set: LogitSet
-    stamp: str
-    """Of the files as they are now: a repaired file is read again."""
-    labels: Mapping[str, str]
-    """Digest of each split's labels."""
-
-    def digest(self, *keys: tuple[str, str]) -> str:
-        """Digest of the named (model, split) logits and of their splits' labels."""
-        splits = sorted({split for _, split in keys})
-        parts = [self.logit_set.digest(*keys), *(self.labels[split] for split in splits)]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-    def pair(self, base: str, sidekick: str, split: str) -> str:
-        """Digest of all that the evaluation of a pair rests on."""
-        return self.digest(*((model, of) for model in (base, sidekick) for of in (FIT_SPLIT, split)))
-
-
-@dataclass(frozen=True)
-class Survey:
-    """Models that can be paired on a split: their accuracies, most multiply-adds first; and why others cannot."""
-
-    accuracy: Mapping[str, float]
-    broken: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -64,49 +26,6 @@ class TimedFit:
 
     fit: Fit
     seconds: float
-
-
-def store_path() -> Path:
-    """The folder of the logit sets."""
-    return default_store()
-
-
-def set_names() -> list[str]:
-    """Names of the logit sets in the store."""
-    return Store().names()
-
-
-def open_set(name: str) -> Handle:
-    """Open a set, or the one opened before if none of its files has changed."""
-    folder = store_path() / name
-    files = sorted((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in folder.iterdir() if file.is_file())
-    return _opened(str(store_path()), name, hashlib.sha256(repr(files).encode()).hexdigest())
-
-
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _opened(store: str, name: str, stamp: str) -> Handle:
-    logit_set = Store(Path(store)).open(name)
-    return Handle(logit_set, f"{store}/{name}/{stamp}", {split: tensor_digest(y) for split, y in logit_set.labels.items()})
-
-
-def survey(handle: Handle, split: str) -> Survey:
-    """Read every model of a split and of the fit split; one that cannot be read costs only itself."""
-    return _survey(handle.stamp, split, handle.logit_set)
-
-
-@st.cache_resource(max_entries=64, show_spinner="Reading the models")
-def _survey(stamp: str, split: str, _set: LogitSet) -> Survey:  # noqa: ARG001 (a cache's key)
-    accuracy: dict[str, float] = {}
-    broken = dict(_set.broken)
-    for model in _set.models(FIT_SPLIT, split):
-        try:
-            _set.logits(model, FIT_SPLIT)
-            right = _set.logits(model, split).argmax(1) == _set.labels[split]
-        except InputError as error:
-            broken[model] = str(error)
-        else:
-            accuracy[model] = right.double().mean().item()
-    return Survey(accuracy, broken)
 
 
 def fitted(handle: Handle, base: str, sidekick: str) -> TimedFit:
@@ -155,6 +74,13 @@ def sidekicks(handle: Handle, base: str, split: str, kind: UncertaintyKind) -> p
     known = survey(handle, split)
     rows = [row for other in known.accuracy if other != base for row in _rows_of(handle, base, other, split, kind, known)]
     return pd.DataFrame(rows, columns=[*COLUMNS, "parameter_balance", "base_accuracy", "sidekick_accuracy"])
+
+
+def all_pairs(handle: Handle, split: str, kind: UncertaintyKind) -> pd.DataFrame:
+    """Every pair whose base costs at least what its sidekick does: the rows of `sidekicks` for every base."""
+    bases = [sidekicks(handle, base, split, kind) for base in survey(handle, split).accuracy]
+    table = pd.concat(bases, ignore_index=True)
+    return table[~(table["flops_balance"].astype(float) > 1)].reset_index(drop=True)
 
 
 def _rows_of(handle: Handle, base: str, sidekick: str, split: str, kind: UncertaintyKind, known: Survey) -> list[dict[str, object]]:

@@ -1,0 +1,42 @@
+"""Everything that is cached, by what it is about; what the widgets hold is in `link`.
+
+Caches are keyed on digests of the logits and labels, which are passed as `_arguments` and so are never hashed.
+"""
+
+import torch
+
+from app.state.pairs import (
+    AFFORDABLE,
+    TimedFit,
+    all_pairs,
+    by_hand,
+    curves,
+    evaluation,
+    first_base,
+    first_sidekick,
+    fitted,
+    sidekicks,
+)
+from app.state.sets import Handle, Survey, open_set, set_names, store_path, survey
+
+__all__ = [
+    "AFFORDABLE",
+    "Handle",
+    "Survey",
+    "TimedFit",
+    "all_pairs",
+    "by_hand",
+    "curves",
+    "evaluation",
+    "first_base",
+    "first_sidekick",
+    "fitted",
+    "open_set",
+    "set_names",
+    "sidekicks",
+    "store_path",
+    "survey",
+]
+
+# A pair's arrays are small: with more threads they wait for each other, and for those of other sessions.
+torch.set_num_threads(1)
