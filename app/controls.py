@@ -29,6 +29,15 @@ MAKE_ONE = "duo logits --set NAME --images val=SOURCE --images test=SOURCE --mod
 
 
 @dataclass(frozen=True)
+class Place:
+    """One split of one set, and the models that can be judged there."""
+
+    handle: state.Handle
+    split: str
+    known: state.Survey
+
+
+@dataclass(frozen=True)
 class Choice:
     """What the sidebar says: one pair of one set, judged on one split."""
 
@@ -41,7 +50,16 @@ class Choice:
 
 
 def sidebar() -> Choice | None:
-    """Draw the sidebar; None, with the reason in the page, where there is no pair to show."""
+    """Draw the sidebar of a page about a pair; None, with the reason in the page, where there is no pair to show."""
+    place = set_sidebar()
+    if place is None or not _two_models(place):
+        return None
+    with st.sidebar:
+        return _pair(place)
+
+
+def set_sidebar() -> Place | None:
+    """Draw the sidebar of a page about a whole set; None, with the reason in the page, where there is nothing to judge."""
     names = state.set_names()
     if not names:
         _stop("No logit set yet", f"The store `{state.store_path()}` has none. Make one:", MAKE_ONE)
@@ -51,13 +69,13 @@ def sidebar() -> Choice | None:
         st.selectbox("Logit set", names, key="set", on_change=link.touched)
     try:
         handle = state.open_set(st.session_state["set"])
-        return _pair(handle)
+        return _place(handle)
     except InputError as error:
         _stop("This logit set cannot be read", str(error))
         return None
 
 
-def _pair(handle: state.Handle) -> Choice | None:
+def _place(handle: state.Handle) -> Place | None:
     own = handle.logit_set
     if FIT_SPLIT not in own.labels or not own.evaluation_splits:
         missing = f"a split `{FIT_SPLIT}` to fit on" if FIT_SPLIT not in own.labels else "a split to judge on, `test` for instance"
@@ -70,43 +88,51 @@ def _pair(handle: state.Handle) -> Choice | None:
     split = st.session_state["split"]
     known = state.survey(handle, split)
     _warn_of(known)
-    if len(known.accuracy) < 2:
-        only = f"only {next(iter(known.accuracy))}" if known.accuracy else "none"
-        advice = f"A duo takes two models; on `{split}` **{own.title}** has {only}. Add one:"
+    return Place(handle, split, known)
+
+
+def _two_models(place: Place) -> bool:
+    accuracy = place.known.accuracy
+    if len(accuracy) < 2:
+        only = f"only {next(iter(accuracy))}" if accuracy else "none"
+        title = place.handle.logit_set.title
+        advice = f"A duo takes two models; on `{place.split}` **{title}** has {only}. Add one:"
         _stop("One more model is needed", advice, MAKE_ONE)
-        return None
-    with st.sidebar:
-        return _models(handle, split, known)
+    return len(accuracy) >= 2
 
 
-def _models(handle: state.Handle, split: str, known: state.Survey) -> Choice:
-    models = list(known.accuracy)
+def _pair(place: Place) -> Choice:
+    handle, accuracy = place.handle, place.known.accuracy
     link.settle("uncertainty", UNCERTAINTIES, "softmax")
-    link.settle("base", models, state.first_base(known.accuracy, handle))
+    link.settle("base", list(accuracy), state.first_base(accuracy, handle))
     st.selectbox(
         "Base",
-        models,
+        list(accuracy),
         key="base",
-        format_func=lambda name: words.model_label(name, known.accuracy[name]),
+        format_func=lambda name: words.model_label(name, accuracy[name]),
         on_change=link.touched,
         help="The larger model that would be used alone. Shown first: the most accurate that has an affordable sidekick.",
     )
     base, kind = st.session_state["base"], cast(UncertaintyKind, st.session_state["uncertainty"])
-    others = [model for model in models if model != base]
-    link.settle("sidekick", others, state.first_sidekick(state.sidekicks(handle, base, split, kind)))
+    others = [model for model in accuracy if model != base]
+    link.settle("sidekick", others, state.first_sidekick(state.sidekicks(handle, base, place.split, kind)))
     st.selectbox(
         "Sidekick",
         others,
         key="sidekick",
-        format_func=lambda name: words.model_label(name, known.accuracy[name], handle.logit_set.flops_balance(base, name)),
+        format_func=lambda name: words.model_label(name, accuracy[name], handle.logit_set.flops_balance(base, name)),
         on_change=link.touched,
         help=f"The model that is added. Shown first: the lowest AURC at up to {state.AFFORDABLE:.0%} more compute.",
     )
     st.button("Swap base and sidekick", key="swap", on_click=link.swap, width="stretch")
     link.settle("metric", METRICS, "aurc")
-    st.selectbox(
-        "Metric of the comparison", list(METRICS), key="metric", format_func=lambda key: METRICS[key].label, on_change=link.touched
-    )
+    st.selectbox("Metric", list(METRICS), key="metric", format_func=lambda key: METRICS[key].label, on_change=link.touched)
+    return Choice(handle, place.split, base, st.session_state["sidekick"], st.session_state["metric"], uncertainty())
+
+
+def uncertainty() -> UncertaintyKind:
+    """Draw the switch between uncertainties."""
+    link.settle("uncertainty", UNCERTAINTIES, "softmax")
     st.segmented_control(
         "Uncertainty",
         list(UNCERTAINTIES),
@@ -116,7 +142,7 @@ def _models(handle: state.Handle, split: str, known: state.Survey) -> Choice:
         required=True,
         help="What ranks the images from sure to unsure.",
     )
-    return Choice(handle, split, base, st.session_state["sidekick"], st.session_state["metric"], kind)
+    return cast(UncertaintyKind, st.session_state["uncertainty"])
 
 
 def _warn_of(known: state.Survey) -> None:

@@ -4,14 +4,16 @@ Streamlit's own `bind="query-params"` would write a selectbox's label (accuracy 
 whenever a number changed; here the address holds names.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
-LINKED = ("set", "split", "base", "sidekick", "metric", "uncertainty", "coverage")
-VIEW = LINKED[:4]
+SET = ("set", "split")
+PAIR = (*SET, "base", "sidekick")
 """Written together, so that a link keeps its pair when a default changes."""
+CHOICE = (*PAIR, "metric", "uncertainty")
+"""What the sidebar holds of a pair. A page names in its LINKED which of these it shows, and what is its own beside them."""
 
 
 def touched() -> None:
@@ -19,16 +21,32 @@ def touched() -> None:
     st.session_state["touched"] = True
 
 
-def follow_link(page: str) -> None:
-    """Take the state from the address where the address changed (a link, back and forward), not a widget or the page."""
+def keep(keys: Collection[str]) -> None:
+    """Hold on to what the widgets of other pages said; Streamlit forgets a widget that is not drawn."""
+    for key in keys:
+        if key in st.session_state:
+            st.session_state[key] = st.session_state[key]
+
+
+def follow_link(page: str, keys: Sequence[str]) -> None:
+    """Take the page's keys from the address where it changed (a link, back and forward), not a widget or the page.
+
+    The navigation opens pages with an empty address. That keeps everything; `share` then writes it into the address. Whoever
+    goes back to the empty address finds what it stood for.
+    """
     session = st.session_state
-    link = {key: value for key, value in st.query_params.to_dict().items() if key in LINKED}
+    link = {key: value for key, value in st.query_params.to_dict().items() if key in keys}
     same_page = session.get("page", page) == page
-    session["page"] = page
-    if session.pop("touched", False) or link == session.get("link") or not same_page:
+    session["page"], session["linked"] = page, keys
+    touched = session.pop("touched", False)
+    if not link and not same_page:
+        session["link"] = None
+        return
+    link = link or session.get("arrived", {}).get(page, {})
+    if touched or link == session.get("link"):
         return
     session["link"] = link
-    for key in LINKED:
+    for key in keys:
         session.pop(key, None)
     session.update(link)
 
@@ -42,13 +60,26 @@ def settle(key: str, options: Collection[Any], default: Any) -> None:
         st.session_state[key] = next((option for option in options if str(option) == value), default)
 
 
+def settle_many(key: str, options: Collection[str], default: Sequence[str] = ()) -> None:
+    """Keep those of the session's values of a widget that are options, in the options' order; the default where none was set."""
+    st.session_state.setdefault("defaults", {})[key] = list(default)
+    value = st.session_state.get(key, default)
+    # What comes from the address is text.
+    chosen = value.split(",") if isinstance(value, str) else value
+    st.session_state[key] = [option for option in options if option in chosen]
+
+
 def share() -> None:
-    """Write the state into the address; the view everyone sees first has none."""
+    """Write the state of the page into the address; the view everyone sees first has none."""
     session = st.session_state
-    link = link_of({key: session[key] for key in LINKED if key in session}, session["defaults"])
-    others = {key: value for key, value in st.query_params.to_dict().items() if key not in LINKED}
-    if session.get("link") != link or st.query_params.to_dict() != others | link:
-        st.query_params.from_dict(others | link)
+    keys = session["linked"]
+    link = link_of({key: session[key] for key in keys if key in session}, session.get("defaults", {}))
+    if session["link"] is None:
+        session.setdefault("arrived", {})[session["page"]] = link
+    address = st.query_params.to_dict()
+    wanted = {key: value for key, value in address.items() if key not in keys} | link
+    if session["link"] != link and address != wanted:
+        st.query_params.from_dict(wanted)
     session["link"] = link
 
 
@@ -57,11 +88,15 @@ def link_of(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str,
 
     >>> link_of({"set": "a", "base": "x", "metric": "aurc"}, {"set": "a", "base": "x", "metric": "aurc"})
     {}
-    >>> link_of({"set": "a", "base": "y", "metric": "aurc"}, {"set": "a", "base": "x", "metric": "aurc"})
-    {'set': 'a', 'base': 'y'}
+    >>> link_of({"set": "a", "base": "y", "bases": ["x", "y"]}, {"set": "a", "base": "x", "bases": []})
+    {'set': 'a', 'base': 'y', 'bases': 'x,y'}
     """
     changed = [key for key in values if values[key] != defaults.get(key)]
-    return {key: str(values[key]) for key in LINKED if changed and key in values and (key in VIEW or key in changed)}
+    return {key: _text(value) for key, value in values.items() if changed and (key in PAIR or key in changed)}
+
+
+def _text(value: Any) -> str:
+    return ",".join(value) if isinstance(value, list) else str(value)
 
 
 def swap() -> None:

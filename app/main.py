@@ -1,4 +1,4 @@
-"""The dashboard's entry point: page, navigation, sidebar."""
+"""The dashboard's entry point: page, navigation, and the state that all pages share."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import streamlit as st
 
 from app import link
-from app.views import explore
+from app.views import claims, diagnose, explore, find, method, temperatures, zoo
+
+FIRST = "explore"
+VIEWS = {view.__name__.rpartition(".")[2]: view for view in (explore, find, temperatures, diagnose, zoo, claims, method)}
 
 st.set_page_config(
     page_title="Asymmetric Duos Explorer",
@@ -17,6 +20,10 @@ st.set_page_config(
     layout="wide",
 )
 st.sidebar.markdown("**Asymmetric Duos Explorer**")
-page = st.navigation([st.Page(explore.show, title="Explore", url_path="explore", default=True)], position="top")
-link.follow_link(page.url_path)
+pages = {name: st.Page(view.show, title=view.TITLE, url_path=name, default=name == FIRST) for name, view in VIEWS.items()}
+page = st.navigation(list(pages.values()), position="top")
+name = page.url_path or FIRST
+link.keep({key for view in VIEWS.values() for key in view.LINKED})
+link.follow_link(name, VIEWS[name].LINKED)
 page.run()
+link.share()

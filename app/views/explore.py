@@ -12,6 +12,9 @@ from duo_core.logits import FIT_SPLIT
 from duo_core.metrics import METRICS
 from duo_core.sweep import Evaluation
 
+TITLE = "Explore"
+LINKED = (*link.CHOICE, "coverage")
+
 CARDS = {
     "accuracy": "Share of images classified right.",
     "auroc": "How well uncertainty tells right from wrong: the chance that a right image is surer than a wrong one.",
@@ -41,7 +44,6 @@ def show() -> None:
         _temperatures(choice, found)
     with right:
         _ratios(choice)
-    link.share()
 
 
 def _heading(choice: Choice, found: Evaluation) -> None:
