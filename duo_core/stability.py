@@ -1,0 +1,82 @@
+"""How much the fit, and what it brings, hangs on how many images the temperatures were fitted on."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from torch import Tensor
+
+from duo_core.arrays import UncertaintyKind
+from duo_core.duo import Fit, fit
+from duo_core.metrics import METRICS
+from duo_core.predictions import pair_predictions
+from duo_core.subsets import stratified_sample
+
+SIZES = (25, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000)
+REPEATS = 20
+SEED = 0
+JUDGED = ("nll", "aurc", "accuracy")
+"""Metrics that a fit is judged by."""
+
+
+def sizes(n: int) -> list[int]:
+    """Those of SIZES below n.
+
+    >>> sizes(300)
+    [25, 50, 100, 200]
+    """
+    return [size for size in SIZES if size < n]
+
+
+def stability(
+    fit_split: tuple[Tensor, Tensor, Tensor],
+    judged: tuple[Tensor, Tensor, Tensor],
+    whole: Fit,
+    *,
+    repeats: int = REPEATS,
+    seed: int = SEED,
+    kind: UncertaintyKind = "softmax",
+) -> pd.DataFrame:
+    """Fit again and again on fewer images and judge each fit on the whole other split.
+
+    Parameters
+    ----------
+    fit_split, judged
+        Logits of base and sidekick, (n, k), and labels, (n,), of the split to fit on and of the one to judge on.
+    whole
+        The fit on every image; it is the table's last row.
+    repeats, seed
+        That many stratified samples of each size are drawn from the fit split, with seeds from `seed` up.
+    kind
+        Which uncertainty ranks the images.
+
+    Returns
+    -------
+    DataFrame
+        One row a (size, repeat): `size`, `repeat`, `T_base`, `T_sidekick`, `separated` (no finite temperatures were best) and the
+        metrics of JUDGED.
+    """
+    base, sidekick, labels = fit_split
+    rows = []
+    for size in sizes(len(labels)):
+        for repeat in range(repeats):
+            part = stratified_sample(labels, size, seed + repeat)
+            found = fit(base[part], sidekick[part], labels[part])
+            rows.append({"size": size, "repeat": repeat} | _judged(found, judged, kind))
+    rows.append({"size": len(labels), "repeat": 0} | _judged(whole, judged, kind))
+    return pd.DataFrame(rows)
+
+
+def _judged(found: Fit, judged: tuple[Tensor, Tensor, Tensor], kind: UncertaintyKind) -> dict[str, float | bool | None]:
+    predictions = pair_predictions(*judged, found.temperatures, kind=kind)
+    return {
+        "T_base": found.temperatures.base,
+        "T_sidekick": found.temperatures.sidekick,
+        "separated": "duo" in found.separated,
+        **{key: METRICS[key].value(predictions) for key in JUDGED},
+    }
+
+
+def work(n: int, judged: int, k: int, repeats: int = REPEATS) -> int:
+    """Logits of each model that `stability` reads on n images to fit on: fits read theirs about ten times."""
+    fitted: Sequence[int] = sizes(n)
+    return repeats * k * (10 * sum(fitted) + len(fitted) * judged)
