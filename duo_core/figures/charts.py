@@ -6,10 +6,10 @@ Axes show percent where the tables hold fractions, and say in which direction be
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from duo_core.figures.frame import cost_axis, layout, level, note, ticks
 from duo_core.figures.screen import COSTS, LABELS, LIGHT, SCREEN, STYLES, Colours, cost_column, metric_title
 from duo_core.metrics import METRICS
 
@@ -19,7 +19,7 @@ def risk_coverage(table: pd.DataFrame, *, coverage: float | None = None, colours
 
     `coverage` is marked by a vertical line. Points carry their coverage in customdata, so that a click can set it.
     """
-    figure = go.Figure(layout=_layout("Coverage: share of images kept (%)", "Selective error (%), lower is better"))
+    figure = go.Figure(layout=layout("Coverage: share of images kept (%)", "Selective error (%), lower is better"))
     x = table["coverage"] * 100
     for key in (key for key in STYLES if key in table):
         figure.add_scatter(
@@ -59,13 +59,13 @@ def metric_by_cost(
         Sidekick that gets a ring. Points carry their sidekick in customdata, so that a click can choose another.
     """
     column, screen = cost_column(table), SCREEN[key]
-    figure = go.Figure(layout=_layout(COSTS[column], metric_title(key)))
+    figure = go.Figure(layout=layout(COSTS[column], metric_title(key)))
     if base is not None:
-        _level(figure, base * screen.factor, f"Base alone {screen.text(base)}", colours)
+        level(figure, base * screen.factor, f"Base alone {screen.text(base)}", colours)
     for variant in ("unweighted", "uq_only", "duo"):
         _points(figure, table[table["variant"] == variant], (column, key), colours)
     _ring(figure, table, (column, key), chosen, colours)
-    _cost_axis(figure, table[column])
+    cost_axis(figure, table[column])
     _metric_axis(figure, table, key, base, colours)
     figure.update_layout(legend_traceorder="reversed")
     return figure
@@ -75,31 +75,18 @@ def ratio_by_cost(table: pd.DataFrame, *, chosen: str | None = None, colours: Co
     """Draw the temperature ratio of every sidekick of one base against its cost (paper Figure 10), where it is defined."""
     duos = table[table["variant"] == "duo"]
     column, ratios = cost_column(table), duos["T_ratio"].dropna()
-    figure = go.Figure(layout=_layout(COSTS[column], "Temperature ratio, base over sidekick"))
-    _level(figure, 1.0, "Both weigh the same", colours)
+    figure = go.Figure(layout=layout(COSTS[column], "Temperature ratio, base over sidekick"))
+    level(figure, 1.0, "Both weigh the same", colours)
     _points(figure, duos, (column, "T_ratio"), colours)
     _ring(figure, duos, (column, "T_ratio"), chosen, colours)
-    _cost_axis(figure, table[column])
+    cost_axis(figure, table[column])
     if ratios.max() > 10 * min(1.0, ratios.min()):
-        figure.update_yaxes(type="log", tickvals=_ticks(min(ratios.min(), 0.7), ratios.max()))
+        figure.update_yaxes(type="log", tickvals=ticks(min(ratios.min(), 0.7), ratios.max()))
     else:
         figure.update_yaxes(rangemode="tozero")
     if ratios.empty:
-        _note(figure, "No sidekick of this base has a weight above 0, so there is no ratio to draw.", colours)
+        note(figure, "No sidekick of this base has a weight above 0, so there is no ratio to draw.", colours)
     return figure
-
-
-def _layout(x: str, y: str) -> go.Layout:
-    return go.Layout(
-        xaxis={"title": {"text": x, "standoff": 12}, "zeroline": False},
-        yaxis={"title": {"text": y, "standoff": 12}, "zeroline": False, "automargin": True},
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "xanchor": "left", "x": 0, "title": {"text": ""}},
-        margin={"l": 8, "r": 12, "t": 64, "b": 8},
-        height=440,
-        hoverlabel={"align": "left"},
-        clickmode="event+select",
-        dragmode=False,
-    )
 
 
 def _colour(colours: Colours, key: str) -> str:
@@ -169,49 +156,12 @@ def _ring(figure: go.Figure, table: pd.DataFrame, axes: tuple[str, str], chosen:
         )
 
 
-def _level(figure: go.Figure, y: float, text: str, colours: Colours) -> None:
-    """A horizontal reference line; what it means stands in the legend, where no point can lie under the words."""
-    line = {"color": colours["base"], "dash": STYLES["base"].dash, "width": STYLES["base"].width}
-    figure.add_shape(type="line", xref="paper", x0=0, x1=1, y0=y, y1=y, line=line, layer="below")
-    figure.add_scatter(x=[None], y=[None], name=text, mode="lines", line=line, hoverinfo="skip")
-
-
-def _note(figure: go.Figure, text: str, colours: Colours) -> None:
-    figure.add_annotation(
-        text=text, xref="paper", yref="paper", x=0.5, y=0, yanchor="bottom", showarrow=False, font={"color": colours["neutral"]}
-    )
-
-
-def _cost_axis(figure: go.Figure, costs: pd.Series) -> None:
-    """Percent, logarithmic where the costs range over more than a factor of ten."""
-    known = costs[costs > 0] * 100
-    if known.empty or known.max() <= 10 * known.min():
-        low, high = (known.min(), known.max()) if len(known) else (0.0, 100.0)
-        margin = 0.08 * (high - low) or 1.0
-        figure.update_xaxes(range=[low - margin, high + margin])
-    else:
-        low, high = np.log10(known.min()), np.log10(known.max())
-        margin = 0.08 * (high - low)
-        figure.update_xaxes(type="log", range=[low - margin, high + margin], tickvals=_ticks(known.min(), known.max()))
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """1, 2 and 5 of every decade in reach.
-
-    >>> _ticks(3.0, 60.0)
-    [2.0, 5.0, 10.0, 20.0, 50.0, 100.0]
-    """
-    decades = range(int(np.floor(np.log10(low))) - 1, int(np.ceil(np.log10(high))) + 1)
-    ticks = [float(f"{step}e{decade}") for decade in decades for step in (1, 2, 5)]
-    return [t for t, after in zip(ticks, [*ticks[1:], np.inf], strict=True) if after > low and t < 2.5 * high]
-
-
 def _metric_axis(figure: go.Figure, table: pd.DataFrame, key: str, base: float | None, colours: Colours) -> None:
     """An axis for duo, UQ only and the base; unweighted pairs may be so bad that they lie outside, which a note then says."""
     factor = _factor(key)
     own = table.loc[table["variant"] != "unweighted", key].dropna().to_list() + ([base] if base is not None else [])
     if not own:
-        _note(figure, f"{METRICS[key].label} is undefined here: every image is right, or every one is wrong.", colours)
+        note(figure, f"{METRICS[key].label} is undefined here: every image is right, or every one is wrong.", colours)
         return
     low, high = min(own), max(own)
     span = (high - low) or abs(high) * 0.02 or 0.01
@@ -221,7 +171,7 @@ def _metric_axis(figure: go.Figure, table: pd.DataFrame, key: str, base: float |
     figure.update_yaxes(range=[(low - margin) * factor, (high + margin) * factor])
     outside = int(((every < low - margin) | (every > high + margin)).sum())
     if outside:
-        _note(
+        note(
             figure,
             f"{outside} unweighted {'pair lies' if outside == 1 else 'pairs lie'} outside this axis",
             colours,

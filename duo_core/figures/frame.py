@@ -1,0 +1,60 @@
+"""What charts have in common: layout, reference lines, notes and cost axes."""
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from duo_core.figures.screen import STYLES, Colours
+
+
+def layout(x: str, y: str) -> go.Layout:
+    """Return a layout with the titles of both axes, the legend above, and clicks that select."""
+    return go.Layout(
+        xaxis={"title": {"text": x, "standoff": 12}, "zeroline": False},
+        yaxis={"title": {"text": y, "standoff": 12}, "zeroline": False, "automargin": True},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "xanchor": "left", "x": 0, "title": {"text": ""}},
+        margin={"l": 8, "r": 12, "t": 64, "b": 8},
+        height=440,
+        hoverlabel={"align": "left"},
+        clickmode="event+select",
+        dragmode=False,
+    )
+
+
+def level(figure: go.Figure, y: float, text: str, colours: Colours) -> None:
+    """Draw a horizontal reference line; what it means stands in the legend, where no point can lie under the words."""
+    line = {"color": colours["base"], "dash": STYLES["base"].dash, "width": STYLES["base"].width}
+    figure.add_shape(type="line", xref="paper", x0=0, x1=1, y0=y, y1=y, line=line, layer="below")
+    figure.add_scatter(x=[None], y=[None], name=text, mode="lines", line=line, hoverinfo="skip")
+
+
+def note(figure: go.Figure, text: str, colours: Colours) -> None:
+    """Write at the foot of the chart why it is empty or what lies outside."""
+    figure.add_annotation(
+        text=text, xref="paper", yref="paper", x=0.5, y=0, yanchor="bottom", showarrow=False, font={"color": colours["neutral"]}
+    )
+
+
+def cost_axis(figure: go.Figure, costs: pd.Series, *, logarithmic: bool | None = None) -> None:
+    """Show costs in percent; unless told, on a logarithmic axis where they range over more than a factor of ten."""
+    known = costs[costs > 0] * 100
+    wide = not known.empty and known.max() > 10 * known.min()
+    if known.empty or not (wide if logarithmic is None else logarithmic):
+        low, high = (known.min(), known.max()) if len(known) else (0.0, 100.0)
+        margin = 0.08 * (high - low) or 1.0
+        figure.update_xaxes(range=[low - margin, high + margin])
+    else:
+        low, high = np.log10(known.min()), np.log10(known.max())
+        margin = 0.08 * (high - low) or 0.1
+        figure.update_xaxes(type="log", range=[low - margin, high + margin], tickvals=ticks(known.min(), known.max()))
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Return 1, 2 and 5 of every decade in reach.
+
+    >>> ticks(3.0, 60.0)
+    [2.0, 5.0, 10.0, 20.0, 50.0, 100.0]
+    """
+    decades = range(int(np.floor(np.log10(low))) - 1, int(np.ceil(np.log10(high))) + 1)
+    steps = [float(f"{step}e{decade}") for decade in decades for step in (1, 2, 5)]
+    return [t for t, after in zip(steps, [*steps[1:], np.inf], strict=True) if after > low and t < 2.5 * high]
