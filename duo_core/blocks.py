@@ -6,30 +6,31 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TypeVar
 
-ELEMENTS = 1 << 15
-"""Elements a block. Up to so many, torch runs an operator on the calling core and waits for no thread of its own."""
-
 Part = TypeVar("Part")
 
 
-def over_blocks(function: Callable[[slice], Part], n: int, k: int) -> list[Part]:
-    """Call the function on slices that cover rows 0..n-1, at least one row each, and return the results in order.
+def over_blocks(function: Callable[[slice], Part], n: int, rows: int) -> list[Part]:
+    """Call the function on slices of so many rows that cover 0..n-1 and return the results in order.
 
-    >>> over_blocks(lambda rows: (rows.start, rows.stop), n=5, k=ELEMENTS // 2)
+    The blocks, and so the order in which their results are added, do not depend on the number of cores. The function should
+    spend its time outside Python's lock; it must not call `over_blocks` itself.
+
+    >>> over_blocks(lambda rows: (rows.start, rows.stop), n=5, rows=2)
     [(0, 2), (2, 4), (4, 5)]
     """
-    size = max(1, ELEMENTS // k)
-    blocks = [slice(start, min(start + size, n)) for start in range(0, n, size)]
-    if len(blocks) < 2 * _cores():
+    rows = max(1, rows)
+    blocks = [slice(start, min(start + rows, n)) for start in range(0, n, rows)]
+    if len(blocks) < 2:
         return [function(block) for block in blocks]
-    return list(_pool().map(function, blocks, chunksize=1))
+    return list(_pool().map(function, blocks))
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache
 def _pool() -> ThreadPoolExecutor:
     """One pool for the process, so that many sessions at once do not start many threads."""
-    return ThreadPoolExecutor(_cores(), thread_name_prefix="blocks")
+    return ThreadPoolExecutor(cores(), thread_name_prefix="blocks")

@@ -1,14 +1,17 @@
 """Temperatures, the combination of two models' logits, the exact fit, and the variants that the paper compares."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from duo_core.arrays import InputError, same_length
+from duo_core import kernels
+from duo_core.arrays import Floats, InputError, Integers, same_length
 from duo_core.blocks import over_blocks
 
 BOUND = 100.0
@@ -17,6 +20,7 @@ BOUND = 100.0
 Reached only where the fit split is separated perfectly, so that no finite temperature is best."""
 
 _STEPS = 100
+_ELEMENTS = 1 << 18
 _EDGE = 1e-9
 """Slope (nats a unit of normalised weight) above which an edge of the quadrant binds; models that say the same lie below it."""
 
@@ -86,6 +90,43 @@ def combine(base: Tensor, sidekick: Tensor, temperatures: Temperatures) -> Tenso
     return base.double() * temperatures.base + sidekick.double() * temperatures.sidekick
 
 
+@dataclass(frozen=True)
+class Single:
+    """One model on the fit split, calibrated by temperature scaling (Guo et al. 2017)."""
+
+    logits: NDArray[Any]
+    """(n, k), float32 or float64."""
+    labels: Integers
+    scale: float
+    """Root mean square deviation of the logits from each row's mean; weights are sought in its units."""
+    weight: float
+    """Temperature in units of 1 / scale."""
+    nll: float
+    """On the fit split at that temperature, nats."""
+    steps: int
+    separated: bool
+    """Whether no finite temperature is best."""
+
+    @property
+    def temperature(self) -> float:
+        """What multiplies the logits; >= 0."""
+        return self.weight / self.scale
+
+
+def calibrate(logits: Tensor, labels: Tensor, name: str = "model") -> Single:
+    """Minimise the NLL over one temperature >= 0, exactly; the first half of `fit`, once a model.
+
+    >>> nine_of_ten = calibrate(torch.tensor([[1.0, -1.0]] * 10), torch.tensor([0] * 9 + [1]))
+    >>> round(nine_of_ten.temperature, 12) == round(math.log(9) / 2, 12)
+    True
+    """
+    scale = _checked(logits, labels, name)
+    features = _Features((_array(logits),), labels.numpy(force=True), np.array([scale]))
+    found = _minimum(features, np.zeros(1))
+    weight = float(found.weights[0])
+    return Single(features.logits[0], features.labels, scale, weight, found.nll, found.steps, found.separated)
+
+
 def fit(base: Tensor, sidekick: Tensor, labels: Tensor) -> Fit:
     """Minimise the NLL over the two temperatures, both >= 0, exactly.
 
@@ -105,83 +146,101 @@ def fit(base: Tensor, sidekick: Tensor, labels: Tensor) -> Fit:
     InputError
         Where shapes disagree, labels are out of range, or logits are not finite.
     """
-    features, scales = zip(
-        *(_normalised(logits, labels, name) for name, logits in (("base", base), ("sidekick", sidekick))), strict=True
-    )
-    if base.shape != sidekick.shape:
-        raise InputError(f"expected base and sidekick logits of one shape, got {tuple(base.shape)} and {tuple(sidekick.shape)}")
-    alone = [_minimum([feature], torch.zeros(1, dtype=torch.float64)) for feature in features]
-    both = _quadrant_minimum(features, *alone)
-    scale = torch.tensor(scales, dtype=torch.float64)
-    raw = both.weights / scale
-    named = {"base": alone[0], "sidekick": alone[1], "duo": both}
+    return fit_calibrated(calibrate(base, labels, "base"), calibrate(sidekick, labels, "sidekick"))
+
+
+def fit_calibrated(base: Single, sidekick: Single) -> Fit:
+    """Fit a pair of models of the same images, each calibrated before: a model's own work is done once, not once a pair."""
+    if base.logits.shape != sidekick.logits.shape:
+        raise InputError(f"expected base and sidekick logits of one shape, got {base.logits.shape} and {sidekick.logits.shape}")
+    alone = base, sidekick
+    scales = np.array([single.scale for single in alone])
+    both = _quadrant_minimum(_Features((base.logits, sidekick.logits), base.labels, scales), alone)
+    named: dict[str, Single | _Minimum] = {"base": base, "sidekick": sidekick, "duo": both}
     return Fit(
-        temperatures=Temperatures(*raw.tolist()),
-        calibration=Temperatures(*(single.weights.item() / s for single, s in zip(alone, scales, strict=True))),
+        temperatures=Temperatures(*(both.weights / scales).tolist()),
+        calibration=Temperatures(base.temperature, sidekick.temperature),
         nll={name: found.nll for name, found in named.items()},
-        gradient=_projected(both.weights, both.gradient * scale).norm().item(),
+        gradient=float(np.linalg.norm(_projected(both.weights, both.gradient * scales))),
         steps=both.steps,
         separated=tuple(name for name, found in named.items() if found.separated),
     )
 
 
-@dataclass(frozen=True)
-class _Minimum:
-    weights: Tensor
-    nll: float
-    gradient: Tensor
-    steps: int
-    separated: bool
-
-
-def _normalised(logits: Tensor, labels: Tensor, name: str) -> tuple[Tensor, float]:
-    """Logits relative to the label's, in units of their root mean square deviation from each row's mean; and that unit."""
+def _checked(logits: Tensor, labels: Tensor, name: str) -> float:
+    """Root mean square deviation of the logits from their rows' means, 1 where they are all the same, once the input is sound."""
     if logits.ndim != 2 or 0 in logits.shape:
         raise InputError(f"expected {name} logits of shape (n, k) with n and k at least 1, got {tuple(logits.shape)}")
     same_length(**{f"{name} logits": len(logits), "labels": len(labels)})
     if int(labels.min()) < 0 or int(labels.max()) >= logits.shape[1]:
         raise InputError(f"expected labels in 0..{logits.shape[1] - 1}, got {int(labels.min())}..{int(labels.max())}")
-    wide = logits.double()
-    if not torch.isfinite(wide).all():
-        raise InputError(
-            f"expected finite {name} logits, got NaN or infinite values in {int((~torch.isfinite(wide)).any(1).sum())} rows"
-        )
-    scale = (wide - wide.mean(1, keepdim=True)).square().mean().sqrt().item() or 1.0
-    return (wide - wide.gather(1, labels[:, None])) / scale, scale
+    array = _array(logits)
+    squares, bad = zip(*over_blocks(lambda rows: kernels.spread(array[rows]), len(array), _rows(array)), strict=True)
+    if sum(bad):
+        raise InputError(f"expected finite {name} logits, got NaN or infinite values in {sum(bad)} rows")
+    return math.sqrt(sum(squares) / array.size) or 1.0
 
 
-def _quadrant_minimum(features: Sequence[Tensor], base: _Minimum, sidekick: _Minimum) -> _Minimum:
+def _array(logits: Tensor) -> NDArray[Any]:
+    """The logits as the kernels take them: half precision widened, which is exact."""
+    wide = logits if logits.dtype in {torch.float32, torch.float64} else logits.float()
+    return np.ascontiguousarray(wide.numpy(force=True))
+
+
+def _rows(array: NDArray[Any]) -> int:
+    """Rows a block: so many that a thread has work for a tenth of a millisecond or more."""
+    return max(1, _ELEMENTS // int(array.shape[1]))
+
+
+@dataclass(frozen=True)
+class _Features:
+    """What the NLL depends on beside the weights; weights are in units of 1 / scale."""
+
+    logits: tuple[NDArray[Any], ...]
+    labels: Integers
+    scales: Floats
+
+
+@dataclass(frozen=True)
+class _Minimum:
+    weights: Floats
+    nll: float
+    gradient: Floats
+    steps: int
+    separated: bool
+
+
+def _quadrant_minimum(features: _Features, alone: tuple[Single, Single]) -> _Minimum:
     """The minimum over two non-negative weights, given each model's own."""
-    edges = [
-        _at(features, torch.tensor(w, dtype=torch.float64)) for w in ((base.weights.item(), 0.0), (0.0, sidekick.weights.item()))
-    ]
+    base, sidekick = alone
+    edges = [_at(features, np.array(w)) for w in ((base.weight, 0.0), (0.0, sidekick.weight))]
     for edge, single, inward in ((edges[0], base, 1), (edges[1], sidekick, 0)):
         if edge.gradient[inward] > _EDGE:
             return _Minimum(edge.weights, edge.nll, edge.gradient, single.steps, single.separated)
-    inside = _minimum(features, torch.stack([base.weights[0] / 2, sidekick.weights[0] / 2]))
-    best, single = min(zip(edges, (base, sidekick), strict=True), key=lambda pair: pair[0].nll)
-    if bool((inside.weights >= 0).all()) and inside.nll <= best.nll + 1e-12:
+    inside = _minimum(features, np.array([base.weight / 2, sidekick.weight / 2]))
+    best, single = min(zip(edges, alone, strict=True), key=lambda pair: pair[0].nll)
+    if (inside.weights >= 0).all() and inside.nll <= best.nll + 1e-12:
         return inside
     return _Minimum(best.weights, best.nll, best.gradient, inside.steps, single.separated)
 
 
-def _minimum(features: Sequence[Tensor], start: Tensor) -> _Minimum:
+def _minimum(features: _Features, start: Floats) -> _Minimum:
     """Newton's method with a halving line search; one weight stays >= 0, two are free."""
-    weights, steps = start, 0
-    here = _at(features, weights)
-    if len(features) == 1 and here.gradient[0] >= 0:
+    here, steps = _at(features, start), 0
+    if len(start) == 1 and here.gradient[0] >= 0:
         return here
     for steps in range(1, _STEPS + 1):  # noqa: B007
-        direction = -torch.linalg.pinv(here.hessian, rtol=1e-12, hermitian=True) @ here.gradient
-        decrease = -(here.gradient @ direction).item()
-        if decrease < 1e-26 or weights.abs().max() > BOUND:
+        direction = -np.linalg.pinv(here.hessian, rcond=1e-12, hermitian=True) @ here.gradient
+        decrease = -float(here.gradient @ direction)
+        if decrease < 1e-26 or np.abs(here.weights).max() > BOUND:
             break
         moved = _line_search(features, here, direction, decrease)
         if moved is here:
             break
-        here, weights = moved, moved.weights
-    if here.all_right or weights.abs().max() > BOUND:
-        bounded = _at(features, weights * (BOUND / weights.abs().max()))
+        here = moved
+    far = np.abs(here.weights).max()
+    if here.all_right or far > BOUND:
+        bounded = _at(features, here.weights * (BOUND / far))
         return _Minimum(bounded.weights, bounded.nll, bounded.gradient, steps, separated=True)
     return _Minimum(here.weights, here.nll, here.gradient, steps, separated=False)
 
@@ -190,11 +249,11 @@ def _minimum(features: Sequence[Tensor], start: Tensor) -> _Minimum:
 class _Point(_Minimum):
     """The NLL at given weights with its derivatives, and whether every label has the largest logit there."""
 
-    hessian: Tensor
+    hessian: Floats
     all_right: bool
 
 
-def _line_search(features: Sequence[Tensor], here: _Point, direction: Tensor, decrease: float) -> _Point:
+def _line_search(features: _Features, here: _Point, direction: Floats, decrease: float) -> _Point:
     """The first point along the direction, halving, that lowers the NLL enough; the start itself where none does."""
     size = 1.0
     while size > 1e-10:
@@ -206,38 +265,24 @@ def _line_search(features: Sequence[Tensor], here: _Point, direction: Tensor, de
     return here
 
 
-def _at(features: Sequence[Tensor], weights: Tensor) -> _Point:
-    """Mean NLL, gradient and Hessian at the weights, from one softmax: the mean and covariance of the features under it."""
-    n, k = features[0].shape
-    parts = over_blocks(lambda rows: _moments([feature[rows] for feature in features], weights), n, k)
-    nll, first, second, top = (torch.cat(column) for column in zip(*parts, strict=True))
-    covariance = second - first[:, :, None] * first[:, None, :]
+def _at(features: _Features, weights: Floats) -> _Point:
+    """Mean NLL, gradient and Hessian at the weights, from one softmax: the mean and covariance of the logits under it."""
+    m, labels = len(weights), features.labels
+    x, y = features.logits[0], features.logits[-1]  # one model is a pair whose second weight is 0
+    u, v = (*(weights / features.scales), 0.0)[:2]
+    parts = over_blocks(lambda rows: kernels.moments(x[rows], y[rows], labels[rows], u, v), len(labels), _rows(x))
+    nll, f, g, ff, fg, gg, wrong, informed = np.sum(parts, axis=0) / len(labels)
     return _Point(
         weights=weights,
-        nll=nll.mean().item(),
-        gradient=first.mean(0),
+        nll=float(nll),
+        gradient=np.array([f, g])[:m] / features.scales,
         steps=0,
         separated=False,
-        hessian=covariance.mean(0),
-        all_right=bool((top <= 0).all()) and bool((nll < math.log(k)).any()),
+        hessian=np.array([[ff, fg], [fg, gg]])[:m, :m] / np.outer(features.scales, features.scales),
+        all_right=wrong == 0 and informed > 0,
     )
 
 
-def _moments(features: Sequence[Tensor], weights: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """By image of a block: NLL (b,), first moments (b, m) and second moments (b, m, m) of the features, largest logit (b,)."""
-    logits = weights[0] * features[0]
-    for weight, feature in zip(weights[1:], features[1:], strict=True):
-        logits += weight * feature
-    top = logits.amax(1, keepdim=True)
-    p = logits.sub_(top).exp_()
-    total = p.sum(1, keepdim=True)
-    p /= total
-    weighted = [p * feature for feature in features]
-    first = torch.stack([product.sum(1) for product in weighted], 1)
-    second = torch.stack([torch.stack([torch.linalg.vecdot(one, feature) for feature in features], 1) for one in weighted], 1)
-    return (top + total.log())[:, 0], first, second, top[:, 0]
-
-
-def _projected(weights: Tensor, gradient: Tensor) -> Tensor:
+def _projected(weights: Floats, gradient: Floats) -> Floats:
     """The gradient without components that push a weight of zero below zero."""
-    return torch.where((weights == 0) & (gradient > 0), torch.zeros_like(gradient), gradient)
+    return np.where((weights == 0) & (gradient > 0), 0.0, gradient)

@@ -1,16 +1,45 @@
 """The only place where logits (n, k) become a few numbers an image (n,)."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from duo_core.arrays import InputError, Predictions, UncertaintyKind, same_length
+from duo_core import kernels, plain
+from duo_core.arrays import Floats, InputError, Predictions, UncertaintyKind, same_length
 from duo_core.blocks import over_blocks
 from duo_core.duo import VARIANTS, Fit, Temperatures
 
-_COLUMNS = ("predicted", "confidence", "doubt", "entropy", "nll", "brier")
+WIDE = 128
+"""Up to so many classes sums are double precision; with more, single, each relative to the predicted class.
+
+Single precision errs by about 1e-7 times the distance between the logits that matter: less than 1e-6 of what is reported."""
+
+_ELEMENTS = 1 << 18
+"""Logits a block, all models together: a share of a core's cache."""
+
+_DEVICE_ELEMENTS = 1 << 24
+"""Logits of one model a block on a GPU: some hundred megabytes of double precision at work."""
+
+
+class Job(NamedTuple):
+    """One weighting of two of several models."""
+
+    first: int
+    second: int
+    temperatures: Temperatures
+
+
+class Reduced(NamedTuple):
+    """What is left of a block of b rows: `predicted` int32 (jobs, b) and `columns` float64 (len(kernels.COLUMNS), jobs, b) by job,
+    and the class that each model predicts by itself, `own` int32 (m, b)."""
+
+    predicted: NDArray[np.int32]
+    columns: Floats
+    own: NDArray[np.int32]
 
 
 def variant_predictions(
@@ -27,7 +56,7 @@ def variant_predictions(
     Parameters
     ----------
     base, sidekick
-        Logits (n, k), any floating dtype; the arithmetic is float64.
+        Logits (n, k), any floating dtype.
     labels
         int64 (n,).
     fit
@@ -37,10 +66,10 @@ def variant_predictions(
     kind
         Which uncertainty ranks the images: 1 - max softmax, or entropy.
     """
-    return {
-        key: pair_predictions(base, sidekick, labels, VARIANTS[key].weights(fit), classes=VARIANTS[key].classes, kind=kind)
-        for key in variants
-    }
+    chosen = {key: VARIANTS[key] for key in variants}
+    weightings = {key: variant.weights(fit) for key, variant in chosen.items()}
+    found = _weighted(base, sidekick, labels, list(dict.fromkeys(weightings.values())))
+    return {key: found(weightings[key], variant.classes, kind) for key, variant in chosen.items()}
 
 
 def pair_predictions(
@@ -62,55 +91,110 @@ def pair_predictions(
     >>> p.predicted.tolist(), round(p.confidence.item(), 4), round(p.nll.item(), 4)
     ([0], 0.8808, 0.1269)
     """
+    return _weighted(base, sidekick, labels, [temperatures])(temperatures, classes, kind)
+
+
+def _weighted(
+    base: Tensor, sidekick: Tensor, labels: Tensor, weightings: Sequence[Temperatures]
+) -> Callable[[Temperatures, str, UncertaintyKind], Predictions]:
+    """All weightings of two models from one pass over their logits; the result looks one up, with whose class is predicted."""
     same_length(base=len(base), sidekick=len(sidekick), labels=len(labels))
-    source = {"combined": None, "base": base, "sidekick": sidekick}[classes]
+    n = len(labels)
+    own = np.empty((2, n), dtype=np.int64)
+    predicted = np.empty((len(weightings), n), dtype=np.int64)
+    columns = np.empty((len(kernels.COLUMNS), len(weightings), n))
 
-    def reduced(at: slice) -> tuple[Tensor, ...]:
-        predicted = None if source is None else source[at].argmax(1)
-        return _reduced(_weighted(base[at], sidekick[at], temperatures), labels[at], predicted)
+    def keep(rows: slice, block: Reduced) -> None:
+        own[:, rows], predicted[:, rows], columns[:, :, rows] = block.own, block.predicted, block.columns
 
-    blocks = over_blocks(reduced, *base.shape)
-    columns = {name: torch.cat(parts).cpu().numpy() for name, parts in zip(_COLUMNS, zip(*blocks, strict=True), strict=True)}
-    if not np.isfinite(columns["nll"]).all():
-        raise InputError(f"expected finite logits, got NaN or infinite values in {(~np.isfinite(columns['nll'])).sum()} rows")
-    return Predictions(labels=labels.cpu().numpy(), **columns, kind=kind)
+    reduce_blocks([base, sidekick], labels, [Job(0, 1, temperatures) for temperatures in weightings], keep)
+    true = labels.cpu().numpy()
 
+    def look_up(temperatures: Temperatures, classes: str, kind: UncertaintyKind) -> Predictions:
+        at = weightings.index(temperatures)
+        doubt, entropy, nll, brier, of_base, of_sidekick = columns[:, at]
+        of_class = {"combined": (predicted[at], doubt), "base": (own[0], of_base), "sidekick": (own[1], of_sidekick)}
+        said, doubt = of_class[classes]
+        return Predictions(true, said, 1 - doubt, doubt, entropy, nll, brier, kind)
 
-def _weighted(base: Tensor, sidekick: Tensor, temperatures: Temperatures) -> Tensor:
-    """Combined logits, float64; a model of weight 0 is not touched."""
-    terms = [
-        logits.double() * weight for logits, weight in ((base, temperatures.base), (sidekick, temperatures.sidekick)) if weight
-    ]
-    return sum(terms[1:], terms[0]) if terms else torch.zeros_like(base, dtype=torch.float64)
+    return look_up
 
 
-def _reduced(logits: Tensor, labels: Tensor, predicted: Tensor | None) -> tuple[Tensor, ...]:
-    """The columns of Predictions for one block of combined logits (b, k).
+def reduce_blocks(
+    models: Sequence[Tensor],
+    labels: Tensor,
+    jobs: Sequence[Job],
+    keep: Callable[[slice, Reduced], None],
+    *,
+    entropy: bool = True,
+) -> None:
+    """Reduce every job on the logits (n, k) of several models, reading each once, block of rows by block of rows.
 
-    With the row's largest logit subtracted, its exponential is 1 and `rest` is the sum of the others: 1 - max softmax is
-    rest / (1 + rest) and never a difference of nearly equal numbers.
+    `keep` is given the rows of a block and what is left of it; it may be called from several threads, for different rows.
+    `entropy` says whether that column is wanted.
+
+    Raises
+    ------
+    InputError
+        Where a logit is NaN or infinite.
     """
-    top = logits.argmax(1, keepdim=True)
-    logits = logits - logits.gather(1, top)
-    exponentials = logits.exp()
-    true = labels[:, None]
-    own, true_logit = (exponentials.gather(1, true)[:, 0], logits.gather(1, true)[:, 0])
-    entropy_sum = (exponentials * logits).sum(1)
-    predicted = top[:, 0] if predicted is None else predicted
-    chosen = exponentials.gather(1, predicted[:, None])[:, 0]
-    exponentials.scatter_(1, top, 0.0)
-    rest = exponentials.sum(1)
-    right = labels == top[:, 0]
-    others_squared = exponentials.square().sum(1) + torch.where(right, 0.0, 1.0 - own.square())
-    total = 1.0 + rest
-    doubt = torch.where(predicted == top[:, 0], rest, total - chosen) / total
-    missing = torch.where(right, rest, total - own) / total
-    nll = rest.log1p() - true_logit
+    if models[0].device.type != "cpu":
+        _reduce_on_device(models, labels, jobs, keep)
+        return
+    n, k = models[0].shape
+    real = np.float64 if k <= WIDE or any(logits.dtype == torch.float64 for logits in models) else np.float32
+    first, second = (np.array([job[i] for job in jobs], dtype=np.int64) for i in (0, 1))
+    weights = np.array([job.temperatures for job in jobs], dtype=np.float64)
+
+    def reduced(rows: slice) -> None:
+        block, own = _loaded(models, rows, real)
+        shape = len(jobs), block.shape[1]
+        out = Reduced(np.empty(shape, dtype=np.int32), np.empty((len(kernels.COLUMNS), *shape)), own)
+        kernels.reduce(block, labels[rows].numpy(), own, first, second, weights, entropy, out.predicted, out.columns)
+        keep(rows, out)
+
+    over_blocks(reduced, n, min(_ELEMENTS // (k * len(models)), _ELEMENTS // len(jobs)))
+
+
+def _loaded(models: Sequence[Tensor], rows: slice, real: type[np.floating[Any]]) -> tuple[Floats, NDArray[np.int32]]:
+    """A block (m, b, k) of the models' logits, and the class (m, b) that each predicts."""
+    b, k = rows.stop - rows.start, models[0].shape[1]
+    block = np.empty((len(models), b, k), dtype=real)
+    for own, logits in zip(torch.from_numpy(block), models, strict=True):
+        own.copy_(logits[rows])
+    classes = np.empty((len(models), b), dtype=np.int32)
+    kernels.classes(block, *_bits(block), classes)
+    _check_finite(classes, rows)
+    return block, classes
+
+
+def _check_finite(classes: NDArray[Any], rows: slice) -> None:
+    if (classes < 0).any():
+        row = rows.start + int((classes < 0).any(0).argmax())
+        raise InputError(f"expected finite logits, got NaN or an infinite value in row {row}")
+
+
+def _bits(block: Floats) -> tuple[NDArray[np.signedinteger[Any]], ...]:
+    """The bits of floats as integers, those of infinity, the place of the sign, and the largest integer."""
+    whole = np.dtype(f"i{block.itemsize}").type
     return (
-        predicted,
-        chosen / total,
-        doubt,
-        rest.log1p() - entropy_sum / total,
-        nll,
-        missing.square() + others_squared / total.square(),
+        block.view(whole),
+        np.array(np.inf, block.dtype).view(whole)[()],
+        whole(8 * block.itemsize - 1),
+        whole(np.iinfo(whole).max),
     )
+
+
+def _reduce_on_device(
+    models: Sequence[Tensor], labels: Tensor, jobs: Sequence[Job], keep: Callable[[slice, Reduced], None]
+) -> None:
+    """The same in plain torch where the logits lie; larger blocks, so that the device is busy."""
+    labels = labels.to(models[0].device)
+    for start in range(0, len(labels), step := max(1, _DEVICE_ELEMENTS // models[0].shape[1])):
+        rows = slice(start, min(start + step, len(labels)))
+        block = [logits[rows] for logits in models]
+        own = plain.classes(torch.stack(block))
+        _check_finite(own.numpy(force=True), rows)
+        found = [plain.columns(block[i], block[j], labels[rows], (own[i], own[j]), temperatures) for i, j, temperatures in jobs]
+        predicted, columns = (torch.stack(part).numpy(force=True) for part in zip(*found, strict=True))
+        keep(rows, Reduced(predicted.astype(np.int32), columns.transpose(1, 0, 2), own.numpy(force=True).astype(np.int32)))

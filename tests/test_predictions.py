@@ -11,7 +11,6 @@ import pytest
 import torch
 from scipy import special
 
-from duo_core import blocks
 from duo_core import metrics as m
 from duo_core import predictions as p
 from duo_core.arrays import InputError, Predictions
@@ -62,10 +61,93 @@ def test_every_variant_is_its_formula(variant: str, dtype: torch.dtype) -> None:
         np.testing.assert_allclose(getattr(found, name), expected, rtol=1e-11, atol=1e-14, err_msg=name)
 
 
+def many_classes(n: int = 300, k: int = 1000) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """So many that sums are single precision, of confident and of lost images."""
+    base, sidekick, labels = data(n, k)
+    strength = torch.linspace(0, 5, n)[:, None]
+    return base * strength, sidekick * strength, labels
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_single_precision_is_the_formula_within_a_millionth(variant: str) -> None:
+    arrays = many_classes()
+    found = p.variant_predictions(*arrays, FIT, variants=[variant])[variant]
+    expected = reference(*arrays, variant)
+    np.testing.assert_array_equal(found.predicted, expected.pop("predicted"))
+    for name, column in expected.items():
+        # What is summed are the exponentials of distances; a large one carries its own rounding.
+        np.testing.assert_allclose(getattr(found, name), column, rtol=4e-6, atol=1e-9, err_msg=name)
+
+
+def test_metrics_in_single_precision_are_those_in_double() -> None:
+    base, sidekick, labels = many_classes(2000)
+    single = p.variant_predictions(base, sidekick, labels, FIT)
+    for key, found in p.variant_predictions(base.double(), sidekick.double(), labels, FIT).items():
+        assert m.metrics(single[key]) == pytest.approx(m.metrics(found), rel=1e-6)
+        np.testing.assert_array_equal(single[key].predicted, found.predicted)
+
+
+@pytest.mark.parametrize("k", [6, 1000])
+def test_near_and_true_ties_are_told_apart_in_any_precision(k: int) -> None:
+    """Combined logits that differ by less than single precision sees, or not at all: the class is that of the double sum."""
+    generator = torch.Generator().manual_seed(3)
+    base, sidekick = (torch.randint(0, 3, (500, k), generator=generator).float() for _ in range(2))
+    base[::2] += torch.randn(250, k, generator=generator) * 1e-7
+    labels = torch.randint(k, (500,), generator=generator)
+    for weights in (
+        Temperatures(1.0, 1.0),
+        Temperatures(0.3, 0.3),
+        Temperatures(0.7, 0.1),
+        Temperatures(0.0, 1.0),
+        Temperatures(0.0, 0.0),
+    ):
+        found = p.pair_predictions(base, sidekick, labels, weights)
+        combined = weights.base * base.double().numpy() + weights.sidekick * sidekick.double().numpy()
+        np.testing.assert_array_equal(found.predicted, combined.argmax(1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_zero_and_minus_zero_tie(dtype: torch.dtype) -> None:
+    base = torch.tensor([[-1.0, -0.0, 0.0], [-1.0, 0.0, -0.0], [-2.0, -1.0, -1.0]], dtype=dtype)
+    found = p.variant_predictions(base, base, torch.tensor([1, 1, 1]), FIT)
+    assert all(one.predicted.tolist() == [1, 1, 1] for one in found.values())
+
+
+@pytest.mark.parametrize("bad", [torch.nan, -torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("k", [6, 1000])
+def test_no_infinite_logit_slips_through(bad: float, k: int) -> None:
+    base, sidekick, labels = data(k=k)
+    sidekick[7, k - 1] = bad
+    with pytest.raises(InputError, match="in row 7"):
+        p.pair_predictions(base, sidekick, labels, Temperatures(1.0, 1.0))
+
+
+def test_plain_torch_reduces_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What logits on a GPU go through, here on the CPU."""
+    for arrays in (data(), many_classes()):
+        expected = p.variant_predictions(*(a.double() if a.is_floating_point() else a for a in arrays), FIT)
+        with monkeypatch.context() as patch:
+            patch.setattr(p, "reduce_blocks", p._reduce_on_device)
+            patch.setattr(p, "_DEVICE_ELEMENTS", 100 * arrays[0].shape[1])
+            found = p.variant_predictions(*arrays, FIT)
+        for key, one in found.items():
+            np.testing.assert_array_equal(one.predicted, expected[key].predicted)
+            for name in ("confidence", "doubt", "entropy", "nll", "brier"):
+                np.testing.assert_allclose(getattr(one, name), getattr(expected[key], name), rtol=1e-9, atol=1e-14)
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_the_same() -> None:
+    arrays = many_classes()
+    expected = p.variant_predictions(*(a.double() if a.is_floating_point() else a for a in arrays), FIT)
+    for key, one in p.variant_predictions(*(a.cuda() for a in arrays), FIT).items():
+        assert m.metrics(one) == pytest.approx(m.metrics(expected[key]), rel=1e-9)
+
+
 def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     arrays = data()
     whole = p.variant_predictions(*arrays, FIT)
-    monkeypatch.setattr(blocks, "ELEMENTS", 42)
+    monkeypatch.setattr(p, "_ELEMENTS", 84)
     for key, found in p.variant_predictions(*arrays, FIT).items():
         assert m.metrics(found) == pytest.approx(m.metrics(whole[key]), rel=1e-12)
         np.testing.assert_array_equal(found.predicted, whole[key].predicted)
@@ -113,7 +195,7 @@ def test_entropy_ranks_when_asked() -> None:
 def test_values_that_are_no_numbers_are_refused() -> None:
     base, sidekick, labels = data()
     base[3, 1] = torch.nan
-    with pytest.raises(InputError, match="NaN or infinite values in 1 rows"):
+    with pytest.raises(InputError, match="NaN or an infinite value in row 3"):
         p.variant_predictions(base, sidekick, labels, FIT)
 
 
@@ -224,10 +306,14 @@ def test_laws_catch_their_mutants(law: Law, mutant: Metric) -> None:
 
 @pytest.mark.parametrize("law", [constant_added_to_a_row, scale_of_a_model], ids=lambda law: law.__name__)
 def test_laws_catch_a_flawed_reduction(law: Law, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reduction that clips the combined logits sees neither shifts nor scales rightly."""
-    real = p._weighted
-    clip = {constant_added_to_a_row: lambda f, _: f.clamp(max=5.0), scale_of_a_model: lambda f, s: f + 0.1 * s.double()}[law]
-    monkeypatch.setattr(p, "_weighted", lambda base, sidekick, temperatures: clip(real(base, sidekick, temperatures), sidekick))
+    """A reduction that clips the logits sees neither shifts nor scales rightly."""
+    real = p._loaded
+
+    def clipped(*arguments: object) -> object:
+        block, own = real(*arguments)  # type: ignore[arg-type]
+        return block.clip(max=2.0), own
+
+    monkeypatch.setattr(p, "_loaded", clipped)
     with pytest.raises(AssertionError):
         law("duo", m.METRICS["nll"].value)
 
