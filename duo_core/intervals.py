@@ -1,0 +1,119 @@
+"""Paired bootstrap: how far a metric, or the difference of two systems in it, would move with other images.
+
+Images are drawn with replacement, as many as there are, and every system is judged on the same draw (Efron and Tibshirani 1993,
+Ch. 13: percentile intervals). The intervals cover which images were collected; the fitted temperatures and the trained models
+stay as they are.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from duo_core.arrays import Floats, InputError, Predictions, same_length
+from duo_core.draws import metrics_on_draws
+from duo_core.metrics import METRICS, metrics
+
+REPLICATES = 2000
+LEVEL = 0.95
+UNDEFINED = 0.05
+"""Share of draws in which a metric may be undefined (AUROC: no wrong image drawn) before its interval is undefined too."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A percentile interval of the bootstrap around what was measured."""
+
+    estimate: float
+    low: float
+    high: float
+    level: float = LEVEL
+    """Share of the draws inside; the others lie half on either side."""
+    replicates: int = REPLICATES
+    seed: int = 0
+
+    @property
+    def stands(self) -> bool:
+        """Whether 0 lies outside: other images of the same kind would hardly turn the difference round."""
+        return not self.low <= 0 <= self.high
+
+
+def differences(
+    own: Predictions,
+    other: Predictions,
+    *,
+    keys: Iterable[str] = tuple(METRICS),
+    replicates: int = REPLICATES,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> dict[str, Interval | None]:
+    """Intervals of metric(own) - metric(other) on the same images by key; None where one is undefined.
+
+    Exchanging the two changes the signs and nothing else. The number of cores changes nothing.
+
+    Parameters
+    ----------
+    own, other
+        What two systems predict for the same images in the same order.
+    keys
+        Those of METRICS.
+    replicates
+        How many times the images are drawn.
+    level
+        Share of the draws inside, in (0, 1).
+    seed
+        Of the draws, in 0..2^64 - 1.
+
+    Examples
+    --------
+    >>> labels, column = np.ones(100, int), np.zeros(100)
+    >>> right = Predictions(labels, labels, column, column, column, column, column)
+    >>> wrong = Predictions(labels, 0 * labels, column, column, column, column, column)
+    >>> found = differences(right, wrong, keys=["accuracy"])["accuracy"]
+    >>> found.low, found.high, found.stands
+    (1.0, 1.0, True)
+    """
+    same_length(own=len(own), other=len(other))
+    if (own.labels != other.labels).any():
+        raise InputError(f"expected the same images twice, got labels that differ for {(own.labels != other.labels).sum()} of them")
+    keys = tuple(keys)
+    of_own, of_other = metrics(own), metrics(other)
+    drawn = metrics_on_draws([own, other], keys, replicates, seed)
+    estimates = {key: _difference(of_own[key], of_other[key]) for key in keys}
+    return _intervals(estimates, drawn[0] - drawn[1], level, seed)
+
+
+def values(
+    predictions: Predictions,
+    *,
+    keys: Iterable[str] = tuple(METRICS),
+    replicates: int = REPLICATES,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> dict[str, Interval | None]:
+    """Intervals of one system's metrics by key; None where one is undefined. Parameters as for `differences`.
+
+    There is none for the ECE: sampling alone raises it, in a draw of a sample once more, so that the percentiles would lie above
+    the truth. In a difference both are raised alike.
+    """
+    keys = tuple(keys)
+    measured = {**metrics(predictions), "ece": None}
+    drawn = metrics_on_draws([predictions], keys, replicates, seed)
+    return _intervals({key: measured[key] for key in keys}, drawn[0], level, seed)
+
+
+def _difference(own: float | None, other: float | None) -> float | None:
+    return None if own is None or other is None else own - other
+
+
+def _intervals(estimates: dict[str, float | None], drawn: Floats, level: float, seed: int) -> dict[str, Interval | None]:
+    """Percentiles of draws (replicates, keys); a draw in which the metric is undefined is left out."""
+    if not 0 < level < 1:
+        raise InputError(f"level must be a share of the draws in (0, 1), but got {level}")
+    found: dict[str, Interval | None] = dict.fromkeys(estimates)
+    for (key, estimate), column in zip(estimates.items(), drawn.T, strict=True):
+        defined = column[~np.isnan(column)]
+        if estimate is not None and len(defined) >= (1 - UNDEFINED) * len(column):
+            low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+            found[key] = Interval(estimate, float(low), float(high), level, len(column), seed)
+    return found
