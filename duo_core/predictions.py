@@ -18,8 +18,8 @@ WIDE = 128
 
 Single precision errs by about 1e-7 times the distance between the logits that matter: less than 1e-6 of what is reported."""
 
-_ELEMENTS = 1 << 18
-"""Logits a block, all models together: a share of a core's cache."""
+_ELEMENTS = 1 << 20
+"""Logits a block, all models together; a row of all of them lies in a core's own cache while every pair is read from it."""
 
 _DEVICE_ELEMENTS = 1 << 24
 """Logits of one model a block on a GPU: some hundred megabytes of double precision at work."""
@@ -142,7 +142,7 @@ def reduce_blocks(
         _reduce_on_device(models, labels, jobs, keep)
         return
     n, k = models[0].shape
-    real = np.float64 if k <= WIDE or any(logits.dtype == torch.float64 for logits in models) else np.float32
+    real = precision(*models)
     first, second = (np.array([job[i] for job in jobs], dtype=np.int64) for i in (0, 1))
     weights = np.array([job.temperatures for job in jobs], dtype=np.float64)
 
@@ -156,7 +156,13 @@ def reduce_blocks(
     over_blocks(reduced, n, min(_ELEMENTS // (k * len(models)), _ELEMENTS // len(jobs)))
 
 
-def _loaded(models: Sequence[Tensor], rows: slice, real: type[np.floating[Any]]) -> tuple[Floats, NDArray[np.int32]]:
+def precision(*models: Tensor) -> np.dtype[Any]:
+    """The type that sums over the classes of these logits (n, k) are computed in."""
+    wide = models[0].shape[1] <= WIDE or any(logits.dtype == torch.float64 for logits in models)
+    return np.dtype(np.float64 if wide else np.float32)
+
+
+def _loaded(models: Sequence[Tensor], rows: slice, real: np.dtype[Any]) -> tuple[Floats, NDArray[np.int32]]:
     """A block (m, b, k) of the models' logits, and the class (m, b) that each predicts."""
     b, k = rows.stop - rows.start, models[0].shape[1]
     block = np.empty((len(models), b, k), dtype=real)

@@ -1,22 +1,25 @@
 """One pair evaluated, and all pairs of a logit set as one tidy table."""
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from duo_core.arrays import InputError, Predictions, UncertaintyKind
-from duo_core.duo import VARIANTS, Fit, fit
+from duo_core.blocks import in_parallel
+from duo_core.duo import VARIANTS, Fit, Single, calibrate, fit, fit_calibrated
 from duo_core.logits import FIT_SPLIT, LogitSet
 from duo_core.metrics import METRICS, metrics
-from duo_core.predictions import variant_predictions
+from duo_core.pairing import CancelledError, Pair, Steps, bytes_a_pair, judge_pairs
+from duo_core.predictions import precision, variant_predictions
 
 COLUMNS = ["set", "split", "base", "sidekick", "variant", "T_base", "T_sidekick", "T_ratio", "flops_balance", *METRICS]
 """Columns of the sweep's table; undefined values are NaN there."""
 
-SINGLE = ("base", "sidekick")
-"""Variants that depend on one model alone."""
+BYTES = 1 << 29
+"""What a sweep may hold beside the logits."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ def _check_judged(logit_set: LogitSet, split: str) -> None:
         raise InputError(f"expected a split to judge on, got '{split}'{why}; the set '{logit_set.name}' has {others}")
 
 
-def pairs(logit_set: LogitSet, *splits: str) -> list[tuple[str, str]]:
+def pairs(logit_set: LogitSet, *splits: str) -> list[Pair]:
     """Every (base, sidekick) with logits of the splits; the base has at least the sidekick's multiply-adds where both are known."""
     models = logit_set.models(*splits)
     return [
@@ -108,9 +111,13 @@ def sweep(
     splits: Iterable[str] | None = None,
     *,
     kind: UncertaintyKind = "softmax",
+    only: Collection[Pair] | None = None,
     progress: Callable[[int, int], bool | None] | None = None,
 ) -> pd.DataFrame:
     """Evaluate all pairs: one row a (base, sidekick, variant, split), with the columns of COLUMNS.
+
+    Every model's logits are read once a split, block by block, and all pairs evaluated on a block while it is in the cache.
+    Beyond the logits themselves, at most about BYTES are held; where that is not enough for all pairs, they are taken in groups.
 
     Parameters
     ----------
@@ -118,40 +125,59 @@ def sweep(
         Those to judge on; by default every one but the fit split.
     kind
         Which uncertainty ranks the images.
+    only
+        The pairs to evaluate, of those that `pairs` gives; all by default.
     progress
-        Called with pairs done and pairs in all; returning True cancels, and the pairs done so far are returned.
+        Called with steps done and steps in all; returning True cancels, and the groups of pairs done so far are returned.
     """
     chosen = list(splits) if splits is not None else logit_set.evaluation_splits
     for split in chosen:
         _check_judged(logit_set, split)
-    todo = {split: set(pairs(logit_set, FIT_SPLIT, split)) for split in chosen}
+    todo = {s: [p for p in pairs(logit_set, FIT_SPLIT, s) if only is None or p in only] for s in chosen}
     every = sorted(set().union(*todo.values()))
-    alone: dict[tuple[str, str, str], dict[str, float | None]] = {}
+    groups = [(split, group) for split in chosen for group in _groups(logit_set, split, todo[split], kind)]
+    steps = Steps(len(every) + sum(2 * len(group) for _, group in groups), progress)
     rows: list[dict[str, Any]] = []
-    for done, pair in enumerate(every, 1):
-        found = fit_pair(logit_set, *pair)
-        for split in chosen:
-            if pair in todo[split]:
-                rows += _rows(logit_set, pair, split, found, kind, alone)
-        if progress and progress(done, len(every)):
-            break
+    with contextlib.suppress(CancelledError):
+        fits = _fits(logit_set, every, steps)
+        for split, group in groups:
+            models = {m: logit_set.logits(m, split) for m in dict.fromkeys(model for pair in group for model in pair)}
+            found = judge_pairs(models, logit_set.labels[split], {pair: fits[pair] for pair in group}, kind, steps)
+            rows += [row for pair, values in found.items() for row in _rows(logit_set, split, pair, fits[pair], values)]
+    rows.sort(key=lambda row: (row["base"], row["sidekick"], chosen.index(row["split"])))
     return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(COLUMNS[5:], float))
 
 
+def _groups(logit_set: LogitSet, split: str, todo: list[Pair], kind: UncertaintyKind) -> list[list[Pair]]:
+    """The pairs in groups that may be judged at once; those of one base stand together."""
+    if not todo:
+        return []
+    logits = logit_set.logits(todo[0][0], split)
+    size = max(1, BYTES // bytes_a_pair(len(logits), precision(logits), kind))
+    return [todo[start : start + size] for start in range(0, len(todo), size)]
+
+
+def _fits(logit_set: LogitSet, every: Sequence[Pair], steps: Steps) -> dict[Pair, Fit]:
+    """The fit of each pair; each model is calibrated once."""
+    models = list(dict.fromkeys(model for pair in every for model in pair))
+
+    def calibrated(model: str) -> Single:
+        return calibrate(logit_set.logits(model, FIT_SPLIT), logit_set.labels[FIT_SPLIT], model)
+
+    single = dict(zip(models, in_parallel(calibrated, models), strict=True))
+
+    def fitted(pair: Pair) -> Fit:
+        found = fit_calibrated(single[pair[0]], single[pair[1]])
+        steps.advance(1)
+        return found
+
+    return dict(zip(every, in_parallel(fitted, every), strict=True))
+
+
 def _rows(
-    logit_set: LogitSet,
-    pair: tuple[str, str],
-    split: str,
-    found: Fit,
-    kind: UncertaintyKind,
-    alone: dict[tuple[str, str, str], dict[str, float | None]],
+    logit_set: LogitSet, split: str, pair: Pair, found: Fit, values: Mapping[str, Mapping[str, float | None]]
 ) -> list[dict[str, Any]]:
-    """The rows of one pair on one split; what depends on one model is computed once and kept in `alone`."""
-    named = dict(zip(SINGLE, pair, strict=True))
-    new = [key for key in VARIANTS if key not in SINGLE or (key, named[key], split) not in alone]
-    values = evaluate(logit_set, *pair, split, kind=kind, fitted=found, variants=new).metrics
-    for key in SINGLE:
-        values[key] = alone.setdefault((key, named[key], split), values.get(key, {}))
+    """The rows of one pair on one split."""
     shared = {
         "set": logit_set.name,
         "split": split,

@@ -86,7 +86,7 @@ def test_fit_prints_what_the_definitions_give(
     }
     expected["unweighted"] = (*expected["unweighted"], expected["unweighted"][0].argmax(1))
     for variant, (combined, predicted) in expected.items():
-        assert document["variants"][variant] == pytest.approx(reference_metrics(combined, predicted, labels[split]), abs=1e-9), (
+        assert document["variants"][variant] == pytest.approx(reference_metrics(combined, predicted, labels[split]), rel=1e-6), (
             variant
         )
 

@@ -3,11 +3,13 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from duo_core import predictions
 from duo_core import sweep as s
-from duo_core.arrays import InputError
+from duo_core.arrays import InputError, UncertaintyKind
 from duo_core.duo import VARIANTS
 from duo_core.logits import Card, LogitSet
 from duo_core.metrics import METRICS
@@ -54,7 +56,7 @@ def test_sweep_says_what_each_pair_says(logit_set: LogitSet) -> None:
     assert len(table) == 7 * 2 * len(VARIANTS)
     for row in table.to_dict("records"):
         one = s.evaluate(logit_set, row["base"], row["sidekick"], row["split"])
-        assert {key: row[key] for key in METRICS} == one.metrics[row["variant"]]
+        assert {key: row[key] for key in METRICS} == pytest.approx(one.metrics[row["variant"]], rel=1e-12)
         assert (row["T_base"], row["T_sidekick"]) == one.fit.temperatures
         assert row["T_ratio"] == one.fit.ratio
         assert row["flops_balance"] == COSTS[row["sidekick"]] / COSTS[row["base"]]
@@ -71,16 +73,35 @@ def test_sweep_takes_entropy_and_splits(logit_set: LogitSet) -> None:
     assert by_entropy != by_softmax
 
 
-def test_sweep_reports_and_can_be_cancelled(logit_set: LogitSet) -> None:
+def test_sweep_reports_every_step(logit_set: LogitSet) -> None:
     seen: list[tuple[int, int]] = []
+    s.sweep(logit_set, progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (7 + 2 * 14, 7 + 2 * 14)
+    assert seen == sorted(set(seen))
 
-    def stop_after_two(done: int, total: int) -> bool:
-        seen.append((done, total))
-        return done == 2
 
-    table = s.sweep(logit_set, progress=stop_after_two)
-    assert seen == [(1, 7), (2, 7)]
-    assert len(table) == 2 * 2 * len(VARIANTS)
+def test_a_cancelled_sweep_returns_the_groups_done(logit_set: LogitSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups of one pair: seven fits, then two steps a pair and split."""
+    monkeypatch.setattr(s, "BYTES", 1)
+    whole = s.sweep(logit_set)
+    table = s.sweep(logit_set, progress=lambda done, _: done >= 7 + 2 * 3)
+    assert 0 < len(table) < len(whole)
+    assert len(table) % len(VARIANTS) == 0
+    pd.testing.assert_frame_equal(table, whole.merge(table[["base", "sidekick", "split", "variant"]]))
+    assert s.sweep(logit_set, progress=lambda *_: True).empty
+
+
+@pytest.mark.parametrize("kind", ["softmax", "entropy"])
+def test_groups_and_blocks_do_not_show(logit_set: LogitSet, monkeypatch: pytest.MonkeyPatch, kind: UncertaintyKind) -> None:
+    whole = s.sweep(logit_set, kind=kind)
+    monkeypatch.setattr(s, "BYTES", 5 * 60 * 40)
+    monkeypatch.setattr(predictions, "_ELEMENTS", 100)
+    pd.testing.assert_frame_equal(s.sweep(logit_set, kind=kind), whole, rtol=1e-12)
+
+
+def test_chosen_pairs_alone(logit_set: LogitSet) -> None:
+    table = s.sweep(logit_set, ["test"], only={("large", "small"), ("small", "large")})
+    assert set(zip(table["base"], table["sidekick"], strict=True)) == {("large", "small")}
 
 
 def test_a_model_that_lacks_a_split_is_left_out_there(logit_set: LogitSet) -> None:

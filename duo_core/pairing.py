@@ -1,0 +1,123 @@
+"""Many pairs of one split judged in one pass over the models' logits."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from duo_core.arrays import Floats, UncertaintyKind
+from duo_core.blocks import in_parallel
+from duo_core.duo import VARIANTS, Fit, Temperatures
+from duo_core.kernels import COLUMNS
+from duo_core.metrics import Judged, metrics_of
+from duo_core.predictions import Job, Reduced, precision, reduce_blocks
+
+Pair = tuple[str, str]
+Values = dict[str, dict[str, float | None]]
+
+_AT = {name: place for place, name in enumerate(COLUMNS)}
+
+
+class CancelledError(Exception):
+    """The caller's progress function asked to stop."""
+
+
+class Steps:
+    """Adds up work done by several threads and tells the caller, who may cancel."""
+
+    def __init__(self, total: int, progress: Callable[[int, int], bool | None] | None) -> None:
+        self._total, self._progress = total, progress
+        self._done, self._told, self._lock, self._cancelled = 0.0, 0, threading.Lock(), False
+
+    def advance(self, steps: float) -> None:
+        """Report steps done, whole ones to the caller; raise CancelledError once that asks to stop."""
+        with self._lock:
+            self._done += steps
+            whole = int(self._done + 1e-6)
+            if whole > self._told and self._progress:
+                self._told = whole
+                self._cancelled |= bool(self._progress(whole, self._total))
+            if self._cancelled:
+                raise CancelledError
+
+
+def bytes_a_pair(n: int, real: np.dtype[Any], kind: UncertaintyKind) -> int:
+    """What `judge_pairs` holds for a pair of n images: two jobs' classes and scores, and the doubt about the base's class."""
+    return n * (2 * np.dtype(np.int32).itemsize + (5 if kind == "entropy" else 3) * real.itemsize)
+
+
+def judge_pairs(
+    models: Mapping[str, Tensor], labels: Tensor, fits: Mapping[Pair, Fit], kind: UncertaintyKind, steps: Steps
+) -> dict[Pair, Values]:
+    """Return the metrics of every variant of every pair, from one pass over the models' logits (n, k).
+
+    That is two steps a pair: the logits, and the metrics.
+    """
+    names = {name: i for i, name in enumerate(models)}
+    alone = {name: fit.calibration[role] for pair, fit in fits.items() for role, name in enumerate(pair)}
+    jobs = [Job(i, i, Temperatures(alone[name], 0.0)) for name, i in names.items()]
+    for (base, sidekick), fit in fits.items():
+        jobs += [Job(names[base], names[sidekick], VARIANTS[key].weights(fit)) for key in ("duo", "unweighted")]
+    kept = _Kept(len(names), jobs, labels, precision(*models.values()), kind)
+
+    def keep(rows: slice, block: Reduced) -> None:
+        kept.keep(rows, block)
+        steps.advance(len(fits) * (rows.stop - rows.start) / len(labels))
+
+    reduce_blocks(list(models.values()), labels, jobs, keep, entropy=kind == "entropy")
+    singles = dict(zip(names, in_parallel(lambda i: metrics_of(kept.judged(i)), range(len(names))), strict=True))
+
+    def values(item: tuple[int, Pair]) -> Values:
+        place, (base, sidekick) = item
+        duo = len(names) + 2 * place
+        found = {key: metrics_of(kept.judged(duo + i)) for i, key in enumerate(("duo", "unweighted"))}
+        steps.advance(1)
+        return {"base": singles[base], "sidekick": singles[sidekick], **found, "uq_only": metrics_of(kept.uq_only(duo))}
+
+    return dict(zip(fits, in_parallel(values, list(enumerate(fits))), strict=True))
+
+
+class _Kept:
+    """What metrics need of every job: the predicted class and scores an image, the sums of what is only averaged."""
+
+    def __init__(self, m: int, jobs: Sequence[Job], labels: Tensor, real: np.dtype[Any], kind: UncertaintyKind) -> None:
+        n = len(labels)
+        self._labels, self._jobs, self._m = labels.numpy(force=True), jobs, m
+        self._own = np.empty((m, n), dtype=np.int32)
+        self._predicted = np.empty((len(jobs), n), dtype=np.int32)
+        self._doubt = np.empty((len(jobs), n), dtype=real)
+        self._entropy = np.empty((len(jobs), n), dtype=real) if kind == "entropy" else None
+        self._doubt_of_base = np.empty(((len(jobs) - m) // 2, n), dtype=real)
+        self._sums: dict[int, Floats] = {}
+
+    def keep(self, rows: slice, block: Reduced) -> None:
+        """Take a block; several threads may do so for different rows."""
+        self._own[:, rows], self._predicted[:, rows] = block.own, block.predicted
+        self._doubt[:, rows] = block.columns[_AT["doubt"]]
+        if self._entropy is not None:
+            self._entropy[:, rows] = block.columns[_AT["entropy"]]
+        self._doubt_of_base[:, rows] = block.columns[_AT["doubt_of_first"], self._m :: 2]
+        self._sums[rows.start] = block.columns[[_AT["nll"], _AT["brier"]]].sum(2)
+
+    @cached_property
+    def _means(self) -> Floats:
+        """Mean NLL and Brier score by job, (2, jobs); added in the order of the rows, whichever thread came first."""
+        total: Floats = np.sum([self._sums[start] for start in sorted(self._sums)], axis=0)
+        return total / len(self._labels)
+
+    def judged(self, job: int) -> Judged:
+        """What a job's own metrics are read from."""
+        return self._judged(job, self._predicted[job], self._doubt[job])
+
+    def uq_only(self, job: int) -> Judged:
+        """The same for the base's class under the duo's distribution."""
+        return self._judged(job, self._own[self._jobs[job].first], self._doubt_of_base[(job - self._m) // 2])
+
+    def _judged(self, job: int, predicted: NDArray[Any], doubt: NDArray[Any]) -> Judged:
+        uncertainty = doubt if self._entropy is None else self._entropy[job]
+        nll, brier = self._means[:, job].tolist()
+        return Judged(self._labels, predicted, 1 - doubt.astype(np.float64), uncertainty, nll, brier)
