@@ -1,7 +1,8 @@
 """Widgets that more than one page uses; they hand out plain values."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -21,10 +22,17 @@ THEMED = {
     "unweighted": "#000004",
     "uq_only": "#000005",
     "neutral": "#000006",
+    "olive": "#000007",
+    "green": "#000008",
+    "pink": "#000009",
     "paper": "#000038",
 }
 
 UNCERTAINTIES = {"softmax": "1 − max softmax", "entropy": "Entropy"}
+FORMATS: dict[str, tuple[Callable[[pd.DataFrame], str | bytes], str]] = {
+    "csv": (lambda table: table.to_csv(index=False), "text/csv"),
+    "parquet": (lambda table: table.to_parquet(index=False), "application/vnd.apache.parquet"),
+}
 MAKE_ONE = "duo logits --set NAME --images val=SOURCE --images test=SOURCE --models MODEL MODEL"
 
 
@@ -176,11 +184,22 @@ def numbers(table: pd.DataFrame, name: str, label: str) -> None:
     """A chart's numbers for the keyboard and the screen reader, and as CSV."""
     with st.expander(label):
         st.dataframe(table, hide_index=True, height=280)
-        st.download_button(
-            "Download CSV",
-            lambda: table.to_csv(index=False),
-            file_name=f"{name}.csv",
-            mime="text/csv",
-            on_click="ignore",
-            key=f"csv_{name}",
-        )
+        download(table, name)
+
+
+def download(table: pd.DataFrame, name: str, kind: Literal["csv", "parquet"] = "csv") -> None:
+    """A button that saves a table; it is written only when pressed."""
+    write, mime = FORMATS[kind]
+    st.download_button(
+        f"Download {'CSV' if kind == 'csv' else 'Parquet'}",
+        lambda: write(table),
+        file_name=f"{name}.{kind}",
+        mime=mime,
+        on_click="ignore",
+        key=f"{kind}_{name}",
+    )
+
+
+def open_page(name: str, label: str) -> None:
+    """A link to another page of the dashboard; the session goes along."""
+    st.page_link(st.session_state["pages"][name], label=label)

@@ -106,6 +106,24 @@ def swap() -> None:
     touched()
 
 
+def choose_pair(base: str, sidekick: str) -> None:
+    """Take a pair."""
+    st.session_state.update(base=base, sidekick=sidekick)
+    touched()
+
+
+def choose_point(chart: str) -> None:
+    """Take the pair of the point that was clicked in the chart of that key."""
+    if pair := picked_data(st.session_state.get(chart)):
+        choose_pair(*pair)
+
+
+def choose_row(table: str, pairs: Sequence[tuple[str, str]]) -> None:
+    """Take the pair of the row that was selected in the table of that key; `pairs` has one for each of its rows."""
+    if rows := st.session_state[table]["selection"]["rows"]:
+        choose_pair(*pairs[rows[0]])
+
+
 def choose_sidekick(chart: str) -> None:
     """Take the sidekick of the point that was clicked in the chart of that key."""
     if picked := picked_point(st.session_state.get(chart)):
@@ -126,9 +144,14 @@ def picked_point(event: Mapping[str, Any] | None) -> Any:
     >>> picked_point({"selection": {"points": [{"customdata": ["resnet20"]}]}}), picked_point({"selection": {"points": []}})
     ('resnet20', None)
     """
-    points = event["selection"]["points"] if event else []
-    data = points[0].get("customdata") if points else None
+    data = picked_data(event)
     return data[0] if isinstance(data, list) and data else data
+
+
+def picked_data(event: Mapping[str, Any] | None) -> Any:
+    """All customdata of a chart's selected point."""
+    points = event["selection"]["points"] if event else []
+    return points[0].get("customdata") if points else None
 
 
 def forget(*keys: str) -> None:

@@ -23,6 +23,7 @@ st.sidebar.markdown("**Asymmetric Duos Explorer**")
 pages = {name: st.Page(view.show, title=view.TITLE, url_path=name, default=name == FIRST) for name, view in VIEWS.items()}
 page = st.navigation(list(pages.values()), position="top")
 name = page.url_path or FIRST
+st.session_state["pages"] = pages
 link.keep({key for view in VIEWS.values() for key in view.LINKED})
 link.follow_link(name, VIEWS[name].LINKED)
 page.run()

@@ -1,7 +1,7 @@
 """Numbers in words: labels, sentences and cards; no widgets, no arithmetic on images."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from duo_core.duo import Fit
 from duo_core.figures.screen import SCREEN
@@ -139,3 +139,17 @@ def no_costs(column: str) -> str:
         "parameter_balance": reason + "their parameters instead.",
         "sidekick_accuracy": reason + "their own accuracy instead.",
     }.get(column, "")
+
+
+def hidden_costs(hidden: Collection[str]) -> str:
+    """Why costs are not offered; nothing where all are.
+
+    >>> hidden_costs(["throughput_balance"])
+    'Not offered, as the set does not say enough: time (throughput of both models on one device).'
+    """
+    needs = {
+        "flops_balance": "compute (multiply-adds of both models)",
+        "throughput_balance": "time (throughput of both models on one device)",
+        "parameter_balance": "parameters of both models",
+    }
+    return f"Not offered, as the set does not say enough: {'; '.join(needs[cost] for cost in hidden)}." if hidden else ""

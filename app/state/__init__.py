@@ -5,6 +5,7 @@ Caches are keyed on digests of the logits and labels, which are passed as `_argu
 
 import torch
 
+from app.state.landscape import landscape, singles
 from app.state.pairs import (
     AFFORDABLE,
     TimedFit,
@@ -31,9 +32,11 @@ __all__ = [
     "first_base",
     "first_sidekick",
     "fitted",
+    "landscape",
     "open_set",
     "set_names",
     "sidekicks",
+    "singles",
     "store_path",
     "survey",
 ]

@@ -19,6 +19,9 @@ LIGHT = {
     "unweighted": "#1a7975",
     "uq_only": "#8755c4",
     "neutral": "#5b6770",
+    "olive": "#6b6b00",
+    "green": "#3d6b1f",
+    "pink": "#b02a6b",
     "paper": "#ffffff",
 }
 DARK = {
@@ -28,8 +31,15 @@ DARK = {
     "unweighted": "#74ecbd",
     "uq_only": "#d0affc",
     "neutral": "#a9b4bf",
+    "olive": "#d6cf5a",
+    "green": "#a5d46a",
+    "pink": "#f28fc0",
     "paper": "#0f141a",
 }
+HUES = ("sidekick", "uq_only", "unweighted", "pink", "olive", "green")
+"""Colours for what has none by meaning, most different first; the base's and the duo's stay theirs."""
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "pentagon", "triangle-down", "hexagon")
+"""Symbols for what has none by meaning."""
 
 Colours = Mapping[str, str]
 

@@ -1,0 +1,94 @@
+"""The recommended pair in words: why this one, and what it would lose."""
+
+import math
+
+import pandas as pd
+
+from app.words import card_label, percent, share
+from duo_core.advice import Advice, Row, losses
+from duo_core.duo import VARIANTS
+from duo_core.figures.landscape import UNITS
+from duo_core.figures.screen import SCREEN
+from duo_core.metrics import METRICS
+
+
+def none_within(table: pd.DataFrame, cost: str, budget: float) -> str:
+    """Why nothing is recommended."""
+    if table.empty:
+        return "The filters leave no pair: choose another system, base or family."
+    least = table[cost].min()
+    if math.isnan(least) or least <= budget:
+        return "No pair within the budget has a defined value: every image is right, or every one is wrong."
+    cheapest = table.loc[table[cost].idxmin()]
+    return f"No pair costs that little: the cheapest is {system(cheapest)} at {extra(cheapest, cost)}."
+
+
+def variant_of(row: Row) -> str:
+    """A row's variant in brackets; nothing for the duo."""
+    return "" if row["variant"] == "duo" else f" ({VARIANTS[row['variant']].label})"
+
+
+def system(row: Row) -> str:
+    """A row of the table of pairs by name, its variant only where it is not the duo.
+
+    >>> system({"base": "a", "sidekick": "b", "variant": "duo"}), system({"base": "a", "sidekick": "b", "variant": "uq_only"})
+    ('a + b', 'a + b (UQ only)')
+    """
+    return f"{row['base']} + {row['sidekick']}{variant_of(row)}"
+
+
+def signed_share(value: float) -> str:
+    """A gain in percent, with its sign.
+
+    >>> signed_share(0.124), signed_share(-0.031)
+    ('+12.4 %', '−3.1 %')
+    """
+    return f"{value * 100:+.1f} %".replace("-", "−")
+
+
+def extra(row: Row, cost: str) -> str:
+    """What a pair costs beside its base alone.
+
+    >>> extra({"flops_balance": 0.131}, "flops_balance"), extra({"flops_balance": float("nan")}, "flops_balance")
+    ('+13 % compute', 'an unknown cost')
+    """
+    known = cost in UNITS and not math.isnan(row[cost])
+    return f"+{share(row[cost])} {UNITS[cost]}" if known else "an unknown cost"
+
+
+def stated(row: Row, key: str, by_gain: bool) -> str:
+    """What a pair is compared by: its metric, or its gain in it."""
+    return signed_share(row["gain"]) if by_gain else SCREEN[key].text(row[key])
+
+
+def why(found: Advice, key: str, cost: str, base: float, *, by_gain: bool) -> str:
+    """Why a pair is recommended; `base` is its base's own value."""
+    best, second = found.best, found.runner_up
+    gain = "" if math.isnan(best["gain"]) else f", {signed_share(best['gain'])} of the way to perfect,"
+    values = f"from {SCREEN[key].text(base)} to **{SCREEN[key].text(best[key])}**{gain}"
+    rank = "is the only pair" if found.within == 1 else f"is the best of the {found.within} pairs"
+    next_one = f"; next comes {system(second)} with {stated(second, key, by_gain)}" if second else ""
+    return f"It takes {card_label(key)} {values} for {extra(best, cost)}. It {rank} within the budget{next_one}."
+
+
+def given_up(found: Advice, key: str, cost: str, *, by_gain: bool) -> str:
+    """What the recommended pair gives up against the best at any cost."""
+    best, overall = found.best, found.overall
+    if system(overall) == system(best):
+        return f"Nothing against dearer pairs: it is the best of all {found.pairs}."
+    comparable = overall["base"] == best["base"] and overall["gain"] > 0 and best["gain"] > 0
+    kept = f"; this pair keeps {percent(best['gain'] / overall['gain'], 0)} of its gain" if comparable else ""
+    return (
+        f"Against the best of all {found.pairs}: {system(overall)} has {stated(overall, key, by_gain)} for "
+        f"{extra(overall, cost)}{kept}."
+    )
+
+
+def lost_to_base(row: Row, alone: Row) -> str:
+    """What a pair loses against its base alone, given the metrics of that.
+
+    >>> lost_to_base({"base": "a", "accuracy": 0.8, "ece": 0.01}, {"accuracy": 0.7, "ece": 0.005})
+    'Against a alone: ECE (0.5 % → 1.0 %).'
+    """
+    worse = [f"{METRICS[key].label} ({SCREEN[key].text(alone[key])} → {SCREEN[key].text(row[key])})" for key in losses(row, alone)]
+    return f"Against {row['base']} alone: {', '.join(worse) if worse else 'nothing, no metric is worse'}."

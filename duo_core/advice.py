@@ -1,0 +1,103 @@
+"""Which pair to take: gains over the base, the Pareto front of cost and value, the best pair under a budget."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from duo_core.arrays import Booleans, Floats, same_length
+from duo_core.metrics import METRICS, relative_gain
+
+PAIR = ["base", "sidekick"]
+
+Row = Mapping[str, Any]
+"""One row of a table of pairs, by column."""
+
+
+def gains(key: str, values: pd.Series, alone: pd.Series) -> pd.Series:
+    """Return each row's relative gain in a metric over its base alone (paper Figure 1); NaN where one is undefined.
+
+    >>> gains("accuracy", pd.Series([0.75, 0.8]), pd.Series([0.5, 1.0])).tolist()
+    [0.5, nan]
+    """
+    known = values.notna() & alone.notna()
+    found = [relative_gain(key, value, base) if there else None for value, base, there in zip(values, alone, known, strict=True)]
+    return pd.Series(found, index=values.index, dtype=float)
+
+
+def pareto(costs: Floats, values: Floats, *, higher_is_better: bool) -> Booleans:
+    """Return which rows no other row beats, (n,): cheaper and as good, or as cheap and better.
+
+    Rows that say the same stand on the front together; one with an unknown cost or value never does.
+
+    >>> pareto(np.array([0.1, 0.2, 0.3]), np.array([0.8, 0.7, 0.9]), higher_is_better=True).tolist()
+    [True, False, True]
+    """
+    same_length(costs=len(costs), values=len(values))
+    known = np.flatnonzero(~(np.isnan(costs) | np.isnan(values)))
+    cost, loss = costs[known], (-values if higher_is_better else values)[known]
+    order = np.lexsort((loss, cost))
+    before = np.minimum.accumulate(np.append(np.inf, loss[order]))[:-1]
+    front = {(cost[i], loss[i]) for i in order[loss[order] < before]}
+    on = np.zeros(len(costs), dtype=bool)
+    on[known] = [pair in front for pair in zip(cost, loss, strict=True)]
+    return on
+
+
+@dataclass(frozen=True)
+class Advice:
+    """The best row under a budget, and what it stands beside."""
+
+    best: Row
+    runner_up: Row | None
+    """The best row of another pair under the budget."""
+    overall: Row
+    """The best row at any cost; the same as `best` where the budget does not bind."""
+    within: int
+    """Pairs under the budget."""
+    pairs: int
+    """Pairs in all."""
+
+
+def best_under(table: pd.DataFrame, value: str, cost: str, budget: float, *, higher_is_better: bool) -> Advice | None:
+    """Return the row with the best value whose cost is at most the budget; None where no row is.
+
+    Of equal values the cheapest wins, then the first. Rows whose value is undefined do not take part, and neither do rows of
+    unknown cost, unless the budget is infinite.
+
+    Parameters
+    ----------
+    table
+        Rows of pairs with columns `base`, `sidekick`, and the two that are named.
+    value, cost
+        Columns: what is compared, and the cost as a fraction of the base's.
+    budget
+        Largest cost, a fraction.
+    """
+    ranked = table[table[value].notna()].sort_values([value, cost], ascending=[not higher_is_better, True], kind="stable")
+    within = ranked if budget == np.inf else ranked[ranked[cost] <= budget]
+    if within.empty:
+        return None
+    rows = within.drop_duplicates(PAIR).to_dict("records")
+    return Advice(
+        best=rows[0],
+        runner_up=rows[1] if len(rows) > 1 else None,
+        overall=ranked.iloc[0].to_dict(),
+        within=len(rows),
+        pairs=len(ranked.drop_duplicates(PAIR)),
+    )
+
+
+def losses(row: Row, alone: Row) -> list[str]:
+    """Return the keys of the metrics in which a row is worse than its base alone.
+
+    >>> losses({"accuracy": 0.8, "nll": 0.5}, {"accuracy": 0.9, "nll": 0.6})
+    ['accuracy']
+    """
+    return [
+        key
+        for key, metric in METRICS.items()
+        if key in row and (row[key] < alone[key] if metric.higher_is_better else row[key] > alone[key])
+    ]

@@ -1,0 +1,212 @@
+"""All pairs of a set on one cost axis: colour is the base, symbol the sidekick's family."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from duo_core.advice import pareto
+from duo_core.figures.frame import cost_axis, layout, level, note, ticks
+from duo_core.figures.screen import COSTS, HUES, LABELS, LIGHT, SCREEN, SYMBOLS, Colours, metric_title
+from duo_core.metrics import METRICS
+
+AXES = {
+    "flops_balance": COSTS["flops_balance"],
+    "throughput_balance": "Throughput balance: time added (%), lower is faster",
+    "parameter_balance": COSTS["parameter_balance"],
+}
+"""Costs that pairs may stand on, and the titles of their axes."""
+
+UNITS = {"flops_balance": "compute", "throughput_balance": "time", "parameter_balance": "parameters"}
+"""What a cost is a share of, in a word."""
+
+FILLS = {"duo": "", "uq_only": "-open", "unweighted": "-open-dot"}
+"""How a variant fills its family's symbol."""
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What is marked in the chart; pairs are base and sidekick."""
+
+    base: tuple[str, float | None] | None = None
+    """A base's name and its value alone: a horizontal line. Not needed for gains, where every base alone is at 0."""
+    chosen: tuple[str, str] | None = None
+    """The pair that gets a ring."""
+    advised: tuple[str, str] | None = None
+    """The pair that gets a square."""
+    budget: float | None = None
+    """Largest cost, a fraction: a vertical line."""
+
+
+def pairs_by_cost(
+    table: pd.DataFrame,
+    key: str,
+    *,
+    cost: str,
+    gain: bool = False,
+    marks: Marks = Marks(),
+    logarithmic: bool = True,
+    coloured: Sequence[str] = (),
+    colours: Colours = LIGHT,
+) -> go.Figure:
+    """Draw a metric of all pairs, or their gain in it, against what the sidekick costs (paper Figures 1 and 3).
+
+    Parameters
+    ----------
+    table
+        One row a (base, sidekick, variant) with the metric, `gain`, the cost, and `family`, the sidekick's. Points carry base
+        and sidekick in customdata, so that a click can choose the pair.
+    key
+        Of METRICS.
+    cost
+        A column of AXES, or of COSTS where none of those is known.
+    gain
+        Whether the column `gain`, the relative gain in the metric, stands on the axis instead of the metric.
+    logarithmic
+        Whether the cost axis is.
+    coloured
+        Bases that get a colour of their own, the first six of them; the others share one.
+    """
+    value, factor = ("gain", 100.0) if gain else (key, SCREEN[key].factor)
+    rows = table[table[value].notna() & table[cost].notna()]
+    drawn = rows.assign(x=rows[cost] * 100, y=rows[value] * factor)
+    figure = go.Figure(layout=layout({**COSTS, **AXES}[cost], gain_title(key) if gain else metric_title(key)))
+    hues = dict(zip(coloured, HUES, strict=False))
+    symbols = dict(zip(sorted(table["family"].unique()), cycle(SYMBOLS), strict=False))
+    if gain:
+        level(figure, 0.0, "Base alone", colours)
+    elif marks.base is not None and marks.base[1] is not None:
+        level(figure, marks.base[1] * factor, f"{marks.base[0]} alone {SCREEN[key].text(marks.base[1])}", colours)
+    _front(figure, drawn, gain or METRICS[key].higher_is_better, colours)
+    for (variant, hue), part in drawn.groupby([drawn["variant"], drawn["base"].map(hues).fillna("neutral")]):
+        _points(figure, part, (key, cost), (str(variant), colours[hue]), symbols)
+    _mark(figure, drawn, marks.advised, ("Best under the budget", "square-open", colours["neutral"]))
+    _mark(figure, drawn, marks.chosen, ("This pair", "circle-open", colours["duo"]))
+    _legends(figure, drawn, hues, symbols, colours)
+    cost_axis(figure, rows[cost], logarithmic=logarithmic)
+    if not gain and not METRICS[key].higher_is_better:
+        _loss_axis(figure, drawn["y"])
+    if marks.budget is not None:
+        _budget(figure, marks.budget, colours)
+    if rows.empty:
+        note(figure, "No pair is left to draw: its value or its cost is unknown, or the filters leave none.", colours)
+    return figure.update_layout(height=600)
+
+
+def gain_title(key: str) -> str:
+    """Return what an axis of relative gains says.
+
+    >>> gain_title("aurc")
+    'Gain in AURC: share of the way to perfect (%), higher is better'
+    """
+    return f"Gain in {METRICS[key].label}: share of the way to perfect (%), higher is better"
+
+
+def _points(
+    figure: go.Figure, part: pd.DataFrame, axes: tuple[str, str], look: tuple[str, str], symbols: Mapping[str, str]
+) -> None:
+    """The points of one variant in one colour."""
+    variant, colour = look
+    drawn = {"marker": {"opacity": 0.9}}
+    figure.add_scatter(
+        x=part["x"],
+        y=part["y"],
+        name=LABELS[variant],
+        mode="markers",
+        showlegend=False,
+        marker={
+            "symbol": [symbols[family] + FILLS[variant] for family in part["family"]],
+            "color": colour,
+            "size": 11 if variant == "duo" else 9,
+            "line": {"width": 1.5 if FILLS[variant] else 0},
+        }
+        | drawn["marker"],
+        selected=drawn,  # the ring marks the choice; plotly's own fading of the others would be in its way
+        unselected=drawn,
+        customdata=part[["base", "sidekick"]],
+        text=[_hover(row, *axes) for row in part.to_dict("records")],
+        hovertemplate="%{text}<extra></extra>",
+    )
+
+
+def _hover(row: Mapping[str, Any], key: str, cost: str) -> str:
+    gain = "" if pd.isna(row["gain"]) else f", {row['gain']:+.1%} of the way to perfect"
+    price = f"+{row[cost]:.1%} {UNITS[cost]} · " if cost in UNITS else ""
+    return (
+        f"<b>{row['base']} + {row['sidekick']}</b><br>{LABELS[row['variant']]}: {METRICS[key].label} {SCREEN[key].text(row[key])}"
+        f"{gain}<br>{price}sidekick of the family {row['family']}"
+    )
+
+
+def _front(figure: go.Figure, drawn: pd.DataFrame, higher_is_better: bool, colours: Colours) -> None:
+    """Steps along the pairs that no other beats in cost and value at once."""
+    on = drawn[pareto(drawn["x"].to_numpy(float), drawn["y"].to_numpy(float), higher_is_better=higher_is_better)]
+    steps = on.sort_values("x")
+    if len(steps):
+        figure.add_scatter(
+            x=steps["x"],
+            y=steps["y"],
+            name="Pareto front: no pair is cheaper and better",
+            mode="lines",
+            line={"shape": "hv", "color": colours["neutral"], "width": 1.5},
+            hoverinfo="skip",
+        )
+
+
+def _mark(figure: go.Figure, drawn: pd.DataFrame, pair: tuple[str, str] | None, look: tuple[str, str, str]) -> None:
+    """A shape around a pair's points, named in the legend, out of the way of the pointer."""
+    name, symbol, colour = look
+    rows = drawn[(drawn["base"] == pair[0]) & (drawn["sidekick"] == pair[1])] if pair else drawn[:0]
+    if len(rows):
+        figure.add_scatter(
+            x=rows["x"],
+            y=rows["y"],
+            name=name,
+            mode="markers",
+            marker={"symbol": symbol, "size": 24, "color": colour, "line": {"width": 2.5}},
+            hoverinfo="skip",
+        )
+
+
+def _loss_axis(figure: go.Figure, losses: pd.Series) -> None:
+    """A logarithmic axis where the worst pairs would press the good ones together."""
+    if len(losses) and losses.min() > 0 and losses.max() > 5 * losses.min():
+        figure.update_yaxes(type="log", tickvals=ticks(losses.min(), losses.max()))
+
+
+def _legends(figure: go.Figure, drawn: pd.DataFrame, hues: Mapping[str, str], symbols: Mapping[str, str], colours: Colours) -> None:
+    """Under the chart: which colour is which base, and which symbol which family of sidekicks."""
+    there = set(drawn["base"])
+    bases = {name: colours[hue] for name, hue in hues.items() if name in there}
+    if there - set(bases):
+        bases["Other bases" if bases else "Bases"] = colours["neutral"]
+    families = {family: symbol for family, symbol in symbols.items() if family in set(drawn["family"])}
+    variants = [key for key in FILLS if key in set(drawn["variant"])]
+    for name, colour in bases.items():
+        _entry(figure, name, {"color": colour, "symbol": "circle"}, "legend2")
+    for name, symbol in families.items():
+        _entry(figure, name, {"color": colours["neutral"], "symbol": symbol}, "legend3")
+    for key in variants if len(variants) > 1 else ():
+        _entry(figure, LABELS[key], {"color": colours["neutral"], "symbol": f"circle{FILLS[key]}"}, "legend")
+    below = {"orientation": "h", "xanchor": "left", "x": 0, "yanchor": "top", "itemclick": False, "itemdoubleclick": False}
+    figure.update_layout(
+        legend={"itemclick": False, "itemdoubleclick": False},
+        legend2={**below, "y": -0.16, "title": {"text": "Base"}},
+        legend3={**below, "y": -0.3, "title": {"text": "Sidekick"}},
+    )
+
+
+def _entry(figure: go.Figure, name: str, marker: Mapping[str, Any], legend: str) -> None:
+    figure.add_scatter(
+        x=[None], y=[None], name=name, mode="markers", marker={**marker, "size": 10}, legend=legend, hoverinfo="skip"
+    )
+
+
+def _budget(figure: go.Figure, budget: float, colours: Colours) -> None:
+    """A vertical line; what it means stands in the legend, as for a level."""
+    line = {"color": colours["duo"], "width": 1.5, "dash": "dash"}
+    figure.add_shape(type="line", yref="paper", y0=0, y1=1, x0=budget * 100, x1=budget * 100, line=line, layer="below")
+    figure.add_scatter(x=[None], y=[None], name=f"Budget +{budget:.0%}", mode="lines", line=line, hoverinfo="skip")
