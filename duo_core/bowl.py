@@ -1,9 +1,9 @@
 """The NLL of the fit split as a surface over the two temperatures: the bowl whose bottom the fit finds."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -13,10 +13,12 @@ from duo_core.duo import Fit
 from duo_core.subsets import stratified_sample
 
 POINTS = 41
-LOGITS = 2_600_000
+LOGITS = 5_000_000
 """Logits a model (images times classes) up to which every image counts; of larger splits a stratified sample is drawn."""
 SEED = 0
 
+_BLOCK = 1 << 13
+"""Logits a block; its exponentials, at every grid point of an axis, should stay in a core's cache."""
 _SAFE = 1e-30
 """A sum of products of exponentials above this has lost nothing that float32 would have kept."""
 
@@ -34,9 +36,14 @@ class Bowl:
     images: int
     """Images that it is the mean of."""
 
+    def table(self) -> pd.DataFrame:
+        """Return the surface as one row a grid point: `T_base`, `T_sidekick`, `nll`."""
+        base, sidekick = np.meshgrid(self.base, self.sidekick)
+        return pd.DataFrame({"T_base": base.ravel(), "T_sidekick": sidekick.ravel(), "nll": self.nll.ravel()})
 
-def reach(fit: Fit, role: Literal["base", "sidekick"]) -> float:
-    """The largest temperature worth showing: twice the learned one, or the model's alone if larger; 1 where both are 0."""
+
+def reach(fit: Fit, role: str) -> float:
+    """The largest temperature of `base` or `sidekick` worth showing: twice that of the duo or of the model alone, not 0."""
     return 2.0 * max(getattr(fit.temperatures, role), getattr(fit.calibration, role)) or 1.0
 
 
@@ -66,9 +73,9 @@ def bowl(base: Tensor, sidekick: Tensor, labels: Tensor, fit: Fit, *, points: in
         rows = stratified_sample(labels, max(1, LOGITS // k), SEED)
         base, sidekick, labels = base[rows], sidekick[rows], labels[rows]
     axes = [torch.linspace(0.0, reach(fit, role), points, dtype=torch.float64) for role in ("base", "sidekick")]
-    parts = over_blocks(lambda rows: _nll([base[rows], sidekick[rows]], labels[rows], axes), *base.shape)
+    parts = over_blocks(lambda rows: _nll([base[rows], sidekick[rows]], labels[rows], axes), len(labels), _BLOCK // k)
     total = torch.stack(parts).sum(0) / len(labels)
-    return Bowl(*(axis.numpy() for axis in axes), np.asarray(total.T.numpy()), len(labels))
+    return Bowl(axes[0].numpy(), axes[1].numpy(), total.T.numpy(), len(labels))
 
 
 def _nll(pair: list[Tensor], labels: Tensor, axes: list[Tensor]) -> Tensor:

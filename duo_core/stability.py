@@ -45,7 +45,7 @@ def stability(
     whole
         The fit on every image; it is the table's last row.
     repeats, seed
-        That many stratified samples of each size are drawn from the fit split, with seeds from `seed` up.
+        That many stratified samples of each size are drawn from the fit split, with seeds from `seed * repeats` up.
     kind
         Which uncertainty ranks the images.
 
@@ -59,7 +59,7 @@ def stability(
     rows = []
     for size in sizes(len(labels)):
         for repeat in range(repeats):
-            part = stratified_sample(labels, size, seed + repeat)
+            part = stratified_sample(labels, size, seed * repeats + repeat)
             found = fit(base[part], sidekick[part], labels[part])
             rows.append({"size": size, "repeat": repeat} | _judged(found, judged, kind))
     rows.append({"size": len(labels), "repeat": 0} | _judged(whole, judged, kind))
@@ -80,3 +80,18 @@ def work(n: int, judged: int, k: int, repeats: int = REPEATS) -> int:
     """Logits of each model that `stability` reads on n images to fit on: fits read theirs about ten times."""
     fitted: Sequence[int] = sizes(n)
     return repeats * k * (10 * sum(fitted) + len(fitted) * judged)
+
+
+def enough(table: pd.DataFrame, key: str, base: float, share: float = 0.9) -> int | None:
+    """Return the fewest images from which on at least that share of the refits of every size beat the base; None where none do.
+
+    `base` is the base's own value of the metric `key` on the judged split.
+
+    >>> refits = pd.DataFrame({"size": [25, 25, 50, 50, 90], "nll": [0.9, 0.3, 0.3, 0.2, 0.2]})
+    >>> enough(refits, "nll", base=0.4), enough(refits, "nll", base=0.1)
+    (50, None)
+    """
+    better = table[key] > base if METRICS[key].higher_is_better else table[key] < base
+    good = better.groupby(table["size"]).mean() >= share
+    from_here = good[::-1].cummin()
+    return int(from_here[from_here].index.min()) if from_here.any() else None

@@ -72,7 +72,7 @@ def test_a_constant_added_to_an_images_logits_changes_nothing(pair, rng):
 def test_blocks_do_not_matter(pair, monkeypatch):
     found = fit(*pair)
     whole = bowl(*pair, found, points=5).nll
-    monkeypatch.setattr(duo_core.blocks, "ELEMENTS", 60)
+    monkeypatch.setattr(duo_core.bowl, "_BLOCK", 60)
     np.testing.assert_allclose(bowl(*pair, found, points=5).nll, whole, atol=1e-9)
 
 

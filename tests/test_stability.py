@@ -63,8 +63,8 @@ def test_the_seed_decides(splits, table):
     whole = fit(*splits[0])
     again = stability(*splits, whole, repeats=6)
     assert again.equals(table)
-    other = stability(*splits, whole, repeats=5, seed=1)
-    assert other.query("size == 25 and repeat == 1")["nll"].item() == table.query("size == 25 and repeat == 2")["nll"].item()
+    other = stability(*splits, whole, repeats=6, seed=1)
+    assert not set(other["nll"].iloc[:-1]) & set(table["nll"].iloc[:-1])
 
 
 def test_samples_that_are_separated_say_so(splits):

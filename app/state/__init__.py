@@ -5,6 +5,7 @@ Caches are keyed on digests of the logits and labels, which are passed as `_argu
 
 import torch
 
+from app.state.bowls import LIVE, bowl_of, marks_of, refit_work, refits
 from app.state.landscape import landscape, singles
 from app.state.pairs import (
     AFFORDABLE,
@@ -22,10 +23,12 @@ from app.state.sets import Handle, Survey, open_set, set_names, store_path, surv
 
 __all__ = [
     "AFFORDABLE",
+    "LIVE",
     "Handle",
     "Survey",
     "TimedFit",
     "all_pairs",
+    "bowl_of",
     "by_hand",
     "curves",
     "evaluation",
@@ -33,7 +36,10 @@ __all__ = [
     "first_sidekick",
     "fitted",
     "landscape",
+    "marks_of",
     "open_set",
+    "refit_work",
+    "refits",
     "set_names",
     "sidekicks",
     "singles",

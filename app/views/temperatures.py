@@ -1,11 +1,28 @@
 """Temperatures: how much say each model gets, and how well that is known."""
 
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
 import streamlit as st
 
-from app import controls, link
+from app import controls, link, manual, state, words
+from app.controls import THEMED, Choice
+from duo_core import figures
+from duo_core.bowl import SEED
+from duo_core.duo import Fit, Temperatures
+from duo_core.figures import fitting
+from duo_core.figures.screen import cost_column
+from duo_core.logits import FIT_SPLIT
+from duo_core.metrics import METRICS
+from duo_core.stability import JUDGED, REPEATS, enough, sizes
+from duo_core.sweep import Evaluation
 
 TITLE = "Temperatures"
-LINKED = link.CHOICE
+LINKED = (*link.CHOICE, "judged", "fit_seed")
+SEEDS = range(1000)
+MARKED = {"duo": "Duo, learned", "base": "Base alone", "sidekick": "Sidekick alone", "unweighted": "Unweighted"}
+RATIO_COLUMNS = ["base", "sidekick", "T_base", "T_sidekick", "T_ratio", "flops_balance"]
 
 
 def show() -> None:
@@ -13,5 +30,212 @@ def show() -> None:
     choice = controls.sidebar()
     if choice is None:
         return
-    st.title(TITLE, anchor=False)
-    st.markdown("How much say each model gets, and how well that is known.")
+    found = state.evaluation(choice.handle, choice.base, choice.sidekick, choice.split, choice.kind)
+    timed = state.fitted(choice.handle, choice.base, choice.sidekick)
+    st.markdown(f":blue-background[{choice.base}] + :orange-background[{choice.sidekick}]")
+    st.title(headline(timed.fit, choice.base, choice.sidekick), anchor=False)
+    st.caption(words.fit_line(timed.fit, len(choice.handle.logit_set.labels[FIT_SPLIT]), timed.seconds))
+    for warning in words.fit_warnings(timed.fit, {"base": choice.base, "sidekick": choice.sidekick}):
+        st.warning(warning)
+    _bowl(choice, found)
+    st.space("medium")
+    left, right = st.columns(2, gap="large")
+    with left:
+        _ratios_of_base(choice)
+    with right:
+        _ratios_of_all(choice)
+    st.space("medium")
+    _stability(choice, found)
+
+
+def headline(fit: Fit, base: str, sidekick: str) -> str:
+    """Who says how much, each relative to what its own calibration would give it.
+
+    >>> calibration = Temperatures(1.0, 2.0)
+    >>> headline(Fit(Temperatures(0.9, 0.6), calibration, {}, 0.0, 3), "large", "small")
+    'large has 3.0 times the say of small'
+    >>> headline(Fit(Temperatures(0.5, 1.0), calibration, {}, 0.0, 3), "large", "small")
+    'large and small have an equal say'
+    >>> headline(Fit(Temperatures(1.0, 0.0), calibration, {}, 0.0, 3), "large", "small")
+    'large decides alone'
+    """
+    if fit.ratio is None or fit.ratio == 0:
+        return f"{base if fit.temperatures.sidekick == 0 else sidekick} decides alone"
+    more, less, times = (base, sidekick, fit.ratio) if fit.ratio > 1 else (sidekick, base, 1 / fit.ratio)
+    if times < 1.05:
+        return f"{base} and {sidekick} have an equal say"
+    return f"{more} has {times:.1f} times the say of {less}"
+
+
+@st.fragment
+def _bowl(choice: Choice, found: Evaluation) -> None:
+    st.subheader("Where is the best weighting?", anchor=False)
+    left, right = st.columns([3, 2], gap="large")
+    with right:
+        chosen = manual.sliders(choice, found)
+        manual.consequences(choice, found, chosen)
+    with left:
+        surface = state.bowl_of(choice.handle, choice.base, choice.sidekick)
+        marks = state.marks_of(choice.handle, choice.base, choice.sidekick)
+        st.markdown(price(marks))
+        controls.chart(
+            fitting.nll_bowl(surface, marks, sliders=chosen, names=(choice.base, choice.sidekick), colours=THEMED),
+            "bowl",
+            f"A bowl: NLL of the fit split over the temperatures of {choice.base} and {choice.sidekick}, lowest at "
+            f"{found.fit.temperatures.base:.3f} and {found.fit.temperatures.sidekick:.3f}",
+            on_select=lambda: manual.take_point(st.session_state.get("chart_bowl"), manual.slider_keys(choice)),
+            selection_mode="points",
+        )
+        st.caption(coverage(surface.images, len(choice.handle.logit_set.labels[FIT_SPLIT])))
+        controls.numbers(_marked(marks), "bowl_marks", "The marks as numbers")
+        controls.numbers(surface.table(), "bowl", "The bowl as numbers")
+
+
+def price(marks: Mapping[str, tuple[Temperatures, float]]) -> str:
+    """What other weightings cost on the fit split, in one line.
+
+    >>> at = Temperatures(0.0, 0.0)
+    >>> price({"duo": (at, 0.19), "base": (at, 0.22), "unweighted": (at, 0.2)})
+    'NLL of the fit split at the bottom **0.1900** · Base alone +0.0300 · Unweighted +0.0100. A click sets the sliders.'
+    """
+    best = marks["duo"][1]
+    others = [f"{MARKED[key]} +{marks[key][1] - best:.4f}" for key in MARKED if key in marks and key != "duo"]
+    return " · ".join([f"NLL of the fit split at the bottom **{best:.4f}**", *others]) + ". A click sets the sliders."
+
+
+def coverage(used: int, images: int) -> str:
+    """Which images the bowl is of.
+
+    >>> coverage(2000, 2000)
+    'NLL over all 2,000 images of the fit split; the rings are closer where it rises faster.'
+    """
+    which = f"all {images:,} images" if used == images else f"{used:,} of the {images:,} images, drawn by class with seed {SEED},"
+    return f"NLL over {which} of the fit split; the rings are closer where it rises faster."
+
+
+def _marked(marks: Mapping[str, tuple[Temperatures, float]]) -> pd.DataFrame:
+    rows = [{"mark": MARKED[key], "T_base": at.base, "T_sidekick": at.sidekick, "nll": nll} for key, (at, nll) in marks.items()]
+    return pd.DataFrame(rows)
+
+
+def _ratios_of_base(choice: Choice) -> None:
+    st.subheader(f"Every sidekick of {choice.base}", anchor=False)
+    table = state.sidekicks(choice.handle, choice.base, choice.split, choice.kind)
+    if words.no_costs(cost_column(table)):
+        st.info(words.no_costs(cost_column(table)))
+    controls.chart(
+        figures.ratio_by_cost(table, chosen=choice.sidekick, colours=THEMED),
+        "ratios",
+        f"Temperature ratio of {choice.base} with every sidekick, against the cost of the sidekick",
+        on_select=lambda: link.choose_sidekick("chart_ratios"),
+        selection_mode="points",
+    )
+    st.caption("Each temperature relative to its model's own calibration: above 1 the base says more, below 1 the sidekick.")
+    controls.numbers(table.loc[table["variant"] == "duo", RATIO_COLUMNS], "ratios", "The ratios as numbers")
+
+
+def _ratios_of_all(choice: Choice) -> None:
+    st.subheader("Every pair of the set", anchor=False)
+    table = state.all_pairs(choice.handle, choice.split, choice.kind)
+    controls.chart(
+        fitting.all_ratios(table, base=choice.base, sidekick=choice.sidekick, colours=THEMED),
+        "all_ratios",
+        f"Temperature ratio of every pair of {choice.handle.logit_set.title} against the cost of its sidekick",
+        on_select=lambda: take_pair(st.session_state.get("chart_all_ratios")),
+        selection_mode="points",
+    )
+    st.caption(f"{trend(table)} A click loads a pair.")
+    controls.numbers(table.loc[table["variant"] == "duo", RATIO_COLUMNS], "all_ratios", "All ratios as numbers")
+
+
+def trend(table: pd.DataFrame) -> str:
+    """Whether the ratio falls with the cost of the sidekick, as in the paper's Figure 10.
+
+    >>> rows = {"variant": "duo", "flops_balance": [0.1, 0.2, 0.5], "T_ratio": [7.0, 3.0, 2.0], "sidekick_accuracy": 0.8}
+    >>> trend(pd.DataFrame(rows))
+    'Paper Figure 10: the ratio falls as sidekicks get dearer. Here, rank correlation -1.00 over 3 pairs.'
+    """
+    duos = table[(table["variant"] == "duo") & table["T_ratio"].notna()]
+    column, paper = cost_column(table), "Paper Figure 10: the ratio falls as sidekicks get dearer."
+    if column == "sidekick_accuracy" or duos[column].nunique() < 3:
+        return paper
+    correlation = duos[column].astype(float).rank().corr(duos["T_ratio"].rank())
+    return f"{paper} Here, rank correlation {correlation:.2f} over {len(duos)} pairs."
+
+
+def take_pair(event: Mapping[str, Any] | None) -> None:
+    """Take base and sidekick of the point that was clicked."""
+    points = event["selection"]["points"] if event else []
+    if points:
+        st.session_state["base"], st.session_state["sidekick"] = points[0]["customdata"][:2]
+        link.touched()
+
+
+@st.fragment
+def _stability(choice: Choice, found: Evaluation) -> None:
+    images = len(choice.handle.logit_set.labels[FIT_SPLIT])
+    st.subheader("How many images does the fit need?", anchor=False)
+    link.settle("fit_seed", SEEDS, 0)
+    link.settle("judged", JUDGED, "nll")
+    if not sizes(images):
+        st.info(f"The fit split has {images} images; there is no smaller size to try.")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.segmented_control(
+            f"Judged on {choice.split} by",
+            JUDGED,
+            key="judged",
+            format_func=lambda key: METRICS[key].label,
+            on_change=link.touched,
+            required=True,
+        )
+        st.number_input("Seed of the samples", SEEDS[0], SEEDS[-1], key="fit_seed", on_change=link.touched, width=160)
+    pair = f"refit_{choice.handle.stamp}/{choice.base}/{choice.sidekick}"
+    if state.refit_work(choice.handle, choice.split) > state.LIVE and not st.session_state.get(pair):
+        st.markdown(f"{REPEATS} fits on each of {len(sizes(images))} sizes take some seconds on a set this large.")
+        st.button("Fit on fewer images", key="refit", on_click=st.session_state.update, args=({pair: True},))
+        return
+    _refits(choice, found)
+    link.share()
+
+
+def _refits(choice: Choice, found: Evaluation) -> None:
+    key = st.session_state["judged"]
+    table = state.refits(choice.handle, choice.base, choice.sidekick, choice.split, choice.kind, st.session_state["fit_seed"])
+    base = found.metrics["base"][key]
+    st.markdown(verdict(table, key, base or 0.0, choice.split))
+    left, right = st.columns(2, gap="large")
+    with left:
+        controls.chart(
+            fitting.temperatures_by_size(table, colours=THEMED),
+            "refit_temperatures",
+            "Temperatures learned on fewer images, against how many",
+        )
+    with right:
+        controls.chart(
+            fitting.metric_by_size(table, key, base=base, colours=THEMED),
+            "refit_metric",
+            f"{METRICS[key].label} on {choice.split} of duos fitted on fewer images, against how many",
+        )
+    first = st.session_state["fit_seed"] * REPEATS
+    st.caption(
+        "Faint points are single refits, lines their medians, large points the fit on all images. Each size is drawn "
+        f"{REPEATS} times, every class in proportion, with seeds {first} to {first + REPEATS - 1}; the models stay the same."
+    )
+    controls.numbers(table, "refits", "The refits as numbers")
+
+
+def verdict(table: pd.DataFrame, key: str, base: float, split: str) -> str:
+    """From how many images on the duo is better than the base, and what few images do to the temperatures."""
+    needed, whole = enough(table, key, base), int(table["size"].iloc[-1])
+    beats = f"the base alone in {METRICS[key].label} on {split}"
+    if needed is None:
+        text = f"Even fitted on all {whole:,} images the duo does not beat {beats}."
+    else:
+        text = f"**{needed:,} images are enough**: from there on at least nine in ten refits beat {beats}."
+    separated = table.loc[table["separated"], "size"]
+    if separated.empty:
+        return text
+    few = int(separated.max())
+    of = f"{len(separated)} of {(table['size'] <= few).sum()} samples of up to {few:,} images"
+    return f"{text} Perfectly separated, so that no finite temperature is best: {of}."

@@ -1,0 +1,260 @@
+"""The fit in pictures: the NLL bowl, temperature ratios of all pairs, and refits on fewer images."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from duo_core.bowl import Bowl
+from duo_core.duo import Temperatures
+from duo_core.figures.frame import cost_axis, layout, level, note, ticks
+from duo_core.figures.screen import COSTS, LABELS, LIGHT, SCREEN, STYLES, Colours, cost_column, metric_title
+
+RINGS = 12
+RATIO_TITLE = "Temperature ratio, base over sidekick"
+
+
+def nll_bowl(
+    surface: Bowl,
+    marks: Mapping[str, tuple[Temperatures, float]],
+    *,
+    sliders: Temperatures | None = None,
+    names: tuple[str, str] = ("base", "sidekick"),
+    colours: Colours = LIGHT,
+) -> go.Figure:
+    """Draw the NLL over both temperatures as rings around the learned ones.
+
+    Parameters
+    ----------
+    surface
+        NLL on a grid. Every grid point can be clicked; its temperatures are the point's x and y.
+    marks
+        Temperatures and exact NLL by variant; that of `duo` is the bottom of the bowl.
+    sliders
+        Temperatures to mark as the reader's own.
+    names
+        Of base and sidekick, for the axes.
+    """
+    figure = go.Figure(layout=layout(*(f"T_{role} · {name}" for role, name in zip(("base", "sidekick"), names, strict=True))))
+    _rings(figure, surface, marks, colours)
+    points = surface.table()
+    figure.add_scatter(
+        x=points["T_base"],
+        y=points["T_sidekick"],
+        customdata=points["nll"].round(5),
+        mode="markers",
+        marker={"size": 12, "opacity": 0},
+        hovertemplate=_hover("Here", "%{customdata:.4f}"),
+        showlegend=False,
+    )
+    for key in (key for key in ("unweighted", "sidekick", "base", "duo") if key in marks):
+        _mark(figure, key, *marks[key], colours)
+    if sliders is not None:
+        marker = {"symbol": "cross-thin", "size": 22, "line": {"width": 2.5, "color": colours["neutral"]}}
+        figure.add_scatter(x=[sliders.base], y=[sliders.sidekick], name="Sliders", mode="markers", marker=marker, hoverinfo="skip")
+    margin = 0.04
+    figure.update_xaxes(range=[-margin * surface.base[-1], (1 + margin) * surface.base[-1]], showgrid=False)
+    figure.update_yaxes(range=[-margin * surface.sidekick[-1], (1 + margin) * surface.sidekick[-1]], showgrid=False)
+    return figure.update_layout(height=520, margin={"b": 24})
+
+
+def _rings(figure: go.Figure, surface: Bowl, marks: Mapping[str, tuple[Temperatures, float]], colours: Colours) -> None:
+    """Rings at equal steps of the root of the excess: a quadratic bowl has them at equal distances."""
+    best = min(surface.nll.min(), *(nll for _, nll in marks.values()))
+    worst = max((nll for _, nll in marks.values()), default=surface.nll.max()) - best
+    height = min(surface.nll.max() - best, 4 * worst) or 1e-6
+    top = np.sqrt(height)
+    values = _round_values(height)
+    figure.add_contour(
+        x=surface.base,
+        y=surface.sidekick,
+        z=np.sqrt(np.maximum(surface.nll - best, 0)).round(5),
+        zmin=0,
+        zmax=1.2 * top,  # the full shade is never reached, so that marks stand out everywhere
+        contours={"start": top / RINGS, "end": top, "size": top / RINGS},
+        colorscale=[[0, colours["paper"]], [1, colours["neutral"]]],
+        line={"width": 0.8, "color": colours["neutral"], "smoothing": 0.6},
+        colorbar={
+            "title": {"text": "NLL above the lowest (nats), lower is better", "side": "top"},
+            "orientation": "h",
+            "y": -0.16,
+            "yanchor": "top",
+            "thickness": 10,
+            "outlinewidth": 0,
+            "tickvals": np.sqrt(values),
+            "ticktext": [f"{value:g}" for value in values],
+        },
+        hoverinfo="skip",
+    )
+
+
+def _round_values(top: float) -> list[float]:
+    """0 and round numbers whose roots divide the root of `top` about evenly.
+
+    >>> _round_values(0.24)
+    [0.0, 0.01, 0.05, 0.1, 0.2]
+    """
+    wanted = top * (np.arange(5) / 4) ** 2
+    round_ones = [0.0, *ticks(top / 100, top)]
+    return sorted({max(v for v in round_ones if v <= value * (1 + 1e-9)) for value in wanted})
+
+
+def _mark(figure: go.Figure, key: str, at: Temperatures, nll: float, colours: Colours) -> None:
+    name = {"duo": "Duo, learned", "base": "Base alone", "sidekick": "Sidekick alone"}.get(key, LABELS[key])
+    line = {"width": 4 if key == "base" else 2, "color": colours[key if STYLES[key].symbol.startswith("line") else "paper"]}
+    figure.add_scatter(
+        x=[at.base],
+        y=[at.sidekick],
+        name=name,
+        mode="markers",
+        marker={"symbol": STYLES[key].symbol, "size": 16, "color": colours[key], "line": line},
+        hovertemplate=_hover(name, f"{nll:.4f}"),
+    )
+
+
+def _hover(name: str, nll: str) -> str:
+    return f"<b>{name}</b><br>T_base %{{x:.3f}}<br>T_sidekick %{{y:.3f}}<br>NLL {nll} nats<extra></extra>"
+
+
+def all_ratios(table: pd.DataFrame, *, base: str, sidekick: str, colours: Colours = LIGHT) -> go.Figure:
+    """Draw the temperature ratio of every pair against the sidekick's cost (paper Figure 10), those with `base` filled.
+
+    Points carry base and sidekick in customdata, so that a click can load the pair.
+    """
+    duos = table[(table["variant"] == "duo") & table["T_ratio"].notna()]
+    column = cost_column(table)
+    figure = go.Figure(layout=layout(COSTS[column], RATIO_TITLE))
+    level(figure, 1.0, "Both weigh the same", colours)
+    own = duos["base"] == base
+    for name, rows, opened in (("Other bases", duos[~own], True), (f"With {base}", duos[own], False)):
+        drawn = {"marker": {"opacity": 0.8 if opened else 1.0}}
+        figure.add_scatter(
+            x=rows[column] * 100,
+            y=rows["T_ratio"],
+            name=name,
+            mode="markers",
+            marker={
+                "symbol": "circle-open" if opened else STYLES["duo"].symbol,
+                "size": 7 if opened else 11,
+                "color": colours["neutral" if opened else "duo"],
+                "line": {"width": 1.4, "color": colours["neutral" if opened else "paper"]},
+            }
+            | drawn["marker"],
+            selected=drawn,
+            unselected=drawn,
+            customdata=rows[["base", "sidekick"]],
+            text=[_pair_hover(row, column) for row in rows.to_dict("records")],
+            hovertemplate="%{text}<extra></extra>",
+        )
+    _pair_ring(figure, duos[own & (duos["sidekick"] == sidekick)], column, colours)
+    cost_axis(figure, duos[column])
+    _ratio_axis(figure, duos["T_ratio"])
+    if duos.empty:
+        note(figure, "No sidekick of this set has a weight above 0, so there is no ratio to draw.", colours)
+    return figure
+
+
+def _pair_hover(row: Mapping[str, object], column: str) -> str:
+    cost = {"flops_balance": "compute", "parameter_balance": "parameters"}.get(column)
+    lines = [f"<b>{row['base']} + {row['sidekick']}</b>", f"Temperature ratio {row['T_ratio']:.2f}"]
+    return "<br>".join([*lines, f"+{row[column]:.1%} {cost}"] if cost else lines)
+
+
+def _pair_ring(figure: go.Figure, row: pd.DataFrame, column: str, colours: Colours) -> None:
+    if len(row):
+        marker = {"symbol": "circle-open", "size": 22, "color": colours["duo"], "line": {"width": 2.5}}
+        figure.add_scatter(x=row[column] * 100, y=row["T_ratio"], name="This pair", mode="markers", marker=marker, hoverinfo="skip")
+
+
+def _ratio_axis(figure: go.Figure, ratios: pd.Series) -> None:
+    """Logarithmic where ratios range over more than a factor of ten; a ratio and its reciprocal say the same, so 1 is in sight."""
+    if len(ratios) and max(ratios.max(), 1.0) > 10 * min(ratios.min(), 1.0) > 0:
+        low, high = min(ratios.min(), 0.8), max(ratios.max(), 1.25)
+        figure.update_yaxes(type="log", range=np.log10([low / 1.15, high * 1.15]).tolist(), tickvals=ticks(low, high))
+    else:
+        figure.update_yaxes(rangemode="tozero")
+
+
+def temperatures_by_size(table: pd.DataFrame, *, colours: Colours = LIGHT) -> go.Figure:
+    """Draw the temperatures of every refit of `stability.stability` against the images it had, and those of the whole split."""
+    figure = go.Figure(layout=layout("Images to fit on", "Temperature, larger has more say"))
+    refits, whole = table.iloc[:-1], table.iloc[-1]
+    for side, role in ((0.96, "base"), (1.04, "sidekick")):
+        _refits(figure, refits, f"T_{role}", side, role, colours)
+        _whole(figure, table, whole[f"T_{role}"], role, colours)
+    values = pd.concat([refits["T_base"], refits["T_sidekick"]])
+    _reachable(figure, values, [0.0, whole["T_base"], whole["T_sidekick"]], "temperatures", colours)
+    return _sizes(figure, table)
+
+
+def metric_by_size(table: pd.DataFrame, key: str, *, base: float | None, colours: Colours = LIGHT) -> go.Figure:
+    """Draw a metric of every refit against the images it had; the base alone is the reference."""
+    screen = SCREEN[key]
+    figure = go.Figure(layout=layout("Images to fit on", metric_title(key)))
+    refits, whole = table.iloc[:-1], table.iloc[-1]
+    if base is not None:
+        level(figure, base * screen.factor, f"Base alone {screen.text(base)}", colours)
+    scaled = refits.assign(**{key: refits[key] * screen.factor})
+    _refits(figure, scaled, key, 1.0, "duo", colours)
+    _whole(figure, table, whole[key] * screen.factor, "duo", colours)
+    _reachable(figure, scaled[key], [v * screen.factor for v in (whole[key], base) if v is not None], "duos", colours)
+    return _sizes(figure, table)
+
+
+def _refits(figure: go.Figure, refits: pd.DataFrame, column: str, side: float, role: str, colours: Colours) -> None:
+    """Every refit a faint point, the median of each size on a line."""
+    medians = refits.groupby("size")[column].median()
+    symbol = _symbol(role)
+    figure.add_scatter(
+        x=refits["size"] * side,
+        y=refits[column],
+        mode="markers",
+        marker={"symbol": f"{symbol}-open", "size": 7, "color": colours[role], "opacity": 0.55},
+        showlegend=False,
+        hovertemplate="One refit %{y:.3f}<extra></extra>",
+    )
+    figure.add_scatter(
+        x=medians.index * side,
+        y=medians,
+        mode="lines+markers",
+        line={"color": colours[role], "dash": STYLES[role].dash, "width": 2},
+        marker={"symbol": symbol, "size": 9},
+        name=LABELS[role] if role == "duo" else f"T_{role}",
+        hovertemplate="Median %{y:.3f}<extra></extra>",
+    )
+
+
+def _whole(figure: go.Figure, table: pd.DataFrame, value: float, role: str, colours: Colours) -> None:
+    """The fit on every image, at the right end."""
+    line = {"width": 1.5, "color": colours["paper"]}
+    figure.add_scatter(
+        x=[table["size"].iloc[-1]],
+        y=[value],
+        mode="markers",
+        marker={"symbol": _symbol(role), "size": 15, "color": colours[role], "line": line},
+        showlegend=False,
+        hovertemplate="All images %{y:.3f}<extra></extra>",
+    )
+
+
+def _symbol(role: str) -> str:
+    """A role's symbol where it is a point of a curve: a dash would be lost there."""
+    return "square" if role == "base" else STYLES[role].symbol
+
+
+def _reachable(figure: go.Figure, refits: pd.Series, others: list[float], what: str, colours: Colours) -> None:
+    """An axis that a few wild refits on few images do not stretch (Tukey's far-out ones); a note counts what lies outside."""
+    lower, upper = refits.quantile([0.25, 0.75])
+    reach = 3 * (upper - lower)
+    low, high = min(max(lower - reach, refits.min()), *others), max(min(upper + reach, refits.max()), *others)
+    margin = 0.08 * (high - low) or abs(high) * 0.02 or 0.01
+    figure.update_yaxes(range=[low - 1.5 * margin, high + margin])
+    if outside := int(((refits < low - margin) | (refits > high + margin)).sum()):
+        note(figure, f"{outside} of {len(refits)} {what} lie outside this axis", colours)
+
+
+def _sizes(figure: go.Figure, table: pd.DataFrame) -> go.Figure:
+    sizes = table["size"].unique()
+    ends = np.log10([sizes[0] / 1.2, sizes[-1] * 1.2]).tolist()
+    return figure.update_xaxes(type="log", tickvals=sizes, ticktext=[f"{size:,}" for size in sizes], range=ends)
