@@ -1,6 +1,6 @@
 """Widgets that more than one page uses; they hand out plain values."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -140,17 +140,23 @@ def _pair(place: Place) -> Choice:
 
 def uncertainty() -> UncertaintyKind:
     """Draw the switch between uncertainties."""
-    link.settle("uncertainty", UNCERTAINTIES, "softmax")
+    return cast(UncertaintyKind, switch("Uncertainty", "uncertainty", UNCERTAINTIES, "What ranks the images from sure to unsure."))
+
+
+def switch(label: str, key: str, options: Mapping[str, str], meaning: str | None = None) -> str:
+    """Draw a row of options of which one is on; they stand in the address under their key."""
+    link.settle(key, options, next(iter(options)))
     st.segmented_control(
-        "Uncertainty",
-        list(UNCERTAINTIES),
-        key="uncertainty",
-        format_func=lambda kind: UNCERTAINTIES[kind],
+        label,
+        list(options),
+        key=key,
+        format_func=lambda option: options[option],
         on_change=link.touched,
         required=True,
-        help="What ranks the images from sure to unsure.",
+        help=meaning,
     )
-    return cast(UncertaintyKind, st.session_state["uncertainty"])
+    chosen: str = st.session_state[key]
+    return chosen
 
 
 def _warn_of(known: state.Survey) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 
 from duo_core.duo import Fit
 from duo_core.figures.screen import SCREEN
+from duo_core.figures.zoo import PowerLaw
 from duo_core.metrics import METRICS
 
 
@@ -153,3 +154,16 @@ def hidden_costs(hidden: Collection[str]) -> str:
         "parameter_balance": "parameters of both models",
     }
     return f"Not offered, as the set does not say enough: {'; '.join(needs[cost] for cost in hidden)}." if hidden else ""
+
+
+def speed_line(law: PowerLaw) -> str:
+    """How well multiply-adds tell the speed.
+
+    >>> speed_line(PowerLaw(1.0, -0.9, 0.938))
+    'Twice the multiply-adds make a model 1.9 times as slow; they explain 94 % of the differences in speed (R² 0.938, logarithmic).'
+    """
+    slower = 2**-law.exponent
+    return (
+        f"Twice the multiply-adds make a model {slower:.1f} times as slow; they explain {percent(law.r_squared, 0)} of the "
+        f"differences in speed (R² {law.r_squared:.3f}, logarithmic)."
+    )

@@ -3,40 +3,50 @@
 import pandas as pd
 import streamlit as st
 
-from app.state.pairs import all_pairs, fitted
+from app.state.pairs import all_pairs
 from app.state.sets import Handle, survey
 from duo_core.advice import gains
 from duo_core.arrays import UncertaintyKind
-from duo_core.logits import LogitSet
-from duo_core.metrics import METRICS
-from duo_core.sweep import evaluate
+from duo_core.duo import Temperatures, calibrate
+from duo_core.logits import FIT_SPLIT, Card, LogitSet
+from duo_core.metrics import metrics
+from duo_core.predictions import pair_predictions
 
 UNKNOWN_FAMILY = "unknown"
 
 
 def singles(handle: Handle, split: str, kind: UncertaintyKind = "softmax") -> pd.DataFrame:
-    """Every model alone after its own temperature scaling, indexed by name, most multiply-adds first: card and metrics."""
-    models = list(survey(handle, split).accuracy)
-    return _singles(handle.stamp, split, kind, models, handle)
+    """Every model alone after its own temperature scaling, most multiply-adds first, its name as the index.
+
+    Columns: `family`, `temperature`, those of METRICS, and what its card says.
+    """
+    return _singles(handle.stamp, split, kind, list(survey(handle, split).accuracy), handle.logit_set)
 
 
 @st.cache_resource(max_entries=32, show_spinner="Judging the models alone")
-def _singles(stamp: str, split: str, kind: UncertaintyKind, models: list[str], _handle: Handle) -> pd.DataFrame:  # noqa: ARG001
-    rows = [_single(_handle, model, models[0] if model != models[0] else models[-1], split, kind) for model in models]
-    columns = ["model", "family", "temperature", *METRICS, *CARD]
-    return pd.DataFrame(rows, columns=columns).set_index("model")
+def _singles(stamp: str, split: str, kind: UncertaintyKind, models: list[str], _set: LogitSet) -> pd.DataFrame:  # noqa: ARG001
+    rows = {model: _single(_set, model, split, kind) | _facts(_set.cards[model]) for model in models}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 
 
-CARD = ("multiply_adds", "parameters", "images_per_second", "device", "source", "identity", "weights", "weights_sha256", "created")
+def _single(own: LogitSet, model: str, split: str, kind: UncertaintyKind) -> dict[str, float | None]:
+    temperature = calibrate(own.logits(model, FIT_SPLIT), own.labels[FIT_SPLIT], model).temperature
+    logits = own.logits(model, split)
+    judged = pair_predictions(logits, logits, own.labels[split], Temperatures(temperature, 0.0), classes="base", kind=kind)
+    return {"temperature": temperature, **metrics(judged)}
 
 
-def _single(handle: Handle, model: str, beside: str, split: str, kind: UncertaintyKind) -> dict[str, object]:
-    own, fit = handle.logit_set, fitted(handle, model, beside).fit
-    card = own.cards[model]
-    facts = {name: getattr(card, name) for name in CARD if name != "identity"}
-    metrics = evaluate(own, model, beside, split, kind=kind, fitted=fit, variants=("base",)).metrics["base"]
-    family = card.family or UNKNOWN_FAMILY
-    return {"model": model, "family": family, "temperature": fit.calibration.base, **metrics, **facts, "identity": card.model}
+def _facts(card: Card) -> dict[str, object]:
+    return {
+        "family": card.family or UNKNOWN_FAMILY,
+        "multiply_adds": card.multiply_adds,
+        "parameters": card.parameters,
+        "images_per_second": card.images_per_second,
+        "device": card.device,
+        "architecture": card.model,
+        "weights": card.weights,
+        "weights_sha256": card.weights_sha256,
+    }
 
 
 def landscape(handle: Handle, split: str, kind: UncertaintyKind, metric: str) -> pd.DataFrame:
@@ -51,9 +61,9 @@ def landscape(handle: Handle, split: str, kind: UncertaintyKind, metric: str) ->
     )
 
 
-def _throughput_balance(own: LogitSet, base: str, sidekick: str) -> float | None:
-    """Time that the sidekick adds to the base's; None where they were not measured on one device."""
+def _throughput_balance(own: LogitSet, base: str, sidekick: str) -> float:
+    """Time that the sidekick adds to the base's; NaN where they were not measured on one device."""
     large, small = own.cards[base], own.cards[sidekick]
     if large.device != small.device or not large.images_per_second or not small.images_per_second:
-        return None
+        return float("nan")
     return large.images_per_second / small.images_per_second

@@ -75,9 +75,9 @@ def _view(choice: Choice, table: pd.DataFrame) -> View:
     """Draw the page's own controls."""
     known = [cost for cost in AXES if table[cost].notna().any()]
     with st.container(horizontal=True):
-        shown = _switch("Show", "show", SHOWN)
-        cost = _switch("Cost", "cost", {cost: COSTS[cost] for cost in known}) if known else cost_column(table)
-        scale = _switch("Cost axis", "scale", SCALES) if known else "linear"
+        shown = controls.switch("Show", "show", SHOWN)
+        cost = controls.switch("Cost", "cost", {cost: COSTS[cost] for cost in known}) if known else cost_column(table)
+        scale = controls.switch("Cost axis", "scale", SCALES) if known else "linear"
         link.settle_many("systems", tuple(FILLS), ("duo",))
         st.pills(
             "Systems",
@@ -95,13 +95,6 @@ def _view(choice: Choice, table: pd.DataFrame) -> View:
     kept = _filtered(table)
     alone = state.singles(choice.handle, choice.split, choice.kind)
     return View(kept, alone, choice.metric, shown == "gain", cost, scale == "log")
-
-
-def _switch(label: str, key: str, options: dict[str, str]) -> str:
-    link.settle(key, options, next(iter(options)))
-    st.segmented_control(label, list(options), key=key, format_func=lambda o: options[o], on_change=link.touched, required=True)
-    chosen: str = st.session_state[key]
-    return chosen
 
 
 def _filtered(table: pd.DataFrame) -> pd.DataFrame:

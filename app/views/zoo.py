@@ -1,11 +1,20 @@
 """Zoo: every model of a set, what it costs and how good it is."""
 
+from typing import Any
+
+import pandas as pd
 import streamlit as st
 
-from app import controls, link
+from app import controls, link, state, words
+from app.controls import THEMED
+from duo_core import figures
+from duo_core.figures.zoo import SIZES, power_law
+from duo_core.metrics import METRICS
 
 TITLE = "Zoo"
-LINKED = link.SET
+LINKED = (*link.SET, "size", "quality")
+
+SIZE_LABELS = {"multiply_adds": "Multiply-adds", "parameters": "Parameters"}
 
 
 def show() -> None:
@@ -13,5 +22,86 @@ def show() -> None:
     place = controls.set_sidebar()
     if place is None:
         return
-    st.title(TITLE, anchor=False)
-    st.markdown("every model of a set, what it costs and how good it is.")
+    own = place.handle.logit_set
+    st.title("What does a good model cost?", anchor=False)
+    st.caption(f"{own.title} · {place.split} · {len(own.labels[place.split]):,} images · {len(place.known.accuracy)} models alone")
+    if not place.known.accuracy:
+        st.info(f"No model of **{own.title}** has logits of `{place.split}`.")
+        return
+    table = state.singles(place.handle, place.split)
+    left, right = st.columns(2, gap="large")
+    with left:
+        _quality(table)
+    with right:
+        _throughput(table)
+    _models(table)
+
+
+def _quality(table: pd.DataFrame) -> None:
+    st.subheader("Are larger models better?", anchor=False)
+    known = [size for size in SIZES if table[size].notna().any()]
+    if not known:
+        st.info("This set does not say how large its models are.")
+        return
+    with st.container(horizontal=True):
+        size = controls.switch("Size", "size", {size: SIZE_LABELS[size] for size in known})
+        link.settle("quality", METRICS, "accuracy")
+        st.selectbox("Metric", list(METRICS), key="quality", format_func=lambda key: METRICS[key].label, on_change=link.touched)
+    key = st.session_state["quality"]
+    controls.chart(
+        figures.quality_by_size(table, key, size, colours=THEMED),
+        "quality_by_size",
+        f"{METRICS[key].label} of every model alone against its {SIZE_LABELS[size].lower()}",
+    )
+    controls.numbers(table[["family", size, key]].reset_index(), "quality_by_size", "Size and quality as numbers")
+
+
+def _throughput(table: pd.DataFrame) -> None:
+    st.subheader("Do multiply-adds tell the speed?", anchor=False)
+    timed = table[table["images_per_second"].notna() & table["multiply_adds"].notna()]
+    if timed.empty:
+        st.info("This set does not say both how fast its models are and how many multiply-adds they take.")
+        return
+    devices = timed["device"].fillna("an unnamed device").value_counts()
+    st.markdown(f"On {devices.index[0]}.")
+    if len(devices) > 1:
+        st.caption(f"{devices.iloc[1:].sum()} models were measured elsewhere and are left out.")
+    timed = timed[timed["device"].fillna("an unnamed device") == devices.index[0]]
+    fits = timed["multiply_adds"].nunique() > 1
+    law = power_law(timed["multiply_adds"].to_numpy(float), timed["images_per_second"].to_numpy(float)) if fits else None
+    controls.chart(
+        figures.throughput_by_flops(timed, law, colours=THEMED),
+        "throughput_by_flops",
+        "Images a second of every model against its multiply-adds",
+    )
+    st.markdown(words.speed_line(law) if law else "A line takes two models of different size.")
+    columns = ["family", "multiply_adds", "images_per_second", "device"]
+    controls.numbers(timed[columns].reset_index(), "throughput_by_flops", "Speed as numbers")
+
+
+def _models(table: pd.DataFrame) -> None:
+    st.subheader("The models", anchor=False)
+    st.markdown(
+        "Each alone, after its own temperature scaling on the fit split: the calibration temperature multiplies the logits, so "
+        "below 1 the model was too sure of itself."
+    )
+    st.dataframe(table[list(COLUMNS)].reset_index(), hide_index=True, column_config={"model": "Model", **COLUMNS})
+    controls.download(table.reset_index(), "models")
+
+
+COLUMNS: dict[str, Any] = {
+    "family": "Family",
+    "multiply_adds": st.column_config.NumberColumn("Multiply-adds", format="compact"),
+    "parameters": st.column_config.NumberColumn("Parameters", format="compact"),
+    "images_per_second": st.column_config.NumberColumn("Images a second", format="%.0f"),
+    "accuracy": st.column_config.NumberColumn("Accuracy", format="percent"),
+    "macro_f1": st.column_config.NumberColumn("Macro F1", format="%.4f"),
+    "temperature": st.column_config.NumberColumn("Calibration temperature", format="%.3f"),
+    "nll": st.column_config.NumberColumn("NLL (nats)", format="%.4f"),
+    "brier": st.column_config.NumberColumn("Brier score", format="%.4f"),
+    "ece": st.column_config.NumberColumn("ECE", format="percent"),
+    "architecture": "Architecture",
+    "weights": "Weights",
+    "weights_sha256": "SHA-256 of the weights",
+    "device": "Measured on",
+}

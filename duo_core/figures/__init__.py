@@ -2,5 +2,6 @@
 
 from duo_core.figures.charts import metric_by_cost, ratio_by_cost, risk_coverage
 from duo_core.figures.landscape import pairs_by_cost
+from duo_core.figures.zoo import quality_by_size, throughput_by_flops
 
-__all__ = ["metric_by_cost", "pairs_by_cost", "ratio_by_cost", "risk_coverage"]
+__all__ = ["metric_by_cost", "pairs_by_cost", "quality_by_size", "ratio_by_cost", "risk_coverage", "throughput_by_flops"]

@@ -1,0 +1,139 @@
+"""Single models: how good they are for their size, and whether multiply-adds tell their speed."""
+
+from dataclasses import dataclass
+from itertools import cycle
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from duo_core.arrays import Floats, InputError, same_length
+from duo_core.figures.frame import layout, note, ticks
+from duo_core.figures.screen import HUES, LIGHT, SCREEN, SYMBOLS, Colours, metric_title
+from duo_core.metrics import METRICS
+
+SIZES = {
+    "multiply_adds": "Multiply-adds an image, lower is cheaper",
+    "parameters": "Parameters, lower is smaller",
+}
+"""Columns that a model's size may be read from, and the titles of their axes."""
+
+
+@dataclass(frozen=True)
+class PowerLaw:
+    """y = factor * x ** exponent, a straight line where both axes are logarithmic."""
+
+    factor: float
+    exponent: float
+    r_squared: float
+    """Share of the variance of log y that the line explains, in [0, 1]."""
+
+    def __call__(self, x: Floats) -> Floats:
+        """The line's values."""
+        return np.asarray(self.factor * x**self.exponent)
+
+
+def power_law(x: Floats, y: Floats) -> PowerLaw:
+    """Fit a power law by least squares on logarithms; x and y are (n,), positive, and x takes at least two values.
+
+    Two points, or values of y that are all the same, lie on their line: an R^2 of 1.
+
+    >>> law = power_law(np.array([1.0, 10.0, 100.0]), np.array([8.0, 0.8, 0.08]))
+    >>> round(law.factor, 6), round(law.exponent, 6), round(law.r_squared, 6)
+    (8.0, -1.0, 1.0)
+    """
+    same_length(x=len(x), y=len(y))
+    if len(np.unique(x)) < 2 or min(x.min(), y.min()) <= 0:
+        raise InputError(f"expected positive values with at least two different x, got x {x.tolist()} and y {y.tolist()}")
+    log_x, log_y = np.log(x), np.log(y)
+    centred = log_x - log_x.mean()
+    exponent = float(centred @ log_y / (centred @ centred))
+    residual = log_y - log_y.mean() - exponent * centred
+    spread = float(np.square(log_y - log_y.mean()).sum())
+    r_squared = 1 - float(np.square(residual).sum()) / spread if spread else 1.0
+    return PowerLaw(float(np.exp(log_y.mean() - exponent * log_x.mean())), exponent, r_squared)
+
+
+def quality_by_size(table: pd.DataFrame, key: str, size: str, *, colours: Colours = LIGHT) -> go.Figure:
+    """Draw a metric of every model alone against its size (paper Figure 2).
+
+    `table` has one row a model, its name as the index, with `family`, the metric, and `size`, one of SIZES. Models of unknown size
+    are left out.
+    """
+    figure = go.Figure(layout=layout(SIZES[size], metric_title(key)))
+    rows = table[table[size].notna() & table[key].notna()].sort_values(size)
+    screen = SCREEN[key]
+    hover = [f"{METRICS[key].label} {screen.text(value)}" for value in rows[key]]
+    _families(figure, rows, (rows[size], rows[key] * screen.factor), hover, colours)
+    _size_axis(figure, rows[size])
+    if rows.empty:
+        note(figure, "This set says the size of no model.", colours)
+    return figure
+
+
+def throughput_by_flops(table: pd.DataFrame, law: PowerLaw | None = None, *, colours: Colours = LIGHT) -> go.Figure:
+    """Draw images a second against multiply-adds (paper Figure 8), with the line that fits them.
+
+    `table` has one row a model, its name as the index, with `family`, `multiply_adds` and `images_per_second`, all measured on one
+    device. Models of which either is unknown are left out.
+    """
+    figure = go.Figure(layout=layout(SIZES["multiply_adds"], "Images a second, higher is faster"))
+    rows = table[table["multiply_adds"].notna() & table["images_per_second"].notna()].sort_values("multiply_adds")
+    speed = rows["images_per_second"]
+    if law is not None:
+        ends = np.array([rows["multiply_adds"].min(), rows["multiply_adds"].max()], dtype=float)
+        name = f"Fit: exponent {law.exponent:.2f}, R² {law.r_squared:.3f}".replace("-", "−")
+        line = {"color": colours["neutral"], "width": 1.5}
+        figure.add_scatter(x=ends, y=law(ends), name=name, mode="lines", line=line, hoverinfo="skip")
+    _families(figure, rows, (rows["multiply_adds"], speed), [f"{value:,.0f} images a second" for value in speed], colours)
+    _size_axis(figure, rows["multiply_adds"])
+    if rows.empty:
+        note(figure, "This set says the throughput of no model.", colours)
+    else:
+        figure.update_yaxes(type="log", tickvals=ticks(speed.min(), speed.max()), tickformat="~s")
+    return figure
+
+
+def _families(figure: go.Figure, rows: pd.DataFrame, axes: tuple[pd.Series, pd.Series], hover: list[str], colours: Colours) -> None:
+    """One trace a family, told apart by symbol and, for the first six, by colour."""
+    texts = pd.Series(
+        [
+            f"<b>{row.Index}</b><br>{row.family}<br>{text}<br>{_counted(row.multiply_adds)} multiply-adds, "
+            f"{_counted(row.parameters)} parameters"
+            for row, text in zip(rows.itertuples(), hover, strict=True)
+        ],
+        index=rows.index,
+        dtype=object,
+    )
+    hues = [*HUES, *["neutral"] * len(rows)]
+    for family, symbol, hue in zip(sorted(rows["family"].unique()), cycle(SYMBOLS), hues, strict=False):
+        own = rows["family"] == family
+        figure.add_scatter(
+            x=axes[0][own],
+            y=axes[1][own],
+            name=family,
+            mode="markers",
+            marker={"symbol": symbol, "color": colours[hue], "size": 12},
+            text=texts[own],
+            hovertemplate="%{text}<extra></extra>",
+        )
+
+
+def _counted(number: float | None) -> str:
+    """A count with its unit of a thousand, million or billion.
+
+    >>> _counted(40551040), _counted(269722), _counted(None)
+    ('40.6 million', '270 thousand', 'unknown')
+    """
+    if number is None or np.isnan(number):
+        return "unknown"
+    factor, unit = next(((f, u) for f, u in ((1e9, " billion"), (1e6, " million"), (1e3, " thousand")) if number >= f), (1, ""))
+    return f"{number / factor:.3g}{unit}"
+
+
+def _size_axis(figure: go.Figure, sizes: pd.Series) -> None:
+    if len(sizes):
+        low, high = np.log10(sizes.min()), np.log10(sizes.max())
+        margin = 0.06 * (high - low) or 0.1
+        shown = ticks(sizes.min(), sizes.max())
+        figure.update_xaxes(type="log", range=[low - margin, high + margin], tickvals=shown, tickformat="~s")
