@@ -33,14 +33,18 @@ ORDER = [
     "metrics",
     "draws",
     "intervals",
+    "guarantee",
     "pairing",
     "sweep",
+    "shares",
+    "claims",
     "advice",
     "stability",
     "diagnosis",
     "figures",
     "deploy",
     "commands",
+    "thresholds",
     "__main__",
 ]
 """The rooms of duo_core, first to last; a folder is one room."""
