@@ -150,7 +150,7 @@ def _advice(view: View, budget: float, found: Advice | None) -> None:
     """The card that recommends."""
     what = f"{'Largest gain in' if view.gain else 'Best'} {METRICS[view.metric].label}"
     with st.container(border=True, key="advice"):
-        st.subheader(what if math.isinf(budget) else f"{what} under +{words.share(budget)}", anchor=False)
+        st.subheader(what if math.isinf(budget) else f"{what} under +{words.percent(budget, 0)}", anchor=False)
         if found is None:
             st.markdown(recommendation.none_within(view.table, view.cost, budget))
             return

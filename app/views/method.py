@@ -1,12 +1,155 @@
 """Method: formulas, conventions, provenance, citation."""
 
+import itertools
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+import pandas as pd
 import streamlit as st
+
+from app import controls, glossary, state
+from duo_core.arrays import InputError
+from duo_core.duo import BOUND
+from duo_core.logits import LogitSet, tensor_digest
 
 TITLE = "Method"
 LINKED: tuple[str, ...] = ()
 
+PARTS = {
+    "The duo": "the-duo",
+    "The fit": "the-fit",
+    "Terms and formulas": "terms",
+    "Where the logits are from": "provenance",
+    "How to cite": "cite",
+    "Versions": "versions",
+}
+"""Headings and their anchors."""
+
+DUO = r"""
+\begin{gathered}
+f_\text{duo}(x) = T_\text{base}\, f_\text{base}(x) + T_\text{sidekick}\, f_\text{sidekick}(x) \\
+p(x) = \operatorname{softmax}(f_\text{duo}(x)) \\
+\hat y = \arg\max_c\, p_c(x), \qquad u = 1 - p_{\hat y}(x)
+\end{gathered}
+"""
+FIT = r"""
+\min_{T_\text{base},\, T_\text{sidekick} \,\ge\, 0} \;
+-\frac1n \sum_i \log \operatorname{softmax}(f_\text{duo}(x_i))_{y_i}
+"""
+ABOUT_FIT = f"""
+The mean runs over the fit split. The combined logits are linear in the two weights, so this is convex: any minimum is the minimum.
+Newton's method with the exact 2 × 2 Hessian finds it in about ten steps from any start; gradient and Hessian are means and
+covariances of the two models' logits under the softmax.
+
+* A sidekick that says nothing new gets a temperature of exactly 0, and the duo is the base again.
+* Two identical models share the weight evenly: of equally good solutions the one of least norm is taken.
+* Where some weighting is right about every image of the fit split, no finite temperature is best. The fit stops where a weight,
+  in units of its model's logit spread, reaches {BOUND:g}, and says so.
+* Nothing is fitted on the split that is judged.
+"""
+CITATION = """@misc{zhou2025asymmetricduos,
+  title         = {Asymmetric Duos: Sidekicks Improve Uncertainty},
+  author        = {Zhou, Tim G. and Shelhamer, Evan and Pleiss, Geoff},
+  year          = {2025},
+  eprint        = {2505.18636},
+  archivePrefix = {arXiv},
+  url           = {https://arxiv.org/abs/2505.18636}
+}"""
+PROJECT = "asymmetric-duos-explorer"
+PACKAGES = (PROJECT, "torch", "numpy", "numba", "pandas", "safetensors", "plotly", "streamlit")
+
 
 def show() -> None:
     """Draw the page."""
-    st.title(TITLE, anchor=False)
-    st.markdown("formulas, conventions, provenance, citation.")
+    st.title("What is computed, and how?", anchor=False)
+    st.markdown(" · ".join(f"[{heading}](#{anchor})" for heading, anchor in PARTS.items()))
+    with st.container(width=820):
+        for draw, (heading, anchor) in zip((_duo, _fit, _terms, _sets, _citation, _versions), PARTS.items(), strict=True):
+            st.header(heading, anchor=anchor)
+            draw()
+
+
+def _duo() -> None:
+    st.latex(DUO)
+    st.markdown(
+        "Temperatures multiply. The uncertainty is taken at the class that the duo itself predicts. Images are ranked by it; those "
+        "of equal uncertainty share their errors evenly, so the order of a file never shows in a result."
+    )
+
+
+def _fit() -> None:
+    st.latex(FIT)
+    st.markdown(ABOUT_FIT)
+
+
+def _terms() -> None:
+    st.markdown("n images, k classes; f(x) the k logits of an image x, y its label, p = softmax(f(x)); log is natural.")
+    for section, terms in itertools.groupby(glossary.terms(), key=lambda term: term.section):
+        with st.expander(section, expanded=True):
+            for term in terms:
+                st.subheader(term.name, anchor=term.anchor)
+                st.markdown(term.text)
+
+
+def _sets() -> None:
+    names = state.set_names()
+    if not names:
+        st.info(f"The store `{state.store_path()}` has no logit set.")
+    for name in names:
+        try:
+            _provenance(state.open_set(name).logit_set)
+        except InputError as error:
+            st.warning(str(error))
+
+
+def _provenance(own: LogitSet) -> None:
+    about = own.about
+    st.subheader(own.title, anchor=False)
+    facts = {"Source": about.get("source"), "Licence": about.get("licence"), "Made": about.get("created")}
+    st.markdown("\n".join(f"* {label}: {text or 'not said'}" for label, text in facts.items()))
+    how = about.get("how", {})
+    splits = [
+        f"* `{split}`: {len(labels):,} images" + (f", {how[split]}" if split in how else "") for split, labels in own.labels.items()
+    ]
+    st.markdown("\n".join(splits))
+    for reason in own.broken.values():
+        st.warning(reason)
+    controls.numbers(_weights(own), f"weights_{own.name}", "Models and the SHA-256 digests of their weights")
+    controls.numbers(_digests(own), f"digests_{own.name}", "SHA-256 digests of logits and labels")
+
+
+def _weights(own: LogitSet) -> pd.DataFrame:
+    columns = ("model", "weights", "weights_sha256", "input_size", "created", "versions")
+    rows = [{"name": name, **{column: _plain(getattr(card, column)) for column in columns}} for name, card in own.cards.items()]
+    return pd.DataFrame(rows, columns=["name", *columns])
+
+
+def _plain(value: object) -> str | None:
+    """A card's entry as a table shows it."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {entry}" for key, entry in value.items())
+    return " × ".join(map(str, value)) if isinstance(value, tuple) else None if value is None else str(value)
+
+
+def _digests(own: LogitSet) -> pd.DataFrame:
+    """Of each tensor: its bytes with its type and shape, as `duo_core.logits.tensor_digest` takes them."""
+    labels = [("labels", split, tensor_digest(y)) for split, y in own.labels.items()]
+    logits = [(model, split, own.digests.get((model, split), "not recorded")) for model, split in own.arrays]
+    return pd.DataFrame(labels + logits, columns=["file", "split", "sha256"])
+
+
+def _citation() -> None:
+    st.markdown("The method is the paper's; please cite it.")
+    st.code(CITATION, language="bibtex")
+
+
+def _versions() -> None:
+    rows = [("Python", platform.python_version()), *((package, _version(package)) for package in PACKAGES)]
+    st.dataframe(pd.DataFrame(rows, columns=["Package", "Version"]), hide_index=True)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed as a package"

@@ -86,7 +86,7 @@ def pairs_by_cost(
     _mark(figure, drawn, marks.advised, ("Best under the budget", "square-open", colours["neutral"]))
     _mark(figure, drawn, marks.chosen, ("This pair", "circle-open", colours["duo"]))
     _legends(figure, drawn, hues, symbols, colours)
-    cost_axis(figure, rows[cost], logarithmic=logarithmic)
+    cost_axis(figure, pd.Series([*rows[cost], *([] if marks.budget is None else [marks.budget])]), logarithmic=logarithmic)
     if not gain and not METRICS[key].higher_is_better:
         _loss_axis(figure, drawn["y"])
     if marks.budget is not None:
@@ -209,4 +209,4 @@ def _budget(figure: go.Figure, budget: float, colours: Colours) -> None:
     """A vertical line; what it means stands in the legend, as for a level."""
     line = {"color": colours["duo"], "width": 1.5, "dash": "dash"}
     figure.add_shape(type="line", yref="paper", y0=0, y1=1, x0=budget * 100, x1=budget * 100, line=line, layer="below")
-    figure.add_scatter(x=[None], y=[None], name=f"Budget +{budget:.0%}", mode="lines", line=line, hoverinfo="skip")
+    figure.add_scatter(x=[None], y=[None], name=f"Budget +{budget * 100:.0f} %", mode="lines", line=line, hoverinfo="skip")
