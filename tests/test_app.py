@@ -4,9 +4,8 @@ import shutil
 
 import pytest
 import streamlit as st
-from browsing import ROOT
+from dashboard import go, labelled, open_page, query, step, text_of
 from logit_sets import write_set
-from streamlit.testing.v1 import AppTest
 
 from app import link, state
 from duo_core.duo import Fit, Temperatures
@@ -14,11 +13,6 @@ from duo_core.figures.screen import SCREEN
 from duo_core.metrics import METRICS
 from duo_core.store import Store
 from duo_core.sweep import evaluate
-
-
-@pytest.fixture(autouse=True)
-def fresh_caches():
-    st.cache_resource.clear()
 
 
 @pytest.fixture(scope="module")
@@ -31,27 +25,9 @@ def toy(tmp_path_factory):
 def open_app(monkeypatch):
     def opened(store, **query):
         monkeypatch.setenv("DUO_STORE", str(store))
-        app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
-        app.query_params.update(query)
-        app.run()
-        assert not app.exception
-        return app
+        return open_page(**query)
 
     return opened
-
-
-def labelled(elements, label):
-    return next(element for element in elements if element.label == label)
-
-
-def query(app):
-    return {key: values[0] if isinstance(values, list) else values for key, values in app.query_params.items()}
-
-
-def text_of(app):
-    return "\n".join(
-        str(e.value) for e in [*app.markdown, *app.header, *app.title, *app.caption, *app.info, *app.warning, *app.code]
-    )
 
 
 def test_the_first_view_is_the_most_accurate_base_and_its_best_affordable_sidekick(open_app, toy):
@@ -300,3 +276,77 @@ def test_words_warn_of_unusual_fits():
     assert "ratio undefined —" in fit_line(off, 10, 0.001)
     split = Fit(Temperatures(1.0, 1.0), Temperatures(1.0, 1.0), {}, 0.0, 3, ("base", "duo"))
     assert "separated perfectly by large and duo" in fit_warnings(split, names)[0]
+
+
+PAGES = ["explore", "find", "temperatures", "diagnose", "zoo", "claims", "method"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_opens_on_a_set_and_on_an_empty_store(open_app, toy, tmp_path, name):
+    app = open_app(toy)
+    assert step(app, name).title[0].value
+    assert query(app) == {}
+    empty = open_app(tmp_path)
+    step(empty, name)
+    assert "No logit set yet" in text_of(empty) or name == "method"
+
+
+def test_going_from_page_to_page_keeps_the_pair_and_its_address(open_app, toy):
+    pair = {"set": "toy", "split": "shift", "base": "middle", "sidekick": "tiny"}
+    app = open_app(toy, **pair, coverage="63", metric="nll")
+    step(app, "find")
+    assert query(app) == pair | {"metric": "nll"}
+    step(app, "zoo")
+    assert query(app) == {"set": "toy", "split": "shift"}
+    step(app, "method")
+    assert query(app) == {}
+    step(app, "explore")
+    assert query(app) == pair | {"coverage": "63", "metric": "nll"}
+    assert app.selectbox(key="sidekick").value == "tiny"
+
+
+def test_back_to_an_address_that_the_navigation_opened_finds_what_it_stood_for(open_app, toy):
+    pair = {"set": "toy", "split": "test", "base": "middle", "sidekick": "tiny"}
+    app = step(open_app(toy, **pair), "find")
+    app.selectbox(key="sidekick").set_value("small").run()
+    app.query_params.clear()
+    app.run()
+    assert app.selectbox(key="sidekick").value == "tiny"
+    assert query(app) == {}  # writing it again would be a step forward
+
+
+def test_a_link_to_another_page_moves_the_view(open_app, toy):
+    app = open_app(toy, set="toy", split="test", base="large", sidekick="small")
+    app.query_params.update(base="middle", sidekick="tiny")
+    go(app, "find")
+    assert (app.selectbox(key="base").value, app.selectbox(key="sidekick").value) == ("middle", "tiny")
+
+
+def test_a_page_leaves_what_it_does_not_know_in_the_address(open_app, toy):
+    app = open_app(toy, set="toy", split="test", base="large", sidekick="small", embed_options="dark")
+    app.selectbox(key="sidekick").set_value("tiny").run()
+    assert query(app)["embed_options"] == "dark"
+    assert query(app)["sidekick"] == "tiny"
+
+
+def test_lists_in_an_address_are_kept_as_far_as_they_are_options(monkeypatch):
+    session = {"bases": "c,x,a"}
+    monkeypatch.setattr(st, "session_state", session)
+    link.settle_many("bases", ["a", "b", "c"])
+    assert session["bases"] == ["a", "c"]
+    link.settle_many("systems", ["duo", "uq_only"], ["duo"])
+    assert session["systems"] == ["duo"]
+
+
+def test_a_clicked_point_and_a_selected_row_load_their_pair(monkeypatch):
+    session = {"chart": {"selection": {"points": [{"customdata": ["large", "tiny"]}]}}, "table": {"selection": {"rows": [1]}}}
+    monkeypatch.setattr(st, "session_state", session)
+    link.choose_point("chart")
+    assert (session["base"], session["sidekick"], session["touched"]) == ("large", "tiny", True)
+    link.choose_row("table", [("large", "tiny"), ("middle", "small")])
+    assert (session["base"], session["sidekick"]) == ("middle", "small")
+    session["table"] = {"selection": {"rows": []}}  # a second click takes a selection back
+    session["chart"] = {"selection": {"points": []}}
+    link.choose_row("table", [])
+    link.choose_point("chart")
+    assert (session["base"], session["sidekick"]) == ("middle", "small")

@@ -100,13 +100,13 @@ def _view(choice: Choice, table: pd.DataFrame) -> View:
 def _filtered(table: pd.DataFrame) -> pd.DataFrame:
     """Draw the filters; nothing chosen leaves everything."""
     kept = table[table["variant"].isin(st.session_state["systems"])]
-    with st.container(horizontal=True):
-        for key, column, label in (("bases", "base", "Bases"), ("families", "family", "Families of sidekicks")):
-            options = list(dict.fromkeys(table[column])) if key == "bases" else sorted(set(table[column]))
-            link.settle_many(key, options)
-            st.multiselect(label, options, key=key, placeholder="All", on_change=link.touched)
-            chosen = st.session_state[key]
-            kept = kept[kept[column].isin(chosen)] if chosen else kept
+    filters = (("bases", "base", "Bases"), ("families", "family", "Families of sidekicks"))
+    for place, (key, column, label) in zip(st.columns(2), filters, strict=True):
+        options = list(dict.fromkeys(table[column])) if key == "bases" else sorted(set(table[column]))
+        link.settle_many(key, options)
+        place.multiselect(label, options, key=key, placeholder="All", on_change=link.touched)
+        chosen = st.session_state[key]
+        kept = kept[kept[column].isin(chosen)] if chosen else kept
     return kept
 
 

@@ -1,0 +1,43 @@
+"""What the tests of the dashboard's pages share: a page opened without a browser, and what it says."""
+
+import streamlit as st
+from browsing import ROOT
+from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
+
+
+def open_page(name: str = "explore", **query: str) -> AppTest:
+    """Open a page at an address, as the first of a session and with empty caches."""
+    st.cache_resource.clear()
+    app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
+    app.query_params.update(query)
+    return go(app, name)
+
+
+def go(app: AppTest, name: str) -> AppTest:
+    """Go to a page, by its place in the address; AppTest's own way knows pages that are files only."""
+    app._page_hash = calc_hash("" if name == "explore" else name)
+    app.run()
+    assert not app.exception
+    return app
+
+
+def step(app: AppTest, name: str) -> AppTest:
+    """Go to a page as the navigation does: with an empty address."""
+    app.query_params.clear()
+    return go(app, name)
+
+
+def labelled(elements, label):
+    return next(element for element in elements if element.label == label)
+
+
+def query(app: AppTest) -> dict[str, str]:
+    """The address that the app has written."""
+    return {key: values[0] if isinstance(values, list) else values for key, values in app.query_params.items()}
+
+
+def text_of(app: AppTest) -> str:
+    """Everything the page says."""
+    kinds = (app.title, app.header, app.subheader, app.markdown, app.caption, app.info, app.warning, app.code, app.latex)
+    return "\n".join(str(element.value) for kind in kinds for element in kind)
