@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -21,6 +21,10 @@ Reached only where the fit split is separated perfectly, so that no finite tempe
 
 _STEPS = 100
 _ELEMENTS = 1 << 18
+_LARGE = 1 << 19
+_DECREASE = 1e-22
+"""Newton's decrement (twice the decrease of the NLL still to be had, nats) that ends the search: the next step would move the
+weights by some 1e-11 of themselves."""
 _EDGE = 1e-9
 """Slope (nats a unit of normalised weight) above which an edge of the quadrant binds; models that say the same lie below it."""
 
@@ -199,6 +203,11 @@ class _Features:
     logits: tuple[NDArray[Any], ...]
     labels: Integers
     scales: Floats
+    precision: type[np.floating[Any]] = np.float64
+
+    def thinned(self) -> "_Features":
+        """Every eighth image."""
+        return replace(self, logits=tuple(np.ascontiguousarray(x[::8]) for x in self.logits), labels=self.labels[::8].copy())
 
 
 @dataclass(frozen=True)
@@ -211,35 +220,61 @@ class _Minimum:
 
 
 def _quadrant_minimum(features: _Features, alone: tuple[Single, Single]) -> _Minimum:
-    """The minimum over two non-negative weights, given each model's own."""
+    """The minimum over two non-negative weights, given each model's own.
+
+    A minimum over both weights that lies inside the quadrant is the quadrant's. Otherwise, or where there is no finite one, an
+    edge's minimum is the quadrant's where the slope into it is not negative.
+    """
     base, sidekick = alone
+    inside = _minimum(features, np.array([base.weight / 2, sidekick.weight / 2]))
+    sound = bool((inside.weights >= 0).all())
+    if sound and (inside.weights > 0).all() and not inside.separated:
+        return inside
     edges = [_at(features, np.array(w)) for w in ((base.weight, 0.0), (0.0, sidekick.weight))]
     for edge, single, inward in ((edges[0], base, 1), (edges[1], sidekick, 0)):
         if edge.gradient[inward] > _EDGE:
             return _Minimum(edge.weights, edge.nll, edge.gradient, single.steps, single.separated)
-    inside = _minimum(features, np.array([base.weight / 2, sidekick.weight / 2]))
     best, single = min(zip(edges, alone, strict=True), key=lambda pair: pair[0].nll)
-    if (inside.weights >= 0).all() and inside.nll <= best.nll + 1e-12:
+    if sound and inside.nll <= best.nll + 1e-12:
         return inside
     return _Minimum(best.weights, best.nll, best.gradient, inside.steps, single.separated)
 
 
 def _minimum(features: _Features, start: Floats) -> _Minimum:
-    """Newton's method with a halving line search; one weight stays >= 0, two are free."""
+    """The minimum over one weight >= 0 or two free ones.
+
+    A large split is begun on every eighth image and gone on with in single precision; only the last steps take all of the
+    arithmetic. Where an earlier stage ends on an edge or runs off, the next begins from the start.
+    """
+    stages = [(features, _DECREASE)]
+    if features.logits[0].size > _LARGE:
+        single = replace(features, precision=np.float32)
+        stages = [(single.thinned(), 1e-5), (single, 1e-8), *stages]
+    steps = 0
+    for stage, decrease in stages:
+        found = _newton(stage, start, decrease)
+        steps += found.steps
+        if not found.separated and (found.weights > 0).all():
+            start = found.weights
+    return replace(found, steps=steps)
+
+
+def _newton(features: _Features, start: Floats, enough: float) -> _Minimum:
+    """Newton's method with a halving line search, until its decrement is small enough."""
     here, steps = _at(features, start), 0
-    if len(start) == 1 and here.gradient[0] >= 0:
+    if len(start) == 1 and start[0] == 0 and here.gradient[0] >= 0:
         return here
     for steps in range(1, _STEPS + 1):  # noqa: B007
         direction = -np.linalg.pinv(here.hessian, rcond=1e-12, hermitian=True) @ here.gradient
         decrease = -float(here.gradient @ direction)
-        if decrease < 1e-26 or np.abs(here.weights).max() > BOUND:
+        if decrease < enough or np.abs(here.weights).max() > BOUND:
             break
         moved = _line_search(features, here, direction, decrease)
         if moved is here:
             break
         here = moved
     far = np.abs(here.weights).max()
-    if here.all_right or far > BOUND:
+    if far > BOUND or _separated(features, here.weights):
         bounded = _at(features, here.weights * (BOUND / far))
         return _Minimum(bounded.weights, bounded.nll, bounded.gradient, steps, separated=True)
     return _Minimum(here.weights, here.nll, here.gradient, steps, separated=False)
@@ -247,19 +282,19 @@ def _minimum(features: _Features, start: Floats) -> _Minimum:
 
 @dataclass(frozen=True)
 class _Point(_Minimum):
-    """The NLL at given weights with its derivatives, and whether every label has the largest logit there."""
+    """The NLL at given weights with its derivatives."""
 
     hessian: Floats
-    all_right: bool
 
 
 def _line_search(features: _Features, here: _Point, direction: Floats, decrease: float) -> _Point:
     """The first point along the direction, halving, that lowers the NLL enough; the start itself where none does."""
+    # Below this the NLL's own rounding hides the decrease, and Newton's full step is right.
+    hidden = 1e-12 if features.precision is np.float64 else 1e-5
     size = 1.0
     while size > 1e-10:
         there = _at(features, here.weights + size * direction)
-        # Below this the NLL's own rounding hides the decrease, and Newton's full step is right.
-        if decrease < 1e-12 or there.nll <= here.nll - 1e-4 * size * decrease:
+        if decrease < hidden or there.nll <= here.nll - 1e-4 * size * decrease:
             return there
         size /= 2
     return here
@@ -270,8 +305,9 @@ def _at(features: _Features, weights: Floats) -> _Point:
     m, labels = len(weights), features.labels
     x, y = features.logits[0], features.logits[-1]  # one model is a pair whose second weight is 0
     u, v = (*(weights / features.scales), 0.0)[:2]
-    parts = over_blocks(lambda rows: kernels.moments(x[rows], y[rows], labels[rows], u, v), len(labels), _rows(x))
-    nll, f, g, ff, fg, gg, wrong, informed = np.sum(parts, axis=0) / len(labels)
+    unit = np.ones(1, features.precision)
+    parts = over_blocks(lambda rows: kernels.moments(x[rows], y[rows], labels[rows], u, v, unit), len(labels), _rows(x))
+    nll, f, g, ff, fg, gg = np.sum(parts, axis=0) / len(labels)
     return _Point(
         weights=weights,
         nll=float(nll),
@@ -279,8 +315,13 @@ def _at(features: _Features, weights: Floats) -> _Point:
         steps=0,
         separated=False,
         hessian=np.array([[ff, fg], [fg, gg]])[:m, :m] / np.outer(features.scales, features.scales),
-        all_right=wrong == 0 and informed > 0,
     )
+
+
+def _separated(features: _Features, weights: Floats) -> bool:
+    """Whether every label has the largest logit, so that larger weights are better without end."""
+    u, v = (*(weights / features.scales), 0.0)[:2]
+    return bool(kernels.separates(features.logits[0], features.logits[-1], features.labels, u, v))
 
 
 def _projected(weights: Floats, gradient: Floats) -> Floats:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from duo_core import kernels
 from duo_core.arrays import Booleans, Floats, InputError, Integers, Predictions, same_length
 
 ECE_BINS = 15
@@ -40,9 +41,7 @@ def tie_blocks(correct: Booleans, uncertainty: Floats) -> TieBlocks:
         raise InputError("expected at least one image, got none")
     if np.isnan(uncertainty).any():
         raise InputError(f"expected uncertainties that are numbers, got NaN for {np.isnan(uncertainty).sum()} images")
-    ranked, wrong = _ranked(uncertainty, ~correct)
-    ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1) + 1
-    return TieBlocks(ends, np.cumsum(wrong, dtype=np.int64)[ends - 1])
+    return TieBlocks(*kernels.tie_ends(*_ranked(uncertainty, ~correct)))
 
 
 def _ranked(uncertainty: Floats, wrong: Booleans) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -145,11 +144,8 @@ def selective_risks(blocks: TieBlocks) -> Floats:
     >>> selective_risks(TieBlocks(np.array([1, 3]), np.array([0, 1]))).tolist()
     [0.0, 0.25, 0.3333333333333333]
     """
-    kept = np.arange(1, blocks.ends[-1] + 1)
-    if len(blocks.ends) == len(kept):
-        return blocks.errors / kept
-    errors: Floats = np.interp(kept, np.append(0, blocks.ends), np.append(0, blocks.errors))
-    return errors / kept
+    risks: Floats = kernels.running_risks(blocks.ends, blocks.errors)
+    return risks
 
 
 def aurc(correct: Booleans, uncertainty: Floats) -> float:

@@ -68,7 +68,7 @@ def judge_pairs(
         kept.keep(rows, block)
         steps.advance(len(fits) * (rows.stop - rows.start) / len(labels))
 
-    reduce_blocks(list(models.values()), labels, jobs, keep, entropy=kind == "entropy")
+    reduce_blocks(list(models.values()), labels, jobs, keep)
     singles = dict(zip(names, in_parallel(lambda i: metrics_of(kept.judged(i)), range(len(names))), strict=True))
 
     def values(item: tuple[int, Pair]) -> Values:

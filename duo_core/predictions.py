@@ -1,5 +1,7 @@
 """The only place where logits (n, k) become a few numbers an image (n,)."""
 
+import math
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -21,8 +23,28 @@ Single precision errs by about 1e-7 times the distance between the logits that m
 _ELEMENTS = 1 << 20
 """Logits a block, all models together; a row of all of them lies in a core's own cache while every pair is read from it."""
 
+_UNTHREADED = 1 << 15
+"""Up to so many elements, torch runs an operator on the calling core and waits for no thread of its own."""
+
 _DEVICE_ELEMENTS = 1 << 24
 """Logits of one model a block on a GPU: some hundred megabytes of double precision at work."""
+
+
+class _Scratch(threading.local):
+    """Memory that a thread uses again for its next block: fresh pages from the system cost more than what is done with them."""
+
+    def __init__(self) -> None:
+        self._memory: dict[str, NDArray[np.uint8]] = {}
+
+    def array(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """An array of whatever values; good until the same thread asks for the name again."""
+        size = math.prod(shape) * dtype.itemsize
+        if name not in self._memory or len(self._memory[name]) < size:
+            self._memory[name] = np.empty(size, dtype=np.uint8)
+        return self._memory[name][:size].view(dtype).reshape(shape)
+
+
+_SCRATCH = _Scratch()
 
 
 class Job(NamedTuple):
@@ -125,13 +147,11 @@ def reduce_blocks(
     labels: Tensor,
     jobs: Sequence[Job],
     keep: Callable[[slice, Reduced], None],
-    *,
-    entropy: bool = True,
 ) -> None:
     """Reduce every job on the logits (n, k) of several models, reading each once, block of rows by block of rows.
 
-    `keep` is given the rows of a block and what is left of it; it may be called from several threads, for different rows.
-    `entropy` says whether that column is wanted.
+    `keep` is given the rows of a block and what is left of it, good until it returns; it may be called from several threads, for
+    different rows.
 
     Raises
     ------
@@ -149,8 +169,10 @@ def reduce_blocks(
     def reduced(rows: slice) -> None:
         block, own = _loaded(models, rows, real)
         shape = len(jobs), block.shape[1]
-        out = Reduced(np.empty(shape, dtype=np.int32), np.empty((len(kernels.COLUMNS), *shape)), own)
-        kernels.reduce(block, labels[rows].numpy(), own, first, second, weights, entropy, out.predicted, out.columns)
+        predicted = _SCRATCH.array("predicted", shape, np.dtype(np.int32))
+        columns = _SCRATCH.array("columns", (len(kernels.COLUMNS), *shape), np.dtype(np.float64))
+        out = Reduced(predicted, columns, own)
+        kernels.reduce(block, labels[rows].numpy(), own, first, second, weights, out.predicted, out.columns)
         keep(rows, out)
 
     over_blocks(reduced, n, min(_ELEMENTS // (k * len(models)), _ELEMENTS // len(jobs)))
@@ -165,13 +187,22 @@ def precision(*models: Tensor) -> np.dtype[Any]:
 def _loaded(models: Sequence[Tensor], rows: slice, real: np.dtype[Any]) -> tuple[Floats, NDArray[np.int32]]:
     """A block (m, b, k) of the models' logits, and the class (m, b) that each predicts."""
     b, k = rows.stop - rows.start, models[0].shape[1]
-    block = np.empty((len(models), b, k), dtype=real)
-    for own, logits in zip(torch.from_numpy(block), models, strict=True):
-        own.copy_(logits[rows])
+    block = _SCRATCH.array("block", (len(models), b, k), real)
+    for own, logits in zip(block, models, strict=True):
+        _copy(logits[rows], own)
     classes = np.empty((len(models), b), dtype=np.int32)
     kernels.classes(block, *_bits(block), classes)
     _check_finite(classes, rows)
     return block, classes
+
+
+def _copy(logits: Tensor, own: NDArray[Any]) -> None:
+    if logits.dtype in {torch.float32, torch.float64}:
+        own[:] = logits.numpy()
+        return
+    step = max(1, _UNTHREADED // logits.shape[1])
+    for start in range(0, len(logits), step):
+        torch.from_numpy(own[start : start + step]).copy_(logits[start : start + step])
 
 
 def _check_finite(classes: NDArray[Any], rows: slice) -> None:

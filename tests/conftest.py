@@ -6,12 +6,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import numpy as np
 import pytest
 from browsing import CHROMIUM_OPTIONS, LOOPBACK, ROOT, Pages, find_chromium, outside_requests, streamlit_server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+# The first call of a kernel compiles it, which no deadline of a single example allows for.
+hypothesis.settings.register_profile("compiled", deadline=None)
+hypothesis.settings.load_profile("compiled")
 
 # Tests compute on small arrays, where many threads only wait for each other. Read by torch when it is first imported.
 os.environ.setdefault("OMP_NUM_THREADS", str(min(4, os.cpu_count() or 1)))
