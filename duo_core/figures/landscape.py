@@ -81,7 +81,8 @@ def pairs_by_cost(
     elif marks.base is not None and marks.base[1] is not None:
         level(figure, marks.base[1] * factor, f"{marks.base[0]} alone {SCREEN[key].text(marks.base[1])}", colours)
     _front(figure, drawn, gain or METRICS[key].higher_is_better, colours)
-    for (variant, hue), part in drawn.groupby([drawn["variant"], drawn["base"].map(hues).fillna("neutral")]):
+    drawn["hue"] = [hues.get(base, "neutral") for base in drawn["base"]]
+    for (variant, hue), part in drawn.groupby(["variant", "hue"]):
         _points(figure, part, (key, cost), (str(variant), colours[hue]), symbols)
     _mark(figure, drawn, marks.advised, ("Best under the budget", "square-open", colours["neutral"]))
     _mark(figure, drawn, marks.chosen, ("This pair", "circle-open", colours["duo"]))

@@ -36,7 +36,7 @@ class PowerLaw:
 def power_law(x: Floats, y: Floats) -> PowerLaw:
     """Fit a power law by least squares on logarithms; x and y are (n,), positive, and x takes at least two values.
 
-    Two points, or values of y that are all the same, lie on their line: an R^2 of 1.
+    Two points lie on their line, and values of y that are all the same on a flat one: an R^2 of 1.
 
     >>> law = power_law(np.array([1.0, 10.0, 100.0]), np.array([8.0, 0.8, 0.08]))
     >>> round(law.factor, 6), round(law.exponent, 6), round(law.r_squared, 6)
@@ -45,12 +45,13 @@ def power_law(x: Floats, y: Floats) -> PowerLaw:
     same_length(x=len(x), y=len(y))
     if len(np.unique(x)) < 2 or min(x.min(), y.min()) <= 0:
         raise InputError(f"expected positive values with at least two different x, got x {x.tolist()} and y {y.tolist()}")
+    if np.ptp(y) == 0:
+        return PowerLaw(float(y[0]), 0.0, 1.0)
     log_x, log_y = np.log(x), np.log(y)
     centred = log_x - log_x.mean()
     exponent = float(centred @ log_y / (centred @ centred))
     residual = log_y - log_y.mean() - exponent * centred
-    spread = float(np.square(log_y - log_y.mean()).sum())
-    r_squared = 1 - float(np.square(residual).sum()) / spread if spread else 1.0
+    r_squared = 1 - float(residual.var() / log_y.var())
     return PowerLaw(float(np.exp(log_y.mean() - exponent * log_x.mean())), exponent, r_squared)
 
 
