@@ -58,6 +58,12 @@ def reliability(predictions: Predictions, bins: int = ECE_BINS) -> pd.DataFrame:
     )
 
 
+def mean_gap(table: pd.DataFrame) -> float:
+    """Return the ECE of a table of `reliability`: the gap between accuracy and confidence, averaged over images."""
+    gaps = (table["accuracy"] - table["confidence"]).abs() * table["images"]
+    return float(gaps.sum() / table["images"].sum())
+
+
 class Exchange(NamedTuple):
     """Images by who is right, counts in the order of OUTCOMES."""
 

@@ -16,6 +16,7 @@ from duo_core.diagnosis import (
     class_intervals,
     exchange,
     gain_by_class,
+    mean_gap,
     outcomes,
     rank_moves,
     reliability,
@@ -52,8 +53,7 @@ def two(draw):
 def test_reliability_gaps_add_up_to_the_ece(systems):
     p = systems[0]
     table = reliability(p)
-    gaps = (table["images"] * (table["accuracy"] - table["confidence"]).abs()).sum() / len(p)
-    assert gaps == pytest.approx(ece(p.correct, p.confidence), abs=1e-12)
+    assert mean_gap(table) == pytest.approx(ece(p.correct, p.confidence), abs=1e-12)
     assert table["images"].sum() == len(p)
     assert (table["right"] + table["wrong"] == table["images"]).all()
 

@@ -6,6 +6,7 @@ Caches are keyed on digests of the logits and labels, which are passed as `_argu
 import torch
 
 from app.state.bowls import LIVE, bowl_of, marks_of, refit_work, refits
+from app.state.diagnosis import calibration, classes, entropy_gains, every_split, gains, moves
 from app.state.landscape import landscape, singles
 from app.state.pairs import (
     AFFORDABLE,
@@ -19,10 +20,12 @@ from app.state.pairs import (
     fitted,
     sidekicks,
 )
+from app.state.pictures import IMAGES, thumbnails
 from app.state.sets import Handle, Survey, open_set, set_names, store_path, survey
 
 __all__ = [
     "AFFORDABLE",
+    "IMAGES",
     "LIVE",
     "Handle",
     "Survey",
@@ -30,13 +33,19 @@ __all__ = [
     "all_pairs",
     "bowl_of",
     "by_hand",
+    "calibration",
+    "classes",
     "curves",
+    "entropy_gains",
     "evaluation",
+    "every_split",
     "first_base",
     "first_sidekick",
     "fitted",
+    "gains",
     "landscape",
     "marks_of",
+    "moves",
     "open_set",
     "refit_work",
     "refits",
@@ -45,6 +54,7 @@ __all__ = [
     "singles",
     "store_path",
     "survey",
+    "thumbnails",
 ]
 
 # A pair's arrays are small: with more threads they wait for each other, and for those of other sessions.

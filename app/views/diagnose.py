@@ -1,11 +1,30 @@
 """Diagnose: where the duo is right and wrong, image by image and class by class."""
 
+from collections.abc import Mapping
+from typing import Any, cast
+
+import pandas as pd
 import streamlit as st
 
-from app import controls, link
+from app import controls, link, state, telling
+from app.controls import THEMED, Choice
+from duo_core.diagnosis import OUTCOMES, RANKING, ClassScore, by_split, by_uncertainty, exchange
+from duo_core.figures import diagnosis as figures
+from duo_core.metrics import METRICS
+from duo_core.sweep import Evaluation
 
 TITLE = "Diagnose"
-LINKED = link.CHOICE
+LINKED = (*link.CHOICE, "histogram", "outcome", "class_score")
+HISTOGRAMS = {"wrong": "Wrong images", "right": "Right images"}
+SCORES = {"accuracy": "Accuracy", "f1": "F1"}
+MOVED = {"any": "All", **dict(zip(OUTCOMES, ("Both right", "Rescued", "Harmed", "Both wrong"), strict=True))}
+ROWS = 20
+LEAST = 10
+"""Images that a class must have to be drawn."""
+ENDS = 12
+"""Classes drawn from either end where there are many."""
+SHIFT = "duo logits ... --corrupt test-noise=gaussian_noise:3"
+COMPARED = ("base", "unweighted", "uq_only", "duo")
 
 
 def show() -> None:
@@ -13,5 +32,146 @@ def show() -> None:
     choice = controls.sidebar()
     if choice is None:
         return
-    st.title(TITLE, anchor=False)
-    st.markdown("Where the duo is right and wrong, image by image and class by class.")
+    found = state.evaluation(choice.handle, choice.base, choice.sidekick, choice.split, choice.kind)
+    _exchange(choice, found)
+    st.space("small")
+    left, right = st.columns(2, gap="large")
+    with left:
+        _reliability(choice, found)
+    with right:
+        _histogram(choice, found)
+    for part in (_moves, _classes, _splits, _scores):
+        st.space("medium")
+        part(choice, found)
+
+
+def _exchange(choice: Choice, found: Evaluation) -> None:
+    own, gain = choice.handle.logit_set, state.gains(choice.handle, found, choice.kind)["accuracy"]
+    counted = exchange(found.predictions["base"], found.predictions["duo"])
+    st.markdown(f":blue-background[{choice.base}] + :orange-background[{choice.sidekick}]")
+    st.title(telling.exchanged(counted), anchor=False)
+    st.caption(f"{own.title} · {choice.split} · {sum(counted):,} images · {own.k:,} classes")
+    st.markdown(telling.exchange_line(counted, gain, choice.base))
+    st.table(telling.exchange_table(counted), width="content")
+    st.caption(telling.draws_line(gain))
+
+
+def _reliability(choice: Choice, found: Evaluation) -> None:
+    st.subheader("Is it as sure as it is right?", anchor=False)
+    tables = state.calibration(choice.handle, found)
+    st.markdown(telling.calibration_line(tables))
+    controls.chart(
+        figures.reliability_diagram(tables, colours=THEMED),
+        "reliability",
+        f"Accuracy against confidence of {choice.base}, before and after calibration, and of the duo, by bin",
+    )
+    st.caption("15 bins of equal width, as for ECE; a point's area grows with its images. Below the diagonal: too sure.")
+    controls.numbers(_stacked(tables), "reliability", "The bins as numbers")
+
+
+def _stacked(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat([table.assign(system=figures.SYSTEMS[key]) for key, table in tables.items()], ignore_index=True)
+
+
+@st.fragment
+def _histogram(choice: Choice, found: Evaluation) -> None:
+    st.subheader("How sure is it, right or wrong?", anchor=False)
+    tables = state.calibration(choice.handle, found)
+    which = controls.switch("Images that come out", "histogram", HISTOGRAMS)
+    controls.chart(
+        figures.confidence_histogram(tables, which, colours=THEMED),
+        "histogram",
+        f"How many {which} images of {choice.base} and of the duo fall into each bin of confidence",
+    )
+    columns = ["system", "lower", "upper", "images", "right", "wrong"]
+    controls.numbers(_stacked(tables)[columns], "histogram", "The counts as numbers")
+    link.share()
+
+
+@st.fragment
+def _moves(choice: Choice, found: Evaluation) -> None:
+    st.subheader("Which images move most?", anchor=False)
+    own = choice.handle.logit_set
+    table = state.moves(choice.handle, found, choice.kind)
+    outcome = controls.switch("Images", "outcome", MOVED, "Rescued: only the base is wrong. Harmed: only the duo is.")
+    kept = table if outcome == "any" else table[table["outcome"] == outcome]
+    if kept.empty:
+        st.info(f"No image of {choice.split} is of this kind.")
+        return
+    shown = kept.head(ROWS)
+    pictures = state.thumbnails(own, choice.split, shown["row"].tolist())
+    readable = telling.moves_table(shown, own.classes, own.ids.get(choice.split))
+    if pictures:
+        readable.insert(0, "Picture", pictures)
+    st.dataframe(readable, hide_index=True, height=480, row_height=64 if pictures else None, column_config=_columns())
+    st.caption(
+        f"The {len(shown)} of {len(kept):,} whose rank by uncertainty moves furthest; rank 1 is the surest of {len(table):,}, "
+        "a negative move makes it surer."
+    )
+    if pictures is None:
+        st.caption(
+            f"No pictures are at hand. Name the folder or tar that the images of {choice.split} lie in by the environment variable "
+            f"{state.IMAGES}, and start the dashboard again."
+        )
+    controls.download(telling.moves_table(kept, own.classes, own.ids.get(choice.split)), "rank_moves")
+    link.share()
+
+
+def _columns() -> dict[str, Any]:
+    sure, rank = st.column_config.NumberColumn(format="percent"), st.column_config.NumberColumn(format="localized")
+    numbers = dict.fromkeys(("Base sure", "Duo sure"), sure) | dict.fromkeys(("Base rank", "Duo rank", "Move"), rank)
+    return {"Picture": st.column_config.ImageColumn(), **numbers}
+
+
+@st.fragment
+def _classes(choice: Choice, found: Evaluation) -> None:
+    st.subheader("Which classes gain?", anchor=False)
+    score = cast(ClassScore, controls.switch("Score", "class_score", SCORES, "Accuracy: share of a class's images that are right."))
+    every, shown, gains = state.classes(choice.handle, found, score, LEAST, ENDS)
+    if shown.empty:
+        st.info(f"No class has {LEAST} images on {choice.split}, too few to tell classes apart; the table has them all.")
+    else:
+        st.markdown(telling.classes_line(shown, gains))
+        controls.chart(
+            figures.class_gains(shown, gains, score, colours=THEMED),
+            "classes",
+            f"{SCORES[score]} that the duo gains over {choice.base} in each class, with 95 % intervals",
+        )
+        left_out = len(every) - len(shown)
+        most = f"The {ENDS} that gain most and least; " if len(shown) == 2 * ENDS else ""
+        st.caption(f"{most}{left_out:,} of {len(every):,} classes are not drawn." if left_out else "Every class, best gain first.")
+    controls.numbers(every, "classes", "The classes as numbers")
+    link.share()
+
+
+def _splits(choice: Choice, _: Evaluation) -> None:
+    st.subheader("Does it carry to other images?", anchor=False)
+    every = state.every_split(choice.handle, choice.base, choice.sidekick, choice.kind)
+    gains = {split: state.gains(choice.handle, found, choice.kind) for split, found in every.items()}
+    table = by_split({split: found.metrics for split, found in every.items()}, gains)
+    if len(every) == 1:
+        st.info(f"This set has one split to judge on. A shifted one can be added: `{SHIFT}`.")
+    controls.chart(
+        figures.split_comparison(table, choice.metric, colours=THEMED),
+        "splits",
+        f"{METRICS[choice.metric].label} of {choice.base} and of the duo on every split",
+    )
+    st.caption("The metric is chosen in the sidebar. Temperatures are those of the fit split throughout.")
+    st.dataframe(telling.matrix(table), hide_index=True)
+    st.caption(f"Base → duo (difference); * where it stands. {telling.draws_line(gains[choice.split]['accuracy'])}")
+    controls.numbers(table, "splits", "The splits as numbers")
+
+
+def _scores(choice: Choice, found: Evaluation) -> None:
+    st.subheader("Softmax or entropy?", anchor=False)
+    table = by_uncertainty({key: found.predictions[key] for key in COMPARED})
+    st.markdown(telling.entropy_line(state.entropy_gains(choice.handle, found)))
+    for column, key in zip(st.columns(len(RANKING), gap="medium"), RANKING, strict=True):
+        with column:
+            controls.chart(
+                figures.score_comparison(table, key, colours=THEMED),
+                f"scores_{key}",
+                f"{METRICS[key].label} of base, duo, UQ only and unweighted, ranked by softmax and by entropy",
+            )
+    st.caption("Accuracy, NLL, Brier score and ECE do not depend on what ranks the images (paper Appendix C).")
+    controls.numbers(table, "scores", "The scores as numbers")

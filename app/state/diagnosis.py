@@ -1,0 +1,90 @@
+"""What the diagnosis page computes."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+import streamlit as st
+
+from app.state.pairs import evaluation
+from app.state.sets import Handle
+from duo_core.arrays import Predictions, UncertaintyKind
+from duo_core.diagnosis import RANKING, ClassScore, class_intervals, gain_by_class, rank_moves, reliability
+from duo_core.duo import Temperatures
+from duo_core.intervals import Interval, differences
+from duo_core.predictions import pair_predictions
+from duo_core.sweep import Evaluation
+
+
+def gains(handle: Handle, found: Evaluation, kind: UncertaintyKind) -> Mapping[str, Interval | None]:
+    """Intervals of duo minus base, every metric."""
+    return _gains(handle.pair(found.base, found.sidekick, found.split), kind, found)
+
+
+@st.cache_resource(max_entries=128, show_spinner=False)
+def _gains(key: str, kind: UncertaintyKind, _found: Evaluation) -> Mapping[str, Interval | None]:  # noqa: ARG001 (a cache's key)
+    return differences(_found.predictions["duo"], _found.predictions["base"])
+
+
+def entropy_gains(handle: Handle, found: Evaluation) -> Mapping[str, Interval | None]:
+    """Intervals of what ranking the duo by entropy instead of softmax changes."""
+    return _entropy_gains(handle.pair(found.base, found.sidekick, found.split), found)
+
+
+@st.cache_resource(max_entries=128, show_spinner=False)
+def _entropy_gains(key: str, _found: Evaluation) -> Mapping[str, Interval | None]:  # noqa: ARG001 (a cache's key)
+    duo = _found.predictions["duo"]
+    return differences(duo.ranked_by("entropy"), duo.ranked_by("softmax"), keys=RANKING)
+
+
+def calibration(handle: Handle, found: Evaluation) -> dict[str, pd.DataFrame]:
+    """Reliability of the base as it came, of the calibrated base and of the duo."""
+    return _calibration(handle.pair(found.base, found.sidekick, found.split), found)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _calibration(key: str, _found: Evaluation) -> dict[str, pd.DataFrame]:  # noqa: ARG001 (a cache's key)
+    own = _found.logit_set
+    base, sidekick = (own.logits(model, _found.split) for model in (_found.base, _found.sidekick))
+    raw = pair_predictions(base, sidekick, own.labels[_found.split], Temperatures(1.0, 0.0), classes="base")
+    systems: dict[str, Predictions] = {"uncalibrated": raw, **{key: _found.predictions[key] for key in ("base", "duo")}}
+    return {name: reliability(predictions) for name, predictions in systems.items()}
+
+
+def moves(handle: Handle, found: Evaluation, kind: UncertaintyKind) -> pd.DataFrame:
+    """Every image by how far its rank moves from base to duo."""
+    return _moves(handle.pair(found.base, found.sidekick, found.split), kind, found)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _moves(key: str, kind: UncertaintyKind, _found: Evaluation) -> pd.DataFrame:  # noqa: ARG001 (a cache's key)
+    return rank_moves(_found.predictions["base"], _found.predictions["duo"])
+
+
+def classes(
+    handle: Handle, found: Evaluation, score: ClassScore, least: int, ends: int
+) -> tuple[pd.DataFrame, pd.DataFrame, Mapping[int, Interval | None]]:
+    """Gain of every class; of these the `ends` that gain most and least among those of `least` images; their intervals."""
+    return _classes(handle.pair(found.base, found.sidekick, found.split), score, least, ends, found)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _classes(
+    key: str,  # noqa: ARG001 (the cache's)
+    score: ClassScore,
+    least: int,
+    ends: int,
+    _found: Evaluation,
+) -> tuple[pd.DataFrame, pd.DataFrame, Mapping[int, Interval | None]]:
+    base, duo = _found.predictions["base"], _found.predictions["duo"]
+    table = gain_by_class(base, duo, _found.logit_set.k, score)
+    table.insert(1, "name", list(_found.logit_set.classes))
+    ranked = table[table["images"] >= least].sort_values("gain", ascending=False, kind="stable")
+    shown = ranked if len(ranked) <= 2 * ends else pd.concat([ranked.head(ends), ranked.tail(ends)])
+    return table, shown, class_intervals(base, duo, shown["class"].tolist(), score)
+
+
+def every_split(handle: Handle, base: str, sidekick: str, kind: UncertaintyKind) -> dict[str, Evaluation]:
+    """The pair on every evaluation split that has both models."""
+    own = handle.logit_set
+    splits = [split for split in own.evaluation_splits if {base, sidekick} <= set(own.models(split))]
+    return {split: evaluation(handle, base, sidekick, split, kind) for split in splits}

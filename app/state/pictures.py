@@ -1,0 +1,78 @@
+"""Small pictures of a split's images, where the images are at hand."""
+
+import base64
+import io
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import streamlit as st
+from PIL import Image
+
+from duo_core.arrays import InputError
+from duo_core.images import Corruption, Source, open_source
+from duo_core.logits import LogitSet
+
+IMAGES = "DUO_IMAGES"
+"""Environment variable: folders and tars of images, listed as PATH lists folders."""
+PIXELS = 96
+
+
+def thumbnails(own: LogitSet, split: str, rows: Sequence[int]) -> list[str] | None:
+    """Pictures of rows of a split as data addresses, as the models saw them; None where the images are not at hand.
+
+    Images are looked for by their ids in the set's source and in what DUO_IMAGES lists.
+    """
+    ids = own.ids.get(split)
+    if not ids:
+        return None
+    names = [ids[row] for row in rows]
+    for path in [str(own.about.get("source", "")), *os.environ.get(IMAGES, "").split(os.pathsep)]:
+        if path and Path(path).exists() and set(names) <= set(_places(path)):
+            return [_thumbnail(path, name, _corruption(own, split)) for name in names]
+    return None
+
+
+def _corruption(own: LogitSet, split: str) -> str:
+    """What was done to the images of a split, as KIND:SEVERITY; nothing where they were left as they are."""
+    made = re.match(r"test after (\w+:\d)", str(own.about.get("how", {}).get(split, "")))
+    return made[1] if made else ""
+
+
+@st.cache_resource(max_entries=8, show_spinner="Looking through the images")
+def _source(path: str) -> Source | None:
+    try:
+        return open_source(path)
+    except InputError:
+        return None
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _places(path: str) -> Mapping[str, int]:
+    """Rows of a source by the images' ids."""
+    source = _source(path)
+    return {name: row for row, name in enumerate(source.ids)} if source else {}
+
+
+@st.cache_resource(max_entries=2048, show_spinner=False)
+def _thumbnail(path: str, name: str, corruption: str) -> str:
+    source = _source(path)
+    try:
+        image = source.image(_places(path)[name]) if source else None
+    except InputError:  # one broken file costs one picture
+        image = None
+    if image is None:
+        return ""
+    if corruption:
+        image = Corruption.parse(corruption)(image, name)
+    return _address(image)
+
+
+def _address(image: Image.Image) -> str:
+    """A picture with its longer side at PIXELS, pixels kept as they are where it is smaller than that."""
+    scale = PIXELS / max(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    file = io.BytesIO()
+    image.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS).save(file, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
