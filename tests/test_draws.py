@@ -27,6 +27,11 @@ def agree(found: dict[str, float | None], expected: dict[str, float | None]) -> 
     )
 
 
+def ranked(right: np.ndarray, uncertainty: np.ndarray) -> Predictions:
+    zeros = np.zeros(len(right))
+    return Predictions(zeros.astype(int), (~right).astype(int), 1 - uncertainty, uncertainty, zeros, zeros, zeros)
+
+
 SORTS = [(1, 2, 0.5, 17), (2, 2, 0.5, 17), (7, 2, 0.5, 1), (50, 3, 0.0, 17), (50, 3, 1.0, 1), (400, 30, 0.9, 2), (400, 5, 0.8, 0)]
 
 
@@ -51,12 +56,17 @@ def test_a_draw_is_its_images_written_out(rng: np.random.Generator, n: int, k: i
 
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from([0.0, 0.1, 0.5, 1.0]), st.integers(0, 60)), min_size=1, max_size=12))
 def test_counts_of_any_size_are_their_images_written_out(rows: list[tuple[bool, float, int]]) -> None:
-    """Uneven counts, tied or not, with SAC's target met and missed by one image."""
     right, uncertainty, taken = (np.array(column) for column in zip(*[*rows, (True, 0.0, 1)], strict=True))
-    zeros = np.zeros(len(right))
-    predictions = Predictions(zeros.astype(int), (~right).astype(int), 1 - uncertainty, uncertainty, zeros, zeros, zeros)
+    predictions = ranked(right, uncertainty)
     written_out = predictions.take(np.repeat(np.arange(len(right)), taken))
     agree(draws.weighted_metrics(predictions, taken), m.metrics(written_out))
+
+
+@pytest.mark.parametrize(("taken", "reached"), [([49, 1, 0], 1.0), ([48, 1, 0], 48 / 49), ([48, 1, 1], 1.0), ([0, 1, 49], 1.0)])
+def test_sac_compares_counts(taken: list[int], reached: float) -> None:
+    """49 right of 50 is 98 % exactly."""
+    predictions = ranked(np.array([True, False, True]), np.array([0.1, 0.2, 0.3]))
+    assert draws.weighted_metrics(predictions, np.array(taken), ["sac98"]) == {"sac98": reached}
 
 
 def test_only_the_metrics_asked_for_in_their_order(rng: np.random.Generator) -> None:
