@@ -1,0 +1,125 @@
+"""Remembered sweeps: the same table, only what is new computed, nothing stale shown."""
+
+import pandas as pd
+import pytest
+import torch
+from logit_sets import write_set
+
+from duo_core import results
+from duo_core.logits import Card
+from duo_core.store import Store
+from duo_core.sweep import COLUMNS, pairs, sweep
+
+
+@pytest.fixture
+def store(tmp_path):
+    return write_set(tmp_path)
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """The pairs that were computed, in calls."""
+    calls = []
+
+    def counted(logit_set, splits, **options):
+        calls.append((sorted(splits), sorted(options["only"])))
+        return sweep(logit_set, splits, **options)
+
+    monkeypatch.setattr(results, "sweep", counted)
+    return calls
+
+
+def replace_model(store, model, scale):
+    own = Store(store).open("toy")
+    logits = {split: own.logits(model, split) * scale for split in own.labels}
+    (store / "toy" / f"{model}.safetensors").unlink()
+    Store(store).write_model("toy", own.cards[model], logits)
+
+
+def test_the_table_is_the_sweeps_and_the_second_time_nothing_is_computed(store, computed):
+    own = Store(store).open("toy")
+    first = results.swept(own, store)
+    pd.testing.assert_frame_equal(first, sweep(own), rtol=1e-12)
+    assert list(first.columns) == COLUMNS
+    again = results.swept(Store(store).open("toy"), store)
+    assert len(computed) == 1
+    pd.testing.assert_frame_equal(again, first, check_exact=True)
+
+
+def test_kinds_and_splits_do_not_mix(store, computed):
+    own = Store(store).open("toy")
+    results.swept(own, store, ["shift"])
+    results.swept(own, store, ["test"], kind="entropy")
+    both = results.swept(own, store)
+    assert [splits for splits, _ in computed] == [["shift"], ["test"], ["test"]]
+    pd.testing.assert_frame_equal(both, sweep(own), rtol=1e-12)
+    pd.testing.assert_frame_equal(results.swept(own, store, ["shift"]), sweep(own, ["shift"]), rtol=1e-12)
+    assert len(computed) == 3
+
+
+def test_an_added_model_costs_its_own_pairs(store, computed):
+    results.swept(Store(store).open("toy"), store)
+    shapes = {split: (len(y), 5) for split, y in Store(store).open("toy").labels.items()}
+    generator = torch.Generator().manual_seed(1)
+    Store(store).write_model(
+        "toy",
+        Card("added", "toy/added", "python", multiply_adds=100),
+        {split: torch.randn(shape, generator=generator) for split, shape in shapes.items()},
+    )
+    own = Store(store).open("toy")
+    table = results.swept(own, store)
+    assert all("added" in pair for pair in computed[1][1])
+    assert len(computed[1][1]) == sum("added" in pair for pair in pairs(own, "val"))
+    pd.testing.assert_frame_equal(table, sweep(own), rtol=1e-12)
+
+
+def test_a_replaced_model_is_not_shown_as_it_was(store, computed):
+    before = results.swept(Store(store).open("toy"), store)
+    replace_model(store, "small", torch.linspace(-1, 1, 5))
+    own = Store(store).open("toy")
+    assert results.remembered(own, store).query("base == 'small' or sidekick == 'small'").empty
+    after = results.swept(own, store)
+    assert all("small" in pair for pair in computed[1][1])
+    pd.testing.assert_frame_equal(after, sweep(own), rtol=1e-12)
+    assert not after.equals(before)
+
+
+def test_other_definitions_begin_anew(store, computed, monkeypatch):
+    results.swept(Store(store).open("toy"), store)
+    monkeypatch.setattr(results, "DEFINITIONS", results.DEFINITIONS + 1)
+    assert results.remembered(Store(store).open("toy"), store).empty
+
+
+@pytest.mark.parametrize("content", [b"", b"no table", b"PAR1" * 9])
+def test_a_broken_file_is_as_good_as_none(store, content):
+    own = Store(store).open("toy")
+    expected = results.swept(own, store)
+    file = store / results.FOLDER / "toy" / "softmax.parquet"
+    file.write_bytes(content)
+    pd.testing.assert_frame_equal(results.swept(own, store), expected)
+    assert len(pd.read_parquet(file)) == len(expected)
+
+
+def test_a_cancelled_sweep_is_gone_on_with(store, monkeypatch, computed):
+    own = Store(store).open("toy")
+    monkeypatch.setattr("duo_core.sweep.BYTES", 1)
+    part = results.swept(own, store, ["test"], progress=lambda done, total: done > total / 2)
+    assert 0 < len(part) < len(sweep(own, ["test"]))
+    whole = results.swept(own, store, ["test"])
+    assert len(computed[1][1]) == 6 - len(part) // 5
+    pd.testing.assert_frame_equal(whole, sweep(own, ["test"]), rtol=1e-12)
+
+
+def test_a_store_that_cannot_be_written_to_still_answers(store, monkeypatch):
+    own = Store(store).open("toy")
+
+    def refused(*_, **__):
+        raise PermissionError
+
+    monkeypatch.setattr(results, "replaced", refused)
+    pd.testing.assert_frame_equal(results.swept(own, store), sweep(own), rtol=1e-12)
+
+
+def test_the_folder_is_no_set(store):
+    results.swept(Store(store).open("toy"), store)
+    assert Store(store).names() == ["toy"]
