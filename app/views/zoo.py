@@ -65,7 +65,8 @@ def _throughput(table: pd.DataFrame) -> None:
     devices = timed["device"].fillna("an unnamed device").value_counts()
     st.markdown(f"On {devices.index[0]}.")
     if len(devices) > 1:
-        st.caption(f"{devices.iloc[1:].sum()} models were measured elsewhere and are left out.")
+        others = int(devices.iloc[1:].sum())
+        st.caption(f"{others} model{', measured elsewhere, is' if others == 1 else 's, measured elsewhere, are'} left out.")
     timed = timed[timed["device"].fillna("an unnamed device") == devices.index[0]]
     fits = timed["multiply_adds"].nunique() > 1
     law = power_law(timed["multiply_adds"].to_numpy(float), timed["images_per_second"].to_numpy(float)) if fits else None

@@ -1,0 +1,229 @@
+"""Find a pair, by its widgets: every control moves what is shown, what is advised and the address."""
+
+import io
+
+import pandas as pd
+import pytest
+from dashboard import open_page, query, text_of
+from logit_sets import write_set
+
+from app import controls, recommendation
+from duo_core.advice import best_under
+from duo_core.figures.screen import SCREEN
+from duo_core.metrics import METRICS, relative_gain
+from duo_core.store import Store
+from duo_core.sweep import evaluate, sweep
+
+PAIR = {"set": "toy", "split": "test", "base": "large", "sidekick": "small"}
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    return write_set(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture(scope="module")
+def duos(toy):
+    return sweep(Store(toy).open("toy"), ["test"]).query("variant == 'duo'")
+
+
+@pytest.fixture
+def open_find(monkeypatch, toy):
+    def opened(store=toy, **query):
+        monkeypatch.setenv("DUO_STORE", str(store))
+        return open_page("find", **query)
+
+    return opened
+
+
+def shown(app):
+    """The table of pairs."""
+    return app.dataframe[0].value
+
+
+def pairs(app):
+    return list(zip(shown(app)["base"], shown(app)["sidekick"], strict=True))
+
+
+def test_every_pair_stands_in_the_table_best_first(open_find, duos):
+    app = open_find(**PAIR)
+    expected = duos.sort_values("aurc")
+    assert pairs(app) == list(zip(expected["base"], expected["sidekick"], strict=True))
+    assert shown(app)["aurc"].to_list() == pytest.approx(expected["aurc"].to_list())
+    assert "6 pairs" in text_of(app)
+
+
+@pytest.mark.parametrize("key", METRICS)
+def test_every_metric_is_compared_in_its_own_direction(open_find, key):
+    app = open_find(**PAIR, metric=key)
+    assert shown(app)[key].is_monotonic_decreasing if METRICS[key].higher_is_better else shown(app)[key].is_monotonic_increasing
+    assert f"Best {METRICS[key].label} under +15 %" in text_of(app)
+
+
+def test_gains_are_those_over_each_pairs_own_base(open_find, toy):
+    app = open_find(**PAIR)
+    app.button_group(key="show").set_value("gain").run()
+    assert not app.exception
+    assert query(app)["show"] == "gain"
+    assert shown(app)["gain"].is_monotonic_decreasing
+    assert "Largest gain in AURC under +15 %" in text_of(app)
+    found = evaluate(Store(toy).open("toy"), "middle", "tiny").metrics
+    row = shown(app).query("base == 'middle' and sidekick == 'tiny'").iloc[0]
+    assert row["gain"] == pytest.approx(relative_gain("aurc", found["duo"]["aurc"], found["base"]["aurc"]))
+
+
+def test_costs_and_axis_stand_in_the_address(open_find):
+    app = open_find(**PAIR)
+    assert app.button_group(key="cost").options == ["Compute", "Parameters"]
+    assert "Not offered, as the set does not say enough: time" in text_of(app)
+    app.button_group(key="cost").set_value("parameter_balance").run()
+    app.button_group(key="scale").set_value("linear").run()
+    assert not app.exception
+    assert query(app) == PAIR | {"cost": "parameter_balance", "scale": "linear"}
+    assert "parameter_balance" in shown(app).columns[:4]
+
+
+def test_ablations_are_added_and_taken_away(open_find):
+    app = open_find(**PAIR)
+    app.button_group(key="systems").set_value(["duo", "uq_only", "unweighted"]).run()
+    assert not app.exception
+    assert query(app)["systems"] == "duo,uq_only,unweighted"
+    assert set(shown(app)["variant"]) == {"Duo", "UQ only", "Unweighted"}
+    app.button_group(key="systems").set_value([]).run()
+    assert not app.exception
+    assert shown(app).empty
+    assert "The filters leave no pair" in text_of(app)
+
+
+def test_filters_leave_the_chosen_bases_and_families(open_find):
+    app = open_find(**PAIR)
+    app.multiselect(key="bases").set_value(["middle", "large"]).run()
+    assert not app.exception
+    assert {base for base, _ in pairs(app)} == {"large", "middle"}
+    assert query(app)["bases"] == "large,middle"
+    assert app.multiselect(key="families").options == ["unknown"]
+    app.multiselect(key="families").set_value(["unknown"]).run()
+    assert not app.exception
+    assert query(app)["families"] == "unknown"
+
+
+@pytest.mark.parametrize("budget", [5, 10, 30])
+def test_the_card_recommends_the_best_within_the_budget(open_find, duos, budget):
+    app = open_find(**PAIR)
+    app.slider(key="budget").set_value(budget).run()
+    assert not app.exception
+    assert query(app)["budget"] == str(budget)
+    best = duos[duos["flops_balance"] <= budget / 100].sort_values("aurc").iloc[0]
+    text = text_of(app)
+    assert f"Best AURC under +{budget} %" in text
+    assert f":blue-background[{best['base']}] + :orange-background[{best['sidekick']}]" in text
+    assert f"**{SCREEN['aurc'].text(best['aurc'])}**" in text
+    overall = duos.sort_values("aurc").iloc[0]
+    dearer = f"Against the best of all 6: {overall['base']} + {overall['sidekick']} has {SCREEN['aurc'].text(overall['aurc'])}"
+    assert ("Nothing against dearer pairs" if best["sidekick"] == overall["sidekick"] else dearer) in text
+
+
+def test_the_advised_pair_is_taken_with_a_button(open_find, duos):
+    app = open_find(**PAIR)
+    app.slider(key="budget").set_value(5).run()
+    app.button(key="take").click().run()
+    assert not app.exception
+    best = duos[duos["flops_balance"] <= 0.05].sort_values("aurc").iloc[0]
+    assert (query(app)["base"], query(app)["sidekick"]) == (best["base"], best["sidekick"])
+    assert app.selectbox(key="sidekick").value == best["sidekick"]
+
+
+def test_a_budget_below_every_pair_names_the_cheapest(open_find):
+    app = open_find(**PAIR, budget="1")
+    assert "No pair costs that little: the cheapest is large + tiny at +5.0 % compute." in text_of(app)
+
+
+def test_the_row_of_this_pair_is_the_selected_one(open_find):
+    app = open_find(**PAIR)
+    assert app.session_state["table_pairs"]["selection"]["rows"] == [pairs(app).index(("large", "small"))]
+    app.multiselect(key="bases").set_value(["middle"]).run()
+    assert app.session_state["table_pairs"]["selection"]["rows"] == []
+
+
+def test_an_address_opens_its_view(open_find):
+    own = {"show": "gain", "cost": "parameter_balance", "scale": "linear", "systems": "uq_only", "budget": "30", "bases": "large"}
+    app = open_find(**PAIR, metric="nll", **own)
+    assert query(app) == PAIR | {"metric": "nll"} | own
+    assert set(shown(app)["variant"]) == {"UQ only"}
+    assert {base for base, _ in pairs(app)} == {"large"}
+    assert app.slider(key="budget").value == 30
+
+
+def test_invalid_values_in_the_address_fall_back_quietly(open_find):
+    bad = {"show": "x", "cost": "x", "scale": "x", "systems": "x", "budget": "x", "bases": "x", "families": "x"}
+    app = open_find(**bad)
+    assert not app.warning
+    # A list without any option left is empty, not the default: whoever turns all systems off sees none.
+    assert query(app).get("systems", "") == ""
+    assert app.slider(key="budget").value == 15
+
+
+def test_unknown_costs_leave_the_comparison_without_a_budget(open_find, tmp_path):
+    app = open_find(write_set(tmp_path, costs=False))
+    assert "their own accuracy instead" in app.info[0].value
+    assert not app.slider
+    assert "Best AURC\n" in text_of(app) + "\n"
+    assert "for an unknown cost" in text_of(app)
+
+
+def test_the_whole_table_can_be_saved_as_csv_and_parquet(open_find):
+    app = open_find(**PAIR)
+    assert [button.label for button in app.get("download_button")] == ["Download CSV", "Download Parquet"]
+    table = pd.DataFrame({"base": ["a"], "gain": [0.25]})
+    csv, parquet = (controls.FORMATS[kind][0](table) for kind in ("csv", "parquet"))
+    pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(csv)), table)
+    pd.testing.assert_frame_equal(pd.read_parquet(io.BytesIO(parquet)), table, check_dtype=False)
+
+
+def row(**values):
+    return {"base": "a", "sidekick": "b", "variant": "duo", "flops_balance": 0.1, "aurc": 0.02, "gain": 0.2} | values
+
+
+def advised(*rows):
+    return best_under(pd.DataFrame(rows), "aurc", "flops_balance", 0.15, higher_is_better=False)
+
+
+def test_the_reason_gives_values_cost_rank_and_the_next():
+    found = advised(row(), row(sidekick="c", aurc=0.03), row(sidekick="d", flops_balance=0.5, aurc=0.01, gain=0.5))
+    assert recommendation.why(found, "aurc", "flops_balance", 0.025, by_gain=False) == (
+        "It takes AURC × 1000 from 25.00 to **20.00**, +20.0 % of the way to perfect, for +10 % compute. "
+        "It is the best of the 2 pairs within the budget; next comes a + c with 30.00."
+    )
+    assert recommendation.given_up(found, "aurc", "flops_balance", by_gain=False) == (
+        "Against the best of all 3: a + d has 10.00 for +50 % compute; this pair keeps 40 % of its gain."
+    )
+
+
+def test_gains_of_other_bases_are_not_set_in_proportion():
+    found = advised(row(), row(base="z", flops_balance=0.5, aurc=0.01, gain=0.5, variant="uq_only"))
+    assert recommendation.given_up(found, "aurc", "flops_balance", by_gain=True) == (
+        "Against the best of all 2: z + b (UQ only) has +50.0 % for +50 % compute."
+    )
+
+
+def test_the_best_of_all_gives_nothing_up():
+    found = advised(row())
+    assert recommendation.given_up(found, "aurc", "flops_balance", by_gain=False).startswith("Nothing against dearer pairs")
+    assert "It is the only pair within the budget." in recommendation.why(found, "aurc", "flops_balance", 0.025, by_gain=False)
+
+
+def test_nothing_worse_than_the_base_is_said_so():
+    assert recommendation.lost_to_base(row(), {"aurc": 0.03}) == "Against a alone: nothing, no metric is worse."
+
+
+def test_a_pair_that_does_not_help_is_advised_against(open_find, monkeypatch, tmp_path):
+    store = write_set(tmp_path, models=("large", "tiny"), n=60)
+    keys = [key for key in METRICS if not gain_of(store, key) > 0]
+    assert keys, "the toy's duo must lose somewhere for this test to test anything"
+    app = open_find(store, metric=keys[0])
+    assert "large alone is as good or better: leave the sidekick out" in app.warning[0].value
+
+
+def gain_of(store, key):
+    found = evaluate(Store(store).open("toy"), "large", "tiny").metrics
+    return relative_gain(key, found["duo"][key], found["base"][key])
