@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -28,6 +28,7 @@ def swept(
     splits: Iterable[str] | None = None,
     *,
     kind: UncertaintyKind = "softmax",
+    only: Collection[Pair] | None = None,
     progress: Callable[[int, int], bool | None] | None = None,
 ) -> pd.DataFrame:
     """Return what `sweep` does, computing only the pairs that are not remembered in the store; then those are, too.
@@ -38,18 +39,18 @@ def swept(
     chosen = list(splits) if splits is not None else logit_set.evaluation_splits
     known = remembered(logit_set, store, chosen, kind=kind)
     missing: dict[frozenset[Pair], list[str]] = {}
+    wanted = {split: set(only if only is not None else pairs(logit_set, FIT_SPLIT, split)) for split in chosen}
     for split in chosen:
-        have = known[known["split"] == split]
-        todo = frozenset(pairs(logit_set, FIT_SPLIT, split)) - set(zip(have["base"], have["sidekick"], strict=True))
-        missing.setdefault(todo, []).append(split)
+        missing.setdefault(frozenset(wanted[split] - _pairs_of(known[known["split"] == split])), []).append(split)
     new = [sweep(logit_set, of, kind=kind, only=todo, progress=progress) for todo, of in missing.items() if todo]
     parts = [part for part in (known, *new) if len(part)]
     table = pd.concat(parts, ignore_index=True) if parts else known
     if any(len(part) for part in new):
         with contextlib.suppress(OSError):
             _remember(table, logit_set, store, kind)
+    asked = [(base, sidekick) in wanted[split] for base, sidekick, split in zip(*(table[c] for c in _ROW), strict=True)]
     order = {split: place for place, split in enumerate(chosen)}
-    return table.sort_values(_ROW, key=lambda c: c.map(order) if c.name == "split" else c, kind="stable", ignore_index=True)
+    return table[asked].sort_values(_ROW, key=lambda c: c.map(order) if c.name == "split" else c, kind="stable", ignore_index=True)
 
 
 def remembered(
@@ -60,41 +61,52 @@ def remembered(
     return _valid(logit_set, store, chosen, kind)[COLUMNS]
 
 
+def _pairs_of(table: pd.DataFrame) -> set[Pair]:
+    return set(zip(table["base"], table["sidekick"], strict=True))
+
+
 def _valid(logit_set: LogitSet, store: Path, splits: list[str], kind: UncertaintyKind) -> pd.DataFrame:
     """The rows of the file whose key is that of the pair as it is now."""
     try:
         table = pd.read_parquet(_file(logit_set, store, kind))
     except (OSError, ValueError):  # not there, or not a table: as good as not there
         return pd.DataFrame(columns=[*COLUMNS, "key"]).astype(dict.fromkeys(COLUMNS[5:], float))
-    keys = {(*pair, split): key for split in splits for pair, key in _keys(logit_set, split, kind).items()}
-    good = [keys.get(tuple(row)) == key for *row, key in zip(*(table[c] for c in (*_ROW, "key")), strict=True)]
-    return table[good].reset_index(drop=True)
+    table = table[table["split"].isin(splits)]
+    return table[_row_keys(table, logit_set, kind) == table["key"]].reset_index(drop=True)
 
 
 def _remember(table: pd.DataFrame, logit_set: LogitSet, store: Path, kind: UncertaintyKind) -> None:
-    """Put the table's rows into the file, beside what another process may have put there of other splits."""
+    """Put the table's rows into the file, beside what another process may have put there."""
     file = _file(logit_set, store, kind)
     file.parent.mkdir(parents=True, exist_ok=True)
-    splits = list(dict.fromkeys(table["split"]))
-    keys = {(*pair, split): key for split in splits for pair, key in _keys(logit_set, split, kind).items()}
-    keyed = table.assign(key=[keys[row] for row in zip(*(table[c] for c in _ROW), strict=True)])
     with locked(file.parent):
-        others = _valid(logit_set, store, [s for s in logit_set.evaluation_splits if s not in splits], kind)
+        others = _valid(logit_set, store, list(logit_set.labels), kind)
+        rows = pd.concat([table.assign(key=_row_keys(table, logit_set, kind)), *([others] if len(others) else [])])
         with replaced(file) as beside:
-            pd.concat([keyed, others], ignore_index=True).to_parquet(beside, index=False)
+            rows.drop_duplicates([*_ROW, "variant"], ignore_index=True).to_parquet(beside, index=False)
 
 
-def _keys(logit_set: LogitSet, split: str, kind: UncertaintyKind) -> dict[Pair, str]:
-    """What a pair's rows on a split depend on, as one digest."""
-    labels = [tensor_digest(logit_set.labels[s]) for s in (FIT_SPLIT, split)] if FIT_SPLIT in logit_set.labels else []
-    models = {m: logit_set.digest((m, FIT_SPLIT), (m, split)) for m in logit_set.models(FIT_SPLIT, split)}
-    costs = {m: str(logit_set.cards[m].multiply_adds) for m in models}
-    return {
-        pair: hashlib.sha256(
-            "\n".join([str(DEFINITIONS), kind, *labels, *(models[m] for m in pair), *(costs[m] for m in pair)]).encode()
-        ).hexdigest()
-        for pair in pairs(logit_set, FIT_SPLIT, split)
-    }
+def _row_keys(table: pd.DataFrame, logit_set: LogitSet, kind: UncertaintyKind) -> pd.Series:
+    """What each row depends on, as one digest; empty where the set has no such models any more."""
+    models: dict[str, dict[str, str]] = {}
+    for split in table["split"].unique():
+        shared = [str(DEFINITIONS), kind, *(tensor_digest(logit_set.labels[s]) for s in (FIT_SPLIT, split))]
+        own = {
+            m: [logit_set.digest((m, FIT_SPLIT), (m, split)), str(logit_set.cards[m].multiply_adds)]
+            for m in _models(logit_set, split)
+        }
+        models[split] = {m: "\n".join([*shared, *parts]) for m, parts in own.items()}
+
+    def key(base: str, sidekick: str, split: str) -> str:
+        parts = [models.get(split, {}).get(m) for m in (base, sidekick)]
+        return "" if None in parts else hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
+
+    found = {row: key(*row) for row in set(zip(*(table[c] for c in _ROW), strict=True))}
+    return pd.Series([found[row] for row in zip(*(table[c] for c in _ROW), strict=True)], index=table.index, dtype=str)
+
+
+def _models(logit_set: LogitSet, split: str) -> list[str]:
+    return logit_set.models(FIT_SPLIT, split) if FIT_SPLIT in logit_set.labels else []
 
 
 def _file(logit_set: LogitSet, store: Path, kind: UncertaintyKind) -> Path:

@@ -126,14 +126,14 @@ def sweep(
     kind
         Which uncertainty ranks the images.
     only
-        The pairs to evaluate, of those that `pairs` gives; all by default.
+        The pairs to evaluate; by default those that `pairs` gives.
     progress
         Called with steps done and steps in all; returning True cancels, and the groups of pairs done so far are returned.
     """
     chosen = list(splits) if splits is not None else logit_set.evaluation_splits
     for split in chosen:
         _check_judged(logit_set, split)
-    todo = {s: [p for p in pairs(logit_set, FIT_SPLIT, s) if only is None or p in only] for s in chosen}
+    todo = {split: sorted(only) if only is not None else pairs(logit_set, FIT_SPLIT, split) for split in chosen}
     every = sorted(set().union(*todo.values()))
     groups = [(split, group) for split in chosen for group in _groups(logit_set, split, todo[split], kind)]
     steps = Steps(len(every) + sum(2 * len(group) for _, group in groups), progress)

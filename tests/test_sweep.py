@@ -99,9 +99,13 @@ def test_groups_and_blocks_do_not_show(logit_set: LogitSet, monkeypatch: pytest.
     pd.testing.assert_frame_equal(s.sweep(logit_set, kind=kind), whole, rtol=1e-12)
 
 
-def test_chosen_pairs_alone(logit_set: LogitSet) -> None:
-    table = s.sweep(logit_set, ["test"], only={("large", "small"), ("small", "large")})
-    assert set(zip(table["base"], table["sidekick"], strict=True)) == {("large", "small")}
+def test_chosen_pairs_alone_whatever_they_cost(logit_set: LogitSet) -> None:
+    chosen = [("large", "small"), ("small", "large")]
+    table = s.sweep(logit_set, ["test"], only=chosen)
+    assert list(dict.fromkeys(zip(table["base"], table["sidekick"], strict=True))) == chosen
+    for row in table.to_dict("records"):
+        one = s.evaluate(logit_set, row["base"], row["sidekick"]).metrics[row["variant"]]
+        assert {key: row[key] for key in METRICS} == pytest.approx(one, rel=1e-12)
 
 
 def test_a_model_that_lacks_a_split_is_left_out_there(logit_set: LogitSet) -> None:

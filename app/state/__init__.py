@@ -11,17 +11,16 @@ from app.state.landscape import landscape, singles
 from app.state.pairs import (
     AFFORDABLE,
     TimedFit,
-    all_pairs,
     by_hand,
     curves,
     evaluation,
     first_base,
     first_sidekick,
     fitted,
-    sidekicks,
 )
 from app.state.pictures import IMAGES, thumbnails
 from app.state.sets import Handle, Survey, open_set, set_names, store_path, survey
+from app.state.tables import all_pairs, sidekicks
 
 __all__ = [
     "AFFORDABLE",

@@ -3,8 +3,8 @@
 import pandas as pd
 import streamlit as st
 
-from app.state.pairs import all_pairs
 from app.state.sets import Handle, survey
+from app.state.tables import all_pairs
 from duo_core.advice import gains
 from duo_core.arrays import UncertaintyKind
 from duo_core.duo import Temperatures, calibrate

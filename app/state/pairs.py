@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from app.state.sets import Handle, Survey, survey
+from app.state.sets import Handle
 from duo_core.arrays import UncertaintyKind
 from duo_core.duo import Fit, Temperatures
 from duo_core.figures.curves import Curves, risk_coverage
 from duo_core.logits import FIT_SPLIT, LogitSet
 from duo_core.metrics import metrics
 from duo_core.predictions import pair_predictions
-from duo_core.sweep import COLUMNS, Evaluation, evaluate, fit_pair
+from duo_core.sweep import Evaluation, evaluate, fit_pair
 
 AFFORDABLE = 0.35
 """FLOPs balance up to which a sidekick may be the one shown first."""
@@ -67,54 +67,6 @@ def curves(handle: Handle, found: Evaluation, kind: UncertaintyKind) -> Curves:
 @st.cache_resource(max_entries=128, show_spinner=False)
 def _curves(key: str, kind: UncertaintyKind, _found: Evaluation) -> Curves:  # noqa: ARG001 (a cache's key)
     return risk_coverage(_found.predictions, oracle_of="duo")
-
-
-def sidekicks(handle: Handle, base: str, split: str, kind: UncertaintyKind) -> pd.DataFrame:
-    """Duo, unweighted and UQ only with every sidekick of one base: a sweep's rows, with costs and accuracies of the models."""
-    known = survey(handle, split)
-    rows = [row for other in known.accuracy if other != base for row in _rows_of(handle, base, other, split, kind, known)]
-    return pd.DataFrame(rows, columns=[*COLUMNS, "parameter_balance", "base_accuracy", "sidekick_accuracy"])
-
-
-def all_pairs(handle: Handle, split: str, kind: UncertaintyKind) -> pd.DataFrame:
-    """Every pair whose base costs at least what its sidekick does: the rows of `sidekicks` for every base."""
-    bases = [sidekicks(handle, base, split, kind) for base in survey(handle, split).accuracy]
-    table = pd.concat(bases, ignore_index=True)
-    return table[~(table["flops_balance"].astype(float) > 1)].reset_index(drop=True)
-
-
-def _rows_of(handle: Handle, base: str, sidekick: str, split: str, kind: UncertaintyKind, known: Survey) -> list[dict[str, object]]:
-    found = fitted(handle, base, sidekick).fit
-    values = _metrics_of(handle.pair(base, sidekick, split), base, sidekick, split, kind, handle.logit_set, found)
-    own, other = (handle.logit_set.cards[model].parameters for model in (base, sidekick))
-    shared = {
-        "set": handle.logit_set.name,
-        "split": split,
-        "base": base,
-        "sidekick": sidekick,
-        "T_base": found.temperatures.base,
-        "T_sidekick": found.temperatures.sidekick,
-        "T_ratio": float("nan") if found.ratio is None else found.ratio,
-        "flops_balance": handle.logit_set.flops_balance(base, sidekick),
-        "parameter_balance": other / own if own and other is not None else None,
-        "base_accuracy": known.accuracy[base],
-        "sidekick_accuracy": known.accuracy[sidekick],
-    }
-    return [{**shared, "variant": variant, **numbers} for variant, numbers in values.items()]
-
-
-@st.cache_resource(max_entries=4096, show_spinner="Pairing the base with every sidekick")
-def _metrics_of(
-    key: str,  # noqa: ARG001 (the cache's)
-    base: str,
-    sidekick: str,
-    split: str,
-    kind: UncertaintyKind,
-    _set: LogitSet,
-    _fit: Fit,
-) -> dict[str, dict[str, float | None]]:
-    """Metrics of the three pairings, without the images' arrays that an Evaluation keeps."""
-    return evaluate(_set, base, sidekick, split, kind=kind, fitted=_fit, variants=("duo", "unweighted", "uq_only")).metrics
 
 
 def by_hand(

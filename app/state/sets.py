@@ -5,11 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import streamlit as st
 
+from duo_core import results
 from duo_core.arrays import InputError
 from duo_core.logits import FIT_SPLIT, LogitSet, tensor_digest
 from duo_core.store import Store, default_store
+
+SINGLE = ("base", "sidekick")
+"""Variants that are one model alone, and the columns that name it."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,8 @@ class Handle:
     """Of the files as they are now: a repaired file is read again."""
     labels: Mapping[str, str]
     """Digest of each split's labels."""
+    store: Path | None = None
+    """Where finished sweeps are remembered; None where nothing may be written."""
 
     def digest(self, *keys: tuple[str, str]) -> str:
         """Digest of the named (model, split) logits and of their splits' labels."""
@@ -61,24 +68,35 @@ def open_set(name: str) -> Handle:
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _opened(store: str, name: str, stamp: str) -> Handle:
     logit_set = Store(Path(store)).open(name)
-    return Handle(logit_set, f"{store}/{name}/{stamp}", {split: tensor_digest(y) for split, y in logit_set.labels.items()})
+    labels = {split: tensor_digest(y) for split, y in logit_set.labels.items()}
+    return Handle(logit_set, f"{store}/{name}/{stamp}", labels, Path(store))
 
 
 def survey(handle: Handle, split: str) -> Survey:
-    """Read every model of a split and of the fit split; one that cannot be read costs only itself."""
-    return _survey(handle.stamp, split, handle.logit_set)
+    """Say which models can be paired on a split; one that cannot be read costs only itself."""
+    return _survey(handle.stamp, split, handle.logit_set, handle.store)
 
 
 @st.cache_resource(max_entries=64, show_spinner="Reading the models")
-def _survey(stamp: str, split: str, _set: LogitSet) -> Survey:  # noqa: ARG001 (a cache's key)
-    accuracy: dict[str, float] = {}
+def _survey(stamp: str, split: str, _set: LogitSet, _store: Path | None) -> Survey:  # noqa: ARG001 (a cache's key)
+    """Of models whose pairs are remembered nothing is read; they are compared with their digests when a pair is opened."""
+    accuracy = {} if _store is None else _remembered_accuracy(_set, _store, split)
     broken = dict(_set.broken)
     for model in _set.models(FIT_SPLIT, split):
-        try:
-            _set.logits(model, FIT_SPLIT)
-            right = _set.logits(model, split).argmax(1) == _set.labels[split]
-        except InputError as error:
-            broken[model] = str(error)
-        else:
-            accuracy[model] = right.double().mean().item()
-    return Survey(accuracy, broken)
+        if model not in accuracy:
+            try:
+                accuracy[model] = _accuracy(_set, model, split)
+            except InputError as error:
+                broken[model] = str(error)
+    return Survey({model: accuracy[model] for model in _set.models(FIT_SPLIT, split) if model in accuracy}, broken)
+
+
+def _remembered_accuracy(own: LogitSet, store: Path, split: str) -> dict[str, float]:
+    table = results.remembered(own, store, [split])
+    rows = [table[table["variant"] == role].set_index(role)["accuracy"] for role in SINGLE]
+    return dict(pd.concat(rows).items())
+
+
+def _accuracy(own: LogitSet, model: str, split: str) -> float:
+    own.logits(model, FIT_SPLIT)
+    return (own.logits(model, split).argmax(1) == own.labels[split]).double().mean().item()
