@@ -1,7 +1,6 @@
 """Temperatures: how much say each model gets, and how well that is known."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -141,7 +140,7 @@ def _ratios_of_all(choice: Choice) -> None:
         fitting.all_ratios(table, base=choice.base, sidekick=choice.sidekick, colours=THEMED),
         "all_ratios",
         f"Temperature ratio of every pair of {choice.handle.logit_set.title} against the cost of its sidekick",
-        on_select=lambda: take_pair(st.session_state.get("chart_all_ratios")),
+        on_select=lambda: link.choose_point("chart_all_ratios"),
         selection_mode="points",
     )
     st.caption(f"{trend(table)} A click loads a pair.")
@@ -163,47 +162,30 @@ def trend(table: pd.DataFrame) -> str:
     return f"{paper} Here, rank correlation {correlation:.2f} over {len(duos)} pairs."
 
 
-def take_pair(event: Mapping[str, Any] | None) -> None:
-    """Take base and sidekick of the point that was clicked."""
-    points = event["selection"]["points"] if event else []
-    if points:
-        st.session_state["base"], st.session_state["sidekick"] = points[0]["customdata"][:2]
-        link.touched()
-
-
 @st.fragment
 def _stability(choice: Choice, found: Evaluation) -> None:
     images = len(choice.handle.logit_set.labels[FIT_SPLIT])
     st.subheader("How many images does the fit need?", anchor=False)
-    link.settle("fit_seed", SEEDS, 0)
-    link.settle("judged", JUDGED, "nll")
     if not sizes(images):
         st.info(f"The fit split has {images} images; there is no smaller size to try.")
         return
+    link.settle("fit_seed", SEEDS, 0)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.segmented_control(
-            f"Judged on {choice.split} by",
-            JUDGED,
-            key="judged",
-            format_func=lambda key: METRICS[key].label,
-            on_change=link.touched,
-            required=True,
-        )
+        key = controls.switch(f"Judged on {choice.split} by", "judged", {key: METRICS[key].label for key in JUDGED})
         st.number_input("Seed of the samples", SEEDS[0], SEEDS[-1], key="fit_seed", on_change=link.touched, width=160)
+    link.share()
     pair = f"refit_{choice.handle.stamp}/{choice.base}/{choice.sidekick}"
     if state.refit_work(choice.handle, choice.split) > state.LIVE and not st.session_state.get(pair):
         st.markdown(f"{REPEATS} fits on each of {len(sizes(images))} sizes take some seconds on a set this large.")
         st.button("Fit on fewer images", key="refit", on_click=st.session_state.update, args=({pair: True},))
         return
-    _refits(choice, found)
-    link.share()
+    _refits(choice, found, key)
 
 
-def _refits(choice: Choice, found: Evaluation) -> None:
-    key = st.session_state["judged"]
+def _refits(choice: Choice, found: Evaluation, key: str) -> None:
     table = state.refits(choice.handle, choice.base, choice.sidekick, choice.split, choice.kind, st.session_state["fit_seed"])
-    base = found.metrics["base"][key]
-    st.markdown(verdict(table, key, base or 0.0, choice.split))
+    base = found.metrics["base"][key] or 0.0  # defined for all of JUDGED
+    st.markdown(verdict(table, key, base, choice.split))
     left, right = st.columns(2, gap="large")
     with left:
         controls.chart(

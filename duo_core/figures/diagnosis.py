@@ -88,13 +88,13 @@ def class_gains(
     Filled where the interval leaves out 0.
     """
     unit = {"accuracy": "Accuracy", "f1": "F1"}[score]
-    figure = go.Figure(layout=layout(f"{unit} gained by the duo (percentage points), right is better", ""))
+    figure = go.Figure(layout=layout(f"{unit} gained (pp), right is better", ""))
     figure.add_vline(x=0, line={"color": colours["base"], "dash": STYLES["base"].dash, "width": STYLES["base"].width})
     line = {"color": colours["base"], "dash": STYLES["base"].dash, "width": STYLES["base"].width}
     figure.add_scatter(x=[None], y=[None], name="Base", mode="lines", line=line, hoverinfo="skip")
     found = [intervals.get(int(c)) for c in table["class"]]
     stands = np.array([bool(gain and gain.stands) for gain in found], dtype=bool)
-    for name, rows, symbol in (("Gain stands", stands, "circle"), ("Interval holds 0", ~stands, "circle-open")):
+    for name, rows, symbol in (("Difference stands", stands, "circle"), ("Interval holds 0", ~stands, "circle-open")):
         kept = [gain for gain, row in zip(found, rows, strict=True) if row]
         figure.add_scatter(
             x=table.loc[rows, "gain"] * 100,

@@ -1,0 +1,236 @@
+"""Diagnose, by its widgets: every part against the core's own numbers, every empty state."""
+
+import base64
+import io
+from pathlib import Path
+
+import pytest
+import torch
+from dashboard import open_page, query, text_of
+from logit_sets import write_set
+from pictures import folder, picture
+from PIL import Image
+
+from app.state import pictures
+from duo_core.diagnosis import exchange, gain_by_class, mean_gap, rank_moves
+from duo_core.images import Corruption
+from duo_core.intervals import differences
+from duo_core.logits import Card
+from duo_core.metrics import METRICS
+from duo_core.store import Store
+from duo_core.sweep import evaluate
+
+PAIR = {"set": "toy", "split": "test", "base": "large", "sidekick": "small"}
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    return write_set(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture(scope="module")
+def found(toy):
+    return evaluate(Store(toy).open("toy"), "large", "small")
+
+
+@pytest.fixture
+def open_diagnose(monkeypatch, toy):
+    def opened(store=toy, **query):
+        monkeypatch.setenv("DUO_STORE", str(store))
+        return open_page("diagnose", **query)
+
+    return opened
+
+
+def table(app, label):
+    return next(e for e in app.expander if e.label == label).dataframe[0].value
+
+
+def moves(app):
+    return next(d.value for d in app.dataframe if "Move" in d.value)
+
+
+def test_the_title_and_the_table_count_who_is_right(open_diagnose, found):
+    app = open_diagnose(**PAIR)
+    counted = exchange(found.predictions["base"], found.predictions["duo"])
+    assert app.title[0].value == f"The duo rescues {counted.rescued} image{'s' * (counted.rescued > 1)} and harms {counted.harmed}"
+    cells = app.table[0].value
+    assert cells.loc["**Base wrong**", "Duo right"] == f"**{counted.rescued}** rescued"
+    assert cells.loc["**Base right**", "Duo wrong"] == f"**{counted.harmed}** harmed"
+    assert cells.loc["**Base right**", "Duo right"] == f"{counted.both_right} both right"
+
+
+def test_the_gain_carries_its_interval_and_a_verdict(open_diagnose, found):
+    gain = differences(found.predictions["duo"], found.predictions["base"])["accuracy"]
+    text = text_of(open_diagnose(**PAIR))
+    assert f"Accuracy {100 * gain.estimate:+.2f} pp, 95 % interval {100 * gain.low:+.2f} to {100 * gain.high:+.2f}: **" in text
+    assert ("stands**" in text.partition("95 % interval")[2][:60]) == gain.stands
+    assert "2,000 draws, seed 0" in text
+
+
+def test_reliability_is_before_and_after(open_diagnose, found):
+    bins = table(open_diagnose(**PAIR), "The bins as numbers")
+    assert list(bins["system"].unique()) == ["Base, uncalibrated", "Base", "Duo"]
+    for name, key in (("Base", "base"), ("Duo", "duo")):
+        assert mean_gap(bins[bins["system"] == name]) == pytest.approx(found.metrics[key]["ece"])
+    logits = found.logit_set.logits("large", "test").double()
+    raw = bins[bins["system"] == "Base, uncalibrated"]
+    assert (raw["confidence"] * raw["images"]).sum() == pytest.approx(logits.softmax(1).amax(1).sum().item())
+
+
+def test_the_histogram_switches_between_wrong_and_right(open_diagnose):
+    app = open_diagnose(**PAIR)
+    app.button_group(key="histogram").set_value("right").run()
+    assert not app.exception
+    assert query(app)["histogram"] == "right"
+
+
+def test_the_images_that_move_most_stand_first(open_diagnose, found):
+    expected = rank_moves(found.predictions["base"], found.predictions["duo"])
+    shown = moves(open_diagnose(**PAIR))
+    assert len(shown) == 20
+    assert shown["Move"].to_list() == expected["move"].head(20).to_list()
+    assert shown["Image"].to_list() == expected["row"].head(20).to_list()
+    assert shown["Label"].to_list() == [f"class {c}" for c in expected["label"].head(20)]
+    assert shown["Duo sure"].to_list() == pytest.approx(expected["duo_confidence"].head(20).to_list())
+
+
+@pytest.mark.parametrize("outcome", ["rescued", "harmed", "both_right", "both_wrong"])
+def test_moves_can_be_kept_to_one_outcome(open_diagnose, found, outcome):
+    app = open_diagnose(**PAIR)
+    app.button_group(key="outcome").set_value(outcome).run()
+    assert not app.exception
+    expected = rank_moves(found.predictions["base"], found.predictions["duo"]).query("outcome == @outcome")
+    assert moves(app)["Move"].to_list() == expected["move"].head(20).to_list()
+    assert query(app)["outcome"] == outcome
+
+
+def test_without_pictures_the_page_says_how_to_have_them(open_diagnose):
+    text = text_of(open_diagnose(**PAIR))
+    assert "No pictures are at hand." in text
+    assert "DUO_IMAGES" in text
+
+
+@pytest.mark.parametrize("score", ["accuracy", "f1"])
+def test_classes_stand_in_the_order_of_their_gain(open_diagnose, found, score):
+    app = open_diagnose(**PAIR, class_score=score)
+    expected = gain_by_class(found.predictions["base"], found.predictions["duo"], 5, score)
+    assert table(app, "The classes as numbers")["gain"].to_list() == pytest.approx(expected["gain"].to_list())
+    assert f"Of 5 classes the duo gains in **{(expected['gain'] > 0).sum()}**" in text_of(app)
+    app.button_group(key="class_score").set_value("f1" if score == "accuracy" else "accuracy").run()
+    assert not app.exception
+
+
+def test_classes_with_few_images_are_not_drawn_and_that_is_said(open_diagnose, tmp_path):
+    app = open_diagnose(write_set(tmp_path, n=60, k=40))
+    assert "No class has 10 images on test" in text_of(app)
+    assert len(table(app, "The classes as numbers")) == 40
+
+
+def test_many_classes_are_shown_from_both_ends(open_diagnose, tmp_path):
+    app = open_diagnose(write_set(tmp_path, n=900, k=30, models=("large", "small")))
+    assert "The 12 that gain most and least; 6 of 30 classes are not drawn." in text_of(app)
+    assert "Of 24 classes the duo gains in" in text_of(app)
+
+
+def test_every_split_stands_beside_the_others(open_diagnose, toy, found):
+    app = open_diagnose(**PAIR)
+    splits = table(app, "The splits as numbers").set_index(["metric", "split"])
+    shifted = evaluate(Store(toy).open("toy"), "large", "small", "shift")
+    for split, own in (("test", found), ("shift", shifted)):
+        gains = differences(own.predictions["duo"], own.predictions["base"])
+        for key in METRICS:
+            assert splits.loc[(key, split), "duo"] == pytest.approx(own.metrics["duo"][key])
+            assert splits.loc[(key, split), "low"] == pytest.approx(gains[key].low)
+    matrix = next(d.value for d in app.dataframe if list(d.value.columns) == ["Metric", "test", "shift"])
+    assert len(matrix) == len(METRICS)
+    assert "→" in matrix.loc[0, "shift"]
+
+
+def test_one_split_says_how_to_add_another(open_diagnose, tmp_path):
+    text = text_of(open_diagnose(write_set(tmp_path, splits=("val", "test"))))
+    assert "This set has one split to judge on" in text
+    assert "--corrupt" in text
+
+
+def test_both_scores_are_compared_whichever_is_chosen(open_diagnose, found):
+    for kind in ("softmax", "entropy"):
+        app = open_diagnose(**PAIR, uncertainty=kind)
+        scores = table(app, "The scores as numbers").set_index(["metric", "variant"])
+        assert scores.loc[("aurc", "duo"), "softmax"] == pytest.approx(found.metrics["duo"]["aurc"])
+        assert list(scores.loc["aurc"].index) == ["base", "unweighted", "uq_only", "duo"]
+        assert "The duo by entropy instead of softmax: AUROC" in text_of(app)
+
+
+@pytest.mark.parametrize("key", METRICS)
+def test_every_metric_draws(open_diagnose, key):
+    app = open_diagnose(**PAIR)
+    app.selectbox(key="metric").set_value(key).run()
+    assert not app.exception
+
+
+def test_a_duo_that_is_always_right_draws_and_says_what_is_undefined(open_diagnose, tmp_path):
+    labels = {split: torch.arange(60) % 3 for split in ("val", "test")}
+    store = Store(tmp_path)
+    store.prepare("sure", title="Sure", classes=["a", "b", "c"], labels=labels)
+    for place, model in enumerate(("one", "two")):
+        logits = {split: torch.nn.functional.one_hot(y, 3).float() * (3 + place) for split, y in labels.items()}
+        store.write_model("sure", Card(name=model, model=model, source="python", multiply_adds=10 - place), logits)
+    app = open_diagnose(tmp_path)
+    assert app.title[0].value == "The duo predicts as well as the base, image by image"
+    app.button_group(key="outcome").set_value("rescued").run()
+    assert not app.exception
+    assert "No image of test is of this kind." in text_of(app)
+
+
+@pytest.fixture
+def with_images(tmp_path):
+    """A set of pictures that exist, whose last split is the test images after a corruption."""
+    source = folder(tmp_path / "images", {"a": 20, "b": 20})
+    ids = [f"{name}/{number}.png" for name in ("a", "b") for number in range(20)]
+    names = {"val": ids[:10], "test": ids[10:], "noisy": ids[10:]}
+    random = torch.Generator().manual_seed(0)
+    store = Store(tmp_path / "store")
+    labels = {split: torch.tensor([int(name[0] == "b") for name in own]) for split, own in names.items()}
+    how = {"noisy": "test after gaussian_noise:3"}
+    store.prepare("seen", title="Seen", classes=["a", "b"], labels=labels, ids=names, details={"how": how})
+    for model in ("one", "two"):
+        logits = {split: torch.randn(len(own), 2, generator=random) for split, own in names.items()}
+        store.write_model("seen", Card(name=model, model=model, source="python"), logits)
+    return tmp_path / "store", source, ids[10:]
+
+
+def seen(address):
+    assert address.startswith("data:image/png;base64,")
+    return Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2])))
+
+
+@pytest.mark.parametrize("split", ["test", "noisy"])
+def test_pictures_are_those_of_the_rows_as_the_models_saw_them(open_diagnose, with_images, monkeypatch, split):
+    store, source, _ = with_images
+    monkeypatch.setenv("DUO_IMAGES", f"/nowhere:{source}")
+    app = open_diagnose(store, split=split)
+    shown = moves(app)
+    assert "No pictures" not in text_of(app)
+    for address, name in zip(shown["Picture"], shown["Image"], strict=True):
+        seed = (0 if name[0] == "a" else 1000) + int(name.partition("/")[2].removesuffix(".png"))
+        original = picture(seed)
+        wanted = Corruption("gaussian_noise", 3)(original, name) if split == "noisy" else original
+        enlarged = wanted.resize((pictures.PIXELS, pictures.PIXELS), Image.Resampling.NEAREST)
+        assert seen(address).tobytes() == enlarged.tobytes()
+
+
+def test_a_source_without_the_images_gives_no_pictures(open_diagnose, with_images, monkeypatch, tmp_path):
+    monkeypatch.setenv("DUO_IMAGES", folder(tmp_path / "others", {"z": 3}))
+    assert "No pictures are at hand." in text_of(open_diagnose(with_images[0]))
+
+
+def test_a_broken_picture_costs_only_itself(open_diagnose, with_images, monkeypatch):
+    store, source, ids = with_images
+    broken = ids[0]
+    Path(source, broken).write_bytes(b"no image")
+    monkeypatch.setenv("DUO_IMAGES", source)
+    shown = moves(open_diagnose(store)).set_index("Image")["Picture"]
+    everything = shown[shown.index != broken]
+    assert all(address.startswith("data:image/png") for address in everything)
+    assert shown.get(broken, "") == ""

@@ -1,0 +1,175 @@
+"""Temperatures, by its widgets: the bowl and its sliders, ratios, and refits on fewer images."""
+
+import pytest
+from dashboard import labelled, open_page, query, text_of
+from logit_sets import write_set
+
+from app import manual, state
+from app.views import temperatures
+from duo_core.bowl import reach
+from duo_core.stability import stability
+from duo_core.store import Store
+from duo_core.sweep import evaluate, sweep
+
+PAIR = {"set": "toy", "split": "test", "base": "large", "sidekick": "small"}
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    return write_set(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture(scope="module")
+def found(toy):
+    return evaluate(Store(toy).open("toy"), "large", "small")
+
+
+@pytest.fixture
+def open_temperatures(monkeypatch, toy):
+    def opened(store=toy, **query):
+        monkeypatch.setenv("DUO_STORE", str(store))
+        return open_page("temperatures", **query)
+
+    return opened
+
+
+def table(app, label):
+    return next(e for e in app.expander if e.label == label).dataframe[0].value
+
+
+def test_the_title_says_who_has_more_say(open_temperatures, found):
+    app = open_temperatures(**PAIR)
+    assert app.title[0].value == temperatures.headline(found.fit, "large", "small")
+    assert f"{found.fit.ratio:.1f} times" in app.title[0].value
+
+
+def test_the_marks_are_the_variants_with_their_nll_on_the_fit_split(open_temperatures, found):
+    marks = table(open_temperatures(**PAIR), "The marks as numbers").set_index("mark")
+    assert marks.loc["Duo, learned"].to_list() == pytest.approx([*found.fit.temperatures, found.fit.nll["duo"]])
+    assert marks.loc["Base alone"].to_list() == pytest.approx([found.fit.calibration.base, 0, found.fit.nll["base"]])
+    assert marks.loc["Sidekick alone"].to_list() == pytest.approx([0, found.fit.calibration.sidekick, found.fit.nll["sidekick"]])
+    assert marks.loc["Unweighted", "T_base"] == pytest.approx(found.fit.calibration.base / 2)
+    assert (marks["nll"] >= found.fit.nll["duo"]).all()
+
+
+def test_the_bowl_reaches_from_nothing_to_twice_what_is_learned(open_temperatures, found):
+    bowl = table(open_temperatures(**PAIR), "The bowl as numbers")
+    assert len(bowl) == 41 * 41
+    assert (bowl["T_base"].min(), bowl["T_base"].max()) == (0, pytest.approx(reach(found.fit, "base")))
+    assert bowl["nll"].min() == pytest.approx(found.fit.nll["duo"], abs=1e-3)
+
+
+def test_sliders_are_judged_live_and_go_back(open_temperatures):
+    app = open_temperatures(**PAIR)
+    learned = labelled(app.metric, "NLL, fit split").value
+    assert app.button(key="learned").disabled
+    labelled(app.slider, "T_sidekick · small").set_value(0.0).run()
+    assert not app.exception
+    moved = labelled(app.metric, "NLL, fit split")
+    assert float(moved.value) > float(learned)  # the learned ones are the best there are
+    assert moved.proto.color == moved.proto.RED
+    assert not app.button(key="learned").disabled
+    app.button(key="learned").click().run()
+    assert labelled(app.metric, "NLL, fit split").value == learned
+
+
+def test_with_the_sidekick_off_the_cards_are_the_bases(open_temperatures, found):
+    app = open_temperatures(**PAIR)
+    labelled(app.slider, "T_sidekick · small").set_value(0.0).run()
+    assert labelled(app.metric, "Accuracy").value == f"{found.metrics['base']['accuracy']:.1%}".replace("%", " %")
+
+
+def test_a_click_on_the_bowl_moves_the_sliders_and_a_second_one_does_not(monkeypatch):
+    session = {}
+    monkeypatch.setattr(manual.st, "session_state", session)
+    manual.take_point({"selection": {"points": [{"x": 0.25, "y": 0.5, "customdata": 0.19}]}}, ("b", "s"))
+    assert session == {"b": 0.25, "s": 0.5}
+    manual.take_point({"selection": {"points": []}}, ("b", "s"))
+    manual.take_point(None, ("b", "s"))
+    assert session == {"b": 0.25, "s": 0.5}
+
+
+def test_every_pair_has_its_sliders(open_temperatures):
+    app = open_temperatures(**PAIR)
+    labelled(app.slider, "T_base · large").set_value(0.0).run()
+    app.selectbox(key="sidekick").set_value("tiny").run()
+    assert not app.exception
+    assert labelled(app.slider, "T_base · large").value > 0
+    assert app.button(key="learned").disabled
+
+
+def test_ratios_are_those_of_the_sweep(open_temperatures, toy):
+    app = open_temperatures(**PAIR)
+    expected = sweep(Store(toy).open("toy"), ["test"]).query("variant == 'duo'").set_index(["base", "sidekick"])["T_ratio"]
+    every = table(app, "All ratios as numbers").set_index(["base", "sidekick"])["T_ratio"]
+    assert every.to_dict() == pytest.approx(expected.to_dict(), nan_ok=True)
+    of_base = table(app, "The ratios as numbers").set_index("sidekick")["T_ratio"]
+    assert of_base.to_dict() == pytest.approx(expected["large"].to_dict(), nan_ok=True)
+    assert "rank correlation" in text_of(app)
+
+
+def test_refits_are_those_of_the_fit_split_judged_on_the_chosen_one(open_temperatures, toy, found):
+    own = Store(toy).open("toy")
+    splits = [(own.logits("large", s), own.logits("small", s), own.labels[s]) for s in ("val", "shift")]
+    expected = stability(*splits, found.fit)
+    shown = table(open_temperatures(**PAIR | {"split": "shift"}), "The refits as numbers")
+    assert shown["size"].to_list() == expected["size"].to_list()
+    assert shown["aurc"].to_list() == pytest.approx(expected["aurc"].to_list())
+
+
+@pytest.mark.parametrize("key", ["nll", "aurc", "accuracy"])
+def test_refits_are_judged_by_what_is_chosen(open_temperatures, key):
+    app = open_temperatures(**PAIR)
+    app.button_group(key="judged").set_value(key).run()
+    assert not app.exception
+    assert query(app).get("judged", "nll") == key
+    label = {"nll": "NLL", "aurc": "AURC", "accuracy": "Accuracy"}[key]
+    assert f"beat the base alone in {label} on test" in text_of(app)
+
+
+def test_the_seed_draws_other_samples_and_stands_in_the_address(open_temperatures):
+    app = open_temperatures(**PAIR)
+    assert "seeds 0 to 19" in text_of(app)
+    before = table(app, "The refits as numbers")["nll"]
+    app.number_input(key="fit_seed").set_value(3).run()
+    assert not app.exception
+    assert "seeds 60 to 79" in text_of(app)
+    assert query(app)["fit_seed"] == "3"
+    after = table(app, "The refits as numbers")["nll"]
+    assert not set(before[:-1]) & set(after[:-1])
+    assert after.iloc[-1] == before.iloc[-1]
+    there = open_temperatures(**query(app))
+    assert there.number_input(key="fit_seed").value == 3
+
+
+def test_a_large_set_is_refitted_when_asked(open_temperatures, monkeypatch):
+    monkeypatch.setattr(state, "LIVE", 1000)
+    app = open_temperatures(**PAIR)
+    assert "take some seconds" in text_of(app)
+    assert not any(e.label == "The refits as numbers" for e in app.expander)
+    app.button(key="refit").click().run()
+    assert not app.exception
+    assert any(e.label == "The refits as numbers" for e in app.expander)
+
+
+def test_a_tiny_fit_split_says_why_there_are_no_refits(open_temperatures, tmp_path):
+    text = text_of(open_temperatures(write_set(tmp_path, n=20)))
+    assert "The fit split has 20 images; there is no smaller size to try." in text
+
+
+def test_unknown_costs_are_said(open_temperatures, tmp_path):
+    app = open_temperatures(write_set(tmp_path, costs=False))
+    assert "their own accuracy instead" in app.info[0].value
+
+
+def test_every_metric_and_both_uncertainties_draw(open_temperatures):
+    app = open_temperatures(**PAIR)
+    app.button_group(key="uncertainty").set_value("entropy").run()
+    assert not app.exception
+    app.button(key="swap").click().run()
+    assert not app.exception
+    assert "small" in app.title[0].value
+
+
+def test_a_sampled_bowl_says_of_how_many_images():
+    assert "5,000 of the 20,000 images, drawn by class with seed 0, of the fit split" in temperatures.coverage(5000, 20000)
