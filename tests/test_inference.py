@@ -144,9 +144,10 @@ def test_a_batch_halved_for_want_of_memory_gives_the_same_logits(source, store, 
     assert torch.allclose(whole, halved, atol=1e-5)
 
 
-def test_float16_is_stored_as_asked(source, store):
-    run([model("p")], splits({"test": source}), store, dtype=torch.float16)
-    assert store.open("set").logits("p", "test").dtype == torch.float16
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_stored_as_asked(source, store, dtype):
+    run([model("p")], splits({"test": source}), store, dtype=dtype)
+    assert store.open("set").logits("p", "test").dtype == dtype
 
 
 class Spoiled(torch.nn.Module):
@@ -190,7 +191,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_computed(source, store,
     assert "has 7 classes" in refused([model("p"), model("q", classes=7)], made, store)
     assert refused([model()], made, store, precision="int8") == "expected the precision float32 or bfloat16, got 'int8'"
     assert refused([model()], made, store, batch_size=0) == "expected a batch of at least one image, got 0"
-    assert refused([model()], made, store, dtype=torch.int8) == "expected logits stored as float32 or float16, got torch.int8"
+    assert refused([model()], made, store, dtype=torch.int8) == "expected logits stored as float32, float16 or bfloat16, got torch.int8"
     assert store.names() == []
 
 

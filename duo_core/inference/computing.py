@@ -24,7 +24,7 @@ from duo_core.store.journal import Journal
 if TYPE_CHECKING:  # only the record's shape is needed, not torchvision and timm
     from duo_core.zoo import LoadedModel
 
-DTYPES = (torch.float32, torch.float16)
+DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 BATCH_SIZE = {"cpu": 64, "cuda": 256}
 SAVE_SECONDS = 2.0
 """Rows are made durable at the first batch boundary after so long; a sync for every small batch would cost more than the batch."""
@@ -226,7 +226,7 @@ def _checked(device: str, precision: str, dtype: torch.dtype, batch_size: int | 
     if precision not in PRECISIONS:
         raise InputError(f"expected the precision {' or '.join(PRECISIONS)}, got '{precision}'")
     if dtype not in DTYPES:
-        raise InputError(f"expected logits stored as float32 or float16, got {dtype}")
+        raise InputError(f"expected logits stored as float32, float16 or bfloat16, got {dtype}")
     if batch_size is not None and batch_size < 1:
         raise InputError(f"expected a batch of at least one image, got {batch_size}")
     where = compute_device(device)
