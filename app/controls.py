@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import link, state, words
+from app.presets import presets
 from duo_core.arrays import InputError, UncertaintyKind
 from duo_core.logits import FIT_SPLIT
 from duo_core.metrics import METRICS
@@ -112,6 +113,7 @@ def _two_models(place: Place) -> bool:
 def _pair(place: Place) -> Choice:
     handle, accuracy = place.handle, place.known.accuracy
     link.settle("uncertainty", UNCERTAINTIES, "softmax")
+    link.settle("metric", METRICS, "aurc")
     link.settle("base", list(accuracy), state.first_base(accuracy, handle))
     st.selectbox(
         "Base",
@@ -122,8 +124,9 @@ def _pair(place: Place) -> Choice:
         help="The larger model that would be used alone. Shown first: the most accurate that has an affordable sidekick.",
     )
     base, kind = st.session_state["base"], cast(UncertaintyKind, st.session_state["uncertainty"])
+    table = state.sidekicks(handle, base, place.split, kind)
     others = [model for model in accuracy if model != base]
-    link.settle("sidekick", others, state.first_sidekick(state.sidekicks(handle, base, place.split, kind)))
+    link.settle("sidekick", others, state.first_sidekick(table))
     st.selectbox(
         "Sidekick",
         others,
@@ -132,10 +135,23 @@ def _pair(place: Place) -> Choice:
         on_change=link.touched,
         help=f"The model that is added. Shown first: the lowest AURC at up to {state.AFFORDABLE:.0%} more compute.",
     )
+    _presets(presets(table, st.session_state["metric"]))
     st.button("Swap base and sidekick", key="swap", on_click=link.swap, width="stretch")
-    link.settle("metric", METRICS, "aurc")
     st.selectbox("Metric", list(METRICS), key="metric", format_func=lambda key: METRICS[key].label, on_change=link.touched)
     return Choice(handle, place.split, base, st.session_state["sidekick"], st.session_state["metric"], uncertainty())
+
+
+def _presets(sidekicks: Mapping[str, str]) -> None:
+    """Draw the presets; the one that the pair happens to be is on."""
+    st.session_state["preset"] = next((name for name, other in sidekicks.items() if other == st.session_state["sidekick"]), None)
+    st.pills(
+        "Sidekick by preset",
+        list(sidekicks),
+        key="preset",
+        on_change=link.take_preset,
+        args=(sidekicks,),
+        help="Of this base's sidekicks, by the metric below; costs are multiply-adds.",
+    )
 
 
 def uncertainty() -> UncertaintyKind:

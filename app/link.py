@@ -106,6 +106,13 @@ def swap() -> None:
     touched()
 
 
+def take_preset(sidekicks: Mapping[str, str]) -> None:
+    """Take the sidekick of the preset that was chosen."""
+    if preset := st.session_state["preset"]:
+        st.session_state["sidekick"] = sidekicks[preset]
+        touched()
+
+
 def choose_pair(base: str, sidekick: str) -> None:
     """Take a pair."""
     st.session_state.update(base=base, sidekick=sidekick)

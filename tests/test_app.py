@@ -119,6 +119,32 @@ def test_swap_changes_places_and_the_address(open_app, toy):
     assert next(m for m in app.metric if m.label == "Extra compute").value == "+1000 %"
 
 
+def test_presets_take_the_sidekick_they_name(open_app, toy):
+    app = open_app(toy, set="toy", base="large", sidekick="middle")
+    own = Store(toy).open("toy")
+    aurc = {other: evaluate(own, "large", other).metrics["duo"]["aurc"] for other in ("middle", "small", "tiny")}
+    expected = {"Best under +15 %": min(("small", "tiny"), key=aurc.get), "Best": min(aurc, key=aurc.get), "Cheapest": "tiny"}
+    for preset, sidekick in expected.items():
+        app.button_group(key="preset").set_value(preset).run()
+        assert not app.exception
+        assert app.selectbox(key="sidekick").value == sidekick
+
+
+def test_presets_follow_the_metric_and_show_which_the_pair_is(open_app, toy):
+    app = open_app(toy, set="toy", base="large", sidekick="tiny")
+    assert app.session_state["preset"] in {"Cheapest", "Best under +15 %"}
+    own = Store(toy).open("toy")
+    sac = {other: evaluate(own, "large", other).metrics["duo"]["sac98"] for other in ("middle", "small", "tiny")}
+    app.selectbox(key="metric").set_value("sac98").run()
+    app.button_group(key="preset").set_value("Best").run()
+    assert sac[app.selectbox(key="sidekick").value] == max(sac.values())
+
+
+def test_without_costs_only_the_best_is_a_preset(open_app, tmp_path):
+    app = open_app(write_set(tmp_path, costs=False))
+    assert app.button_group(key="preset").options == ["Best"]
+
+
 def test_an_address_opens_its_view(open_app, toy):
     there = {"set": "toy", "split": "shift", "base": "middle", "sidekick": "tiny", "metric": "ece", "coverage": "63"}
     app = open_app(toy, **there)

@@ -156,3 +156,11 @@ def test_pairs_of_unknown_cost_or_value_are_left_out_and_an_empty_chart_says_why
         figure = figures.pairs_by_cost(none, "aurc", cost="flops_balance", marks=marks)
         assert not points(figure)
         assert "No pair is left to draw" in figure.layout.annotations[-1].text
+
+
+def test_gains_below_twice_the_distance_are_counted_instead_of_pressing_the_others_together(table):
+    far = table.assign(gain=np.append(np.linspace(-0.2, 0.3, len(table) - 2), [-16.0, -3.0]))
+    figure = figures.pairs_by_cost(far, "ece", cost="flops_balance", gain=True)
+    assert figure.layout.yaxis.range == (-105, 40)
+    assert "2 points lie below −100 %" in figure.layout.annotations[-1].text
+    assert figures.pairs_by_cost(table, "ece", cost="flops_balance", gain=True).layout.yaxis.range is None

@@ -141,6 +141,7 @@ def _landscape(choice: Choice, view: View, budget: float, found: Advice | None) 
         on_select=lambda: link.choose_point("chart_landscape"),
         selection_mode="points",
     )
+    controls.open_page("explore", f"Open {choice.base} + {choice.sidekick} in Explore →")
     unknown = int(view.table[[view.value, view.cost]].isna().any(axis=1).sum())
     if unknown and unknown < len(view.table):
         st.caption(f"{unknown} of {len(view.table)} points are not drawn: their value or cost is unknown.")
@@ -162,15 +163,13 @@ def _advice(view: View, budget: float, found: Advice | None) -> None:
         st.markdown(f"**What it would lose.** {recommendation.given_up(found, view.metric, view.cost, by_gain=view.gain)}")
         st.markdown(recommendation.lost_to_base(best, alone))
         pair = (best["base"], best["sidekick"])
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.button("Take this pair", key="take", on_click=link.choose_pair, args=pair, type="primary")
-            controls.open_page("explore", "Look into the chosen pair")
+        st.button("Take this pair", key="take", on_click=link.choose_pair, args=pair, type="primary")
 
 
 def _table(choice: Choice, view: View) -> None:
     """The same rows; selecting one does what a click does."""
     st.subheader("The same pairs as a table", anchor=False)
-    st.markdown("Best first. Select a row to load its pair.")
+    st.markdown("Best first. To select a row loads its pair, as a click on its point does.")
     rows = view.table.sort_values(view.value, ascending=not view.higher_is_better, kind="stable").reset_index(drop=True)
     pairs = list(zip(rows["base"], rows["sidekick"], strict=True))
     chosen = [pairs.index(pair)] if (pair := (choice.base, choice.sidekick)) in pairs else []

@@ -88,7 +88,9 @@ def pairs_by_cost(
     _mark(figure, drawn, marks.chosen, ("This pair", "circle-open", colours["duo"]))
     _legends(figure, drawn, hues, symbols, colours)
     cost_axis(figure, pd.Series([*rows[cost], *([] if marks.budget is None else [marks.budget])]), logarithmic=logarithmic)
-    if not gain and not METRICS[key].higher_is_better:
+    if gain:
+        _gain_axis(figure, drawn["y"], colours)
+    elif not METRICS[key].higher_is_better:
         _loss_axis(figure, drawn["y"])
     if marks.budget is not None:
         _budget(figure, marks.budget, colours)
@@ -170,6 +172,15 @@ def _mark(figure: go.Figure, drawn: pd.DataFrame, pair: tuple[str, str] | None, 
             marker={"symbol": symbol, "size": 24, "color": colour, "line": {"width": 2.5}},
             hoverinfo="skip",
         )
+
+
+def _gain_axis(figure: go.Figure, gains: pd.Series, colours: Colours) -> None:
+    """An axis that ends where a pair is twice as far from perfect as its base; a note says how many are farther."""
+    below = int((gains < -100).sum())
+    if below:
+        figure.update_yaxes(range=[-105, max(gains.max(), 0) + 10])
+        points = "point lies" if below == 1 else "points lie"
+        note(figure, f"{below} {points} below −100 %: more than twice as far from perfect as the base", colours)
 
 
 def _loss_axis(figure: go.Figure, losses: pd.Series) -> None:
