@@ -12,6 +12,8 @@ FORMULAS = {
     "Calibration temperature": r"t = \arg\min_{t' \ge 0} \; -\frac1n \sum_i \log \operatorname{softmax}(t' f(x_i))_{y_i}",
     "Temperature ratio": r"T_\text{ratio} = \frac{T_\text{base} / t_\text{base}}{T_\text{sidekick} / t_\text{sidekick}}",
     "FLOPs balance": r"\frac{\text{multiply-adds}(\text{sidekick})}{\text{multiply-adds}(\text{base})}",
+    "Throughput balance": r"\frac{\text{images a second}(\text{base})}{\text{images a second}(\text{sidekick})}",
+    "Parameter balance": r"\frac{\text{parameters}(\text{sidekick})}{\text{parameters}(\text{base})}",
     "Unweighted": r"f(x) = \tfrac12 \left( t_\text{base}\, f_\text{base}(x) + t_\text{sidekick}\, f_\text{sidekick}(x) \right)",
     "UQ only": r"\hat y = \arg\max f_\text{base}(x), \qquad u = 1 - \operatorname{softmax}(f_\text{duo}(x))_{\hat y}",
     "Softmax uncertainty": r"u = 1 - p_{\hat y} = \sum_{c \ne \hat y} p_c",

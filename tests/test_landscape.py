@@ -72,7 +72,7 @@ def test_the_front_is_the_paretos(table, gain):
     figure = figures.pairs_by_cost(table, "aurc", cost="flops_balance", gain=gain)
     value = table["gain"] if gain else -table["aurc"]
     on = table[pareto(table["flops_balance"].to_numpy(), value.to_numpy(), higher_is_better=True)].sort_values("flops_balance")
-    front = named(figure, "Pareto front: no pair is cheaper and better")
+    front = named(figure, "Pareto front")
     assert front.x == pytest.approx(on["flops_balance"] * 100)
     assert front.line.shape == "hv"
     assert front.hoverinfo == "skip"
@@ -88,15 +88,25 @@ def test_colour_is_the_base_symbol_the_family_and_fill_the_variant(table):
             assert symbol == family + FILLS[variant]
 
 
-def test_the_legend_names_bases_families_and_variants_and_no_point(table):
+def legend(figure):
+    """Entries of the legend under the chart, by their group."""
+    entries = {}
+    for trace in figure.data:
+        if trace.legend == "legend2":
+            entries.setdefault(trace.legendgroup, []).append(trace.name)
+    return entries
+
+
+def test_the_legend_names_bases_families_and_systems(table):
     figure = figures.pairs_by_cost(table, "aurc", cost="flops_balance", coloured=["large"])
-    entries = {trace.name: trace.legend for trace in figure.data if trace.showlegend is not False}
-    assert {name for name, legend in entries.items() if legend == "legend2"} == {"large", "Other bases"}
-    assert {name for name, legend in entries.items() if legend == "legend3"} == {"Mobile", "Net"}
-    assert {"Duo", "UQ only", "Unweighted"} <= set(entries)
+    assert legend(figure) == {
+        "Base": ["large", "Other bases"],
+        "Sidekick": ["Mobile", "Net"],
+        "System": ["Duo", "UQ only", "Unweighted"],
+    }
+    assert not any(trace.showlegend is not False for trace in points(figure))
     duos = figures.pairs_by_cost(table[table["variant"] == "duo"], "aurc", cost="flops_balance")
-    assert "Duo" not in {trace.name for trace in duos.data if trace.showlegend is not False}
-    assert "Bases" in {trace.name for trace in duos.data}
+    assert legend(duos) == {"Base": ["All bases"], "Sidekick": ["Mobile", "Net"], "System": ["Duo"]}
 
 
 def test_more_bases_than_colours_share_the_neutral_one(table):
@@ -108,15 +118,23 @@ def test_more_bases_than_colours_share_the_neutral_one(table):
 
 def test_marks_are_at_their_pairs_and_out_of_the_way_of_the_pointer(table):
     duos = table[table["variant"] == "duo"]
-    marks = Marks(chosen=("large", "small"), advised=("middle", "tiny"), budget=0.15)
+    marks = Marks(chosen=("large", "small"), advised=("middle", "tiny", "duo"), budget=0.15)
     figure = figures.pairs_by_cost(duos, "aurc", cost="flops_balance", marks=marks)
-    for name, (base, sidekick) in {"This pair": marks.chosen, "Best under the budget": marks.advised}.items():
+    for name, (base, sidekick, *_) in {"This pair": marks.chosen, "Best under the budget": marks.advised}.items():
         row = duos[(duos["base"] == base) & (duos["sidekick"] == sidekick)].iloc[0]
         mark = named(figure, name)
         assert (mark.x[0], mark.y[0]) == pytest.approx((row["flops_balance"] * 100, row["aurc"] * 1000))
         assert named(figure, name).hoverinfo == "skip"
     assert named(figure, "Budget +15 %")
     assert figure.layout.shapes[-1].x0 == 15  # a shape's place on a logarithmic axis is the value, not its exponent
+
+
+def test_only_the_advised_variant_gets_the_square_but_every_variant_of_the_pair_its_ring(table):
+    marks = Marks(chosen=("middle", "tiny"), advised=("middle", "tiny", "uq_only"))
+    figure = figures.pairs_by_cost(table, "aurc", cost="flops_balance", marks=marks)
+    row = table[(table["base"] == "middle") & (table["sidekick"] == "tiny") & (table["variant"] == "uq_only")].iloc[0]
+    assert list(named(figure, "Best under the budget").y) == pytest.approx([row["aurc"] * 1000])
+    assert len(named(figure, "This pair").y) == 3
 
 
 def test_a_budget_beyond_all_pairs_is_within_the_axis(table):

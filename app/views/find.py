@@ -126,7 +126,7 @@ def _landscape(choice: Choice, view: View, budget: float, found: Advice | None) 
         marks=Marks(
             base=(choice.base, view.alone.loc[choice.base, choice.metric]),
             chosen=(choice.base, choice.sidekick),
-            advised=(found.best["base"], found.best["sidekick"]) if found else None,
+            advised=(found.best["base"], found.best["sidekick"], found.best["variant"]) if found else None,
             budget=None if math.isinf(budget) else budget,
         ),
         logarithmic=view.logarithmic,

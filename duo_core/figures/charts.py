@@ -59,6 +59,7 @@ def metric_by_cost(
         Sidekick that gets a ring. Points carry their sidekick in customdata, so that a click can choose another.
     """
     column, screen = cost_column(table), SCREEN[key]
+    table = table[table["variant"].isin(("unweighted", "uq_only", "duo"))]
     figure = go.Figure(layout=layout(COSTS[column], metric_title(key)))
     if base is not None:
         level(figure, base * screen.factor, f"Base alone {screen.text(base)}", colours)

@@ -29,14 +29,14 @@ FILLS = {"duo": "", "uq_only": "-open", "unweighted": "-open-dot"}
 
 @dataclass(frozen=True)
 class Marks:
-    """What is marked in the chart; pairs are base and sidekick."""
+    """What is marked in the chart."""
 
     base: tuple[str, float | None] | None = None
     """A base's name and its value alone: a horizontal line. Not needed for gains, where every base alone is at 0."""
     chosen: tuple[str, str] | None = None
-    """The pair that gets a ring."""
-    advised: tuple[str, str] | None = None
-    """The pair that gets a square."""
+    """Base and sidekick that get a ring."""
+    advised: tuple[str, str, str] | None = None
+    """Base, sidekick and variant that get a square."""
     budget: float | None = None
     """Largest cost, a fraction: a vertical line."""
 
@@ -96,7 +96,7 @@ def pairs_by_cost(
         _budget(figure, marks.budget, colours)
     if rows.empty:
         note(figure, "No pair is left to draw: its value or its cost is unknown, or the filters leave none.", colours)
-    return figure.update_layout(height=600)
+    return figure.update_layout(height=700)  # a third of it is the legends on a narrow screen
 
 
 def gain_title(key: str) -> str:
@@ -152,17 +152,17 @@ def _front(figure: go.Figure, drawn: pd.DataFrame, higher_is_better: bool, colou
         figure.add_scatter(
             x=steps["x"],
             y=steps["y"],
-            name="Pareto front: no pair is cheaper and better",
+            name="Pareto front",
             mode="lines",
             line={"shape": "hv", "color": colours["neutral"], "width": 1.5},
             hoverinfo="skip",
         )
 
 
-def _mark(figure: go.Figure, drawn: pd.DataFrame, pair: tuple[str, str] | None, look: tuple[str, str, str]) -> None:
-    """A shape around a pair's points, named in the legend, out of the way of the pointer."""
+def _mark(figure: go.Figure, drawn: pd.DataFrame, which: tuple[str, ...] | None, look: tuple[str, str, str]) -> None:
+    """A shape around the points of a pair, or of one of its variants, named in the legend, out of the way of the pointer."""
     name, symbol, colour = look
-    rows = drawn[(drawn["base"] == pair[0]) & (drawn["sidekick"] == pair[1])] if pair else drawn[:0]
+    rows = drawn[(drawn[["base", "sidekick", "variant"][: len(which)]] == list(which)).all(axis=1)] if which else drawn[:0]
     if len(rows):
         figure.add_scatter(
             x=rows["x"],
@@ -190,30 +190,33 @@ def _loss_axis(figure: go.Figure, losses: pd.Series) -> None:
 
 
 def _legends(figure: go.Figure, drawn: pd.DataFrame, hues: Mapping[str, str], symbols: Mapping[str, str], colours: Colours) -> None:
-    """Under the chart: which colour is which base, and which symbol which family of sidekicks."""
+    """Under the chart, a column each: which colour is which base, which symbol which family, which fill which system."""
     there = set(drawn["base"])
     bases = {name: colours[hue] for name, hue in hues.items() if name in there}
     if there - set(bases):
-        bases["Other bases" if bases else "Bases"] = colours["neutral"]
-    families = {family: symbol for family, symbol in symbols.items() if family in set(drawn["family"])}
-    variants = [key for key in FILLS if key in set(drawn["variant"])]
+        bases["Other bases" if bases else "All bases"] = colours["neutral"]
     for name, colour in bases.items():
-        _entry(figure, name, {"color": colour, "symbol": "circle"}, "legend2")
-    for name, symbol in families.items():
-        _entry(figure, name, {"color": colours["neutral"], "symbol": symbol}, "legend3")
-    for key in variants if len(variants) > 1 else ():
-        _entry(figure, LABELS[key], {"color": colours["neutral"], "symbol": f"circle{FILLS[key]}"}, "legend")
-    below = {"orientation": "h", "xanchor": "left", "x": 0, "yanchor": "top", "itemclick": False, "itemdoubleclick": False}
-    figure.update_layout(
-        legend={"itemclick": False, "itemdoubleclick": False},
-        legend2={**below, "y": -0.16, "title": {"text": "Base"}},
-        legend3={**below, "y": -0.3, "title": {"text": "Sidekick"}},
-    )
+        _entry(figure, name, {"color": colour, "symbol": "circle"}, "Base")
+    for family in sorted(set(drawn["family"])):
+        _entry(figure, family, {"color": colours["neutral"], "symbol": symbols[family]}, "Sidekick")
+    for key in (key for key in FILLS if key in set(drawn["variant"])):
+        _entry(figure, LABELS[key], {"color": colours["neutral"], "symbol": f"circle{FILLS[key]}"}, "System")
+    below = {"orientation": "h", "xanchor": "left", "x": 0, "yanchor": "top", "y": -0.16}
+    still = {"itemclick": False, "itemdoubleclick": False}
+    figure.update_layout(legend=still, legend2=below | still)
 
 
-def _entry(figure: go.Figure, name: str, marker: Mapping[str, Any], legend: str) -> None:
+def _entry(figure: go.Figure, name: str, marker: Mapping[str, Any], group: str) -> None:
     figure.add_scatter(
-        x=[None], y=[None], name=name, mode="markers", marker={**marker, "size": 10}, legend=legend, hoverinfo="skip"
+        x=[None],
+        y=[None],
+        name=name,
+        mode="markers",
+        marker={**marker, "size": 10},
+        legend="legend2",
+        legendgroup=group,
+        legendgrouptitle={"text": group},
+        hoverinfo="skip",
     )
 
 
