@@ -1,11 +1,12 @@
 """How much the fit, and what it brings, hangs on how many images the temperatures were fitted on."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 from torch import Tensor
 
 from duo_core.arrays import UncertaintyKind
+from duo_core.blocks import in_parallel
 from duo_core.duo import Fit, fit
 from duo_core.metrics import METRICS
 from duo_core.predictions import pair_predictions
@@ -56,14 +57,15 @@ def stability(
         metrics of JUDGED.
     """
     base, sidekick, labels = fit_split
-    rows = []
-    for size in sizes(len(labels)):
-        for repeat in range(repeats):
-            part = stratified_sample(labels, size, seed * repeats + repeat)
-            found = fit(base[part], sidekick[part], labels[part])
-            rows.append({"size": size, "repeat": repeat} | _judged(found, judged, kind))
-    rows.append({"size": len(labels), "repeat": 0} | _judged(whole, judged, kind))
-    return pd.DataFrame(rows)
+
+    def refit(at: tuple[int, int]) -> dict[str, Any]:
+        size, repeat = at
+        part = stratified_sample(labels, size, seed * repeats + repeat)
+        found = fit(base[part], sidekick[part], labels[part])
+        return {"size": size, "repeat": repeat} | _judged(found, judged, kind)
+
+    rows = in_parallel(refit, [(size, repeat) for size in sizes(len(labels)) for repeat in range(repeats)])
+    return pd.DataFrame([*rows, {"size": len(labels), "repeat": 0} | _judged(whole, judged, kind)])
 
 
 def _judged(found: Fit, judged: tuple[Tensor, Tensor, Tensor], kind: UncertaintyKind) -> dict[str, float | bool | None]:
@@ -78,7 +80,7 @@ def _judged(found: Fit, judged: tuple[Tensor, Tensor, Tensor], kind: Uncertainty
 
 def work(n: int, judged: int, k: int, repeats: int = REPEATS) -> int:
     """Logits of each model that `stability` reads on n images to fit on: fits read theirs about ten times."""
-    fitted: Sequence[int] = sizes(n)
+    fitted = sizes(n)
     return repeats * k * (10 * sum(fitted) + len(fitted) * judged)
 
 

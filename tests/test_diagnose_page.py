@@ -12,6 +12,7 @@ from pictures import folder, picture
 from PIL import Image
 
 from app.state import pictures
+from app.views import diagnose
 from duo_core.diagnosis import exchange, gain_by_class, mean_gap, rank_moves
 from duo_core.images import Corruption
 from duo_core.intervals import differences
@@ -35,9 +36,9 @@ def found(toy):
 
 @pytest.fixture
 def open_diagnose(monkeypatch, toy):
-    def opened(store=toy, **query):
+    def opened(part=None, store=toy, **query):
         monkeypatch.setenv("DUO_STORE", str(store))
-        return open_page("diagnose", **query)
+        return open_page("diagnose", **query | ({"part": part} if part else {}))
 
     return opened
 
@@ -87,7 +88,7 @@ def test_the_histogram_switches_between_wrong_and_right(open_diagnose):
 
 def test_the_images_that_move_most_stand_first(open_diagnose, found):
     expected = rank_moves(found.predictions["base"], found.predictions["duo"])
-    shown = moves(open_diagnose(**PAIR))
+    shown = moves(open_diagnose("images", **PAIR))
     assert len(shown) == 20
     assert shown["Move"].to_list() == expected["move"].head(20).to_list()
     assert shown["Image"].to_list() == expected["row"].head(20).to_list()
@@ -97,7 +98,7 @@ def test_the_images_that_move_most_stand_first(open_diagnose, found):
 
 @pytest.mark.parametrize("outcome", ["rescued", "harmed", "both_right", "both_wrong"])
 def test_moves_can_be_kept_to_one_outcome(open_diagnose, found, outcome):
-    app = open_diagnose(**PAIR)
+    app = open_diagnose("images", **PAIR)
     app.button_group(key="outcome").set_value(outcome).run()
     assert not app.exception
     expected = rank_moves(found.predictions["base"], found.predictions["duo"]).query("outcome == @outcome")
@@ -106,14 +107,14 @@ def test_moves_can_be_kept_to_one_outcome(open_diagnose, found, outcome):
 
 
 def test_without_pictures_the_page_says_how_to_have_them(open_diagnose):
-    text = text_of(open_diagnose(**PAIR))
+    text = text_of(open_diagnose("images", **PAIR))
     assert "No pictures are at hand." in text
     assert "DUO_IMAGES" in text
 
 
 @pytest.mark.parametrize("score", ["accuracy", "f1"])
 def test_classes_stand_in_the_order_of_their_gain(open_diagnose, found, score):
-    app = open_diagnose(**PAIR, class_score=score)
+    app = open_diagnose("classes", **PAIR, class_score=score)
     expected = gain_by_class(found.predictions["base"], found.predictions["duo"], 5, score)
     assert table(app, "The classes as numbers")["gain"].to_list() == pytest.approx(expected["gain"].to_list())
     assert f"Of 5 classes the duo gains in **{(expected['gain'] > 0).sum()}**" in text_of(app)
@@ -122,19 +123,19 @@ def test_classes_stand_in_the_order_of_their_gain(open_diagnose, found, score):
 
 
 def test_classes_with_few_images_are_not_drawn_and_that_is_said(open_diagnose, tmp_path):
-    app = open_diagnose(write_set(tmp_path, n=60, k=40))
+    app = open_diagnose("classes", write_set(tmp_path, n=60, k=40))
     assert "No class has 10 images on test" in text_of(app)
     assert len(table(app, "The classes as numbers")) == 40
 
 
 def test_many_classes_are_shown_from_both_ends(open_diagnose, tmp_path):
-    app = open_diagnose(write_set(tmp_path, n=900, k=30, models=("large", "small")))
+    app = open_diagnose("classes", write_set(tmp_path, n=900, k=30, models=("large", "small")))
     assert "The 12 that gain most and least; 6 of 30 classes are not drawn." in text_of(app)
     assert "Of 24 classes the duo gains in" in text_of(app)
 
 
 def test_every_split_stands_beside_the_others(open_diagnose, toy, found):
-    app = open_diagnose(**PAIR)
+    app = open_diagnose("splits", **PAIR)
     splits = table(app, "The splits as numbers").set_index(["metric", "split"])
     shifted = evaluate(Store(toy).open("toy"), "large", "small", "shift")
     for split, own in (("test", found), ("shift", shifted)):
@@ -148,14 +149,14 @@ def test_every_split_stands_beside_the_others(open_diagnose, toy, found):
 
 
 def test_one_split_says_how_to_add_another(open_diagnose, tmp_path):
-    text = text_of(open_diagnose(write_set(tmp_path, splits=("val", "test"))))
+    text = text_of(open_diagnose("splits", write_set(tmp_path, splits=("val", "test"))))
     assert "This set has one split to judge on" in text
     assert "--corrupt" in text
 
 
 def test_both_scores_are_compared_whichever_is_chosen(open_diagnose, found):
     for kind in ("softmax", "entropy"):
-        app = open_diagnose(**PAIR, uncertainty=kind)
+        app = open_diagnose("scores", **PAIR, uncertainty=kind)
         scores = table(app, "The scores as numbers").set_index(["metric", "variant"])
         assert scores.loc[("aurc", "duo"), "softmax"] == pytest.approx(found.metrics["duo"]["aurc"])
         assert list(scores.loc["aurc"].index) == ["base", "unweighted", "uq_only", "duo"]
@@ -164,7 +165,7 @@ def test_both_scores_are_compared_whichever_is_chosen(open_diagnose, found):
 
 @pytest.mark.parametrize("key", METRICS)
 def test_every_metric_draws(open_diagnose, key):
-    app = open_diagnose(**PAIR)
+    app = open_diagnose("splits", **PAIR)
     app.selectbox(key="metric").set_value(key).run()
     assert not app.exception
 
@@ -176,7 +177,7 @@ def test_a_duo_that_is_always_right_draws_and_says_what_is_undefined(open_diagno
     for place, model in enumerate(("one", "two")):
         logits = {split: torch.nn.functional.one_hot(y, 3).float() * (3 + place) for split, y in labels.items()}
         store.write_model("sure", Card(name=model, model=model, source="python", multiply_adds=10 - place), logits)
-    app = open_diagnose(tmp_path)
+    app = open_diagnose("images", tmp_path)
     assert app.title[0].value == "The duo predicts as well as the base, image by image"
     app.button_group(key="outcome").set_value("rescued").run()
     assert not app.exception
@@ -209,7 +210,7 @@ def seen(address):
 def test_pictures_are_those_of_the_rows_as_the_models_saw_them(open_diagnose, with_images, monkeypatch, split):
     store, source, _ = with_images
     monkeypatch.setenv("DUO_IMAGES", f"/nowhere:{source}")
-    app = open_diagnose(store, split=split)
+    app = open_diagnose("images", store, split=split)
     shown = moves(app)
     assert "No pictures" not in text_of(app)
     for address, name in zip(shown["Picture"], shown["Image"], strict=True):
@@ -222,7 +223,7 @@ def test_pictures_are_those_of_the_rows_as_the_models_saw_them(open_diagnose, wi
 
 def test_a_source_without_the_images_gives_no_pictures(open_diagnose, with_images, monkeypatch, tmp_path):
     monkeypatch.setenv("DUO_IMAGES", folder(tmp_path / "others", {"z": 3}))
-    assert "No pictures are at hand." in text_of(open_diagnose(with_images[0]))
+    assert "No pictures are at hand." in text_of(open_diagnose("images", with_images[0]))
 
 
 def test_a_broken_picture_costs_only_itself(open_diagnose, with_images, monkeypatch):
@@ -230,7 +231,17 @@ def test_a_broken_picture_costs_only_itself(open_diagnose, with_images, monkeypa
     broken = ids[0]
     Path(source, broken).write_bytes(b"no image")
     monkeypatch.setenv("DUO_IMAGES", source)
-    shown = moves(open_diagnose(store)).set_index("Image")["Picture"]
+    shown = moves(open_diagnose("images", store)).set_index("Image")["Picture"]
     everything = shown[shown.index != broken]
     assert all(address.startswith("data:image/png") for address in everything)
     assert shown.get(broken, "") == ""
+
+
+def test_every_question_opens_its_part_and_stands_in_the_address(open_diagnose):
+    app = open_diagnose(**PAIR)
+    for part in diagnose.PARTS:
+        app.button_group(key="part").set_value(part).run()
+        assert not app.exception
+        assert query(app).get("part", "calibration") == part
+        assert app.title[0].value.startswith("The duo rescues")
+        assert [e.label for e in app.expander] or part == "images"

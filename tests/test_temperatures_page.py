@@ -26,9 +26,9 @@ def found(toy):
 
 @pytest.fixture
 def open_temperatures(monkeypatch, toy):
-    def opened(store=toy, **query):
+    def opened(question=None, store=toy, **query):
         monkeypatch.setenv("DUO_STORE", str(store))
-        return open_page("temperatures", **query)
+        return open_page("temperatures", **query | ({"question": question} if question else {}))
 
     return opened
 
@@ -99,7 +99,7 @@ def test_every_pair_has_its_sliders(open_temperatures):
 
 
 def test_ratios_are_those_of_the_sweep(open_temperatures, toy):
-    app = open_temperatures(**PAIR)
+    app = open_temperatures("ratios", **PAIR)
     expected = sweep(Store(toy).open("toy"), ["test"]).query("variant == 'duo'").set_index(["base", "sidekick"])["T_ratio"]
     every = table(app, "All ratios as numbers").set_index(["base", "sidekick"])["T_ratio"]
     assert every.to_dict() == pytest.approx(expected.to_dict(), nan_ok=True)
@@ -112,14 +112,14 @@ def test_refits_are_those_of_the_fit_split_judged_on_the_chosen_one(open_tempera
     own = Store(toy).open("toy")
     splits = [(own.logits("large", s), own.logits("small", s), own.labels[s]) for s in ("val", "shift")]
     expected = stability(*splits, found.fit)
-    shown = table(open_temperatures(**PAIR | {"split": "shift"}), "The refits as numbers")
+    shown = table(open_temperatures("images", **PAIR | {"split": "shift"}), "The refits as numbers")
     assert shown["size"].to_list() == expected["size"].to_list()
     assert shown["aurc"].to_list() == pytest.approx(expected["aurc"].to_list())
 
 
 @pytest.mark.parametrize("key", ["nll", "aurc", "accuracy"])
 def test_refits_are_judged_by_what_is_chosen(open_temperatures, key):
-    app = open_temperatures(**PAIR)
+    app = open_temperatures("images", **PAIR)
     app.button_group(key="judged").set_value(key).run()
     assert not app.exception
     assert query(app).get("judged", "nll") == key
@@ -128,7 +128,7 @@ def test_refits_are_judged_by_what_is_chosen(open_temperatures, key):
 
 
 def test_the_seed_draws_other_samples_and_stands_in_the_address(open_temperatures):
-    app = open_temperatures(**PAIR)
+    app = open_temperatures("images", **PAIR)
     assert "seeds 0 to 19" in text_of(app)
     before = table(app, "The refits as numbers")["nll"]
     app.number_input(key="fit_seed").set_value(3).run()
@@ -144,7 +144,7 @@ def test_the_seed_draws_other_samples_and_stands_in_the_address(open_temperature
 
 def test_a_large_set_is_refitted_when_asked(open_temperatures, monkeypatch):
     monkeypatch.setattr(state, "LIVE", 1000)
-    app = open_temperatures(**PAIR)
+    app = open_temperatures("images", **PAIR)
     assert "take some seconds" in text_of(app)
     assert not any(e.label == "The refits as numbers" for e in app.expander)
     app.button(key="refit").click().run()
@@ -153,12 +153,12 @@ def test_a_large_set_is_refitted_when_asked(open_temperatures, monkeypatch):
 
 
 def test_a_tiny_fit_split_says_why_there_are_no_refits(open_temperatures, tmp_path):
-    text = text_of(open_temperatures(write_set(tmp_path, n=20)))
+    text = text_of(open_temperatures("images", write_set(tmp_path, n=20)))
     assert "The fit split has 20 images; there is no smaller size to try." in text
 
 
 def test_unknown_costs_are_said(open_temperatures, tmp_path):
-    app = open_temperatures(write_set(tmp_path, costs=False))
+    app = open_temperatures("ratios", write_set(tmp_path, costs=False))
     assert "their own accuracy instead" in app.info[0].value
 
 
@@ -173,3 +173,16 @@ def test_every_metric_and_both_uncertainties_draw(open_temperatures):
 
 def test_a_sampled_bowl_says_of_how_many_images():
     assert "5,000 of the 20,000 images, drawn by class with seed 0, of the fit split" in temperatures.coverage(5000, 20000)
+
+
+def test_every_question_opens_its_part_and_stands_in_the_address(open_temperatures):
+    app = open_temperatures(**PAIR)
+    seen = {}
+    for question in temperatures.QUESTIONS:
+        app.button_group(key="question").set_value(question).run()
+        assert not app.exception
+        assert query(app).get("question", "bowl") == question
+        seen[question] = {e.label for e in app.expander}
+    assert seen["bowl"] == {"The marks as numbers", "The bowl as numbers"}
+    assert seen["ratios"] == {"The ratios as numbers", "All ratios as numbers"}
+    assert seen["images"] == {"The refits as numbers"}

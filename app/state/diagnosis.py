@@ -11,18 +11,26 @@ from duo_core.arrays import Predictions, UncertaintyKind
 from duo_core.diagnosis import RANKING, ClassScore, class_intervals, gain_by_class, rank_moves, reliability
 from duo_core.duo import Temperatures
 from duo_core.intervals import Interval, differences
+from duo_core.metrics import METRICS
 from duo_core.predictions import pair_predictions
 from duo_core.sweep import Evaluation
 
 
-def gains(handle: Handle, found: Evaluation, kind: UncertaintyKind) -> Mapping[str, Interval | None]:
-    """Intervals of duo minus base, every metric."""
-    return _gains(handle.pair(found.base, found.sidekick, found.split), kind, found)
+def gains(
+    handle: Handle, found: Evaluation, kind: UncertaintyKind, keys: tuple[str, ...] = tuple(METRICS)
+) -> Mapping[str, Interval | None]:
+    """Intervals of duo minus base."""
+    return _gains(handle.pair(found.base, found.sidekick, found.split), kind, keys, found)
 
 
-@st.cache_resource(max_entries=128, show_spinner=False)
-def _gains(key: str, kind: UncertaintyKind, _found: Evaluation) -> Mapping[str, Interval | None]:  # noqa: ARG001 (a cache's key)
-    return differences(_found.predictions["duo"], _found.predictions["base"])
+@st.cache_resource(max_entries=512, show_spinner=False)
+def _gains(
+    key: str,  # noqa: ARG001 (the cache's)
+    kind: UncertaintyKind,  # noqa: ARG001 (the cache's)
+    keys: tuple[str, ...],
+    _found: Evaluation,
+) -> Mapping[str, Interval | None]:
+    return differences(_found.predictions["duo"], _found.predictions["base"], keys=keys)
 
 
 def entropy_gains(handle: Handle, found: Evaluation) -> Mapping[str, Interval | None]:

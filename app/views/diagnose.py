@@ -14,7 +14,14 @@ from duo_core.metrics import METRICS
 from duo_core.sweep import Evaluation
 
 TITLE = "Diagnose"
-LINKED = (*link.CHOICE, "histogram", "outcome", "class_score")
+LINKED = (*link.CHOICE, "part", "histogram", "outcome", "class_score")
+PARTS = {
+    "calibration": "Is it as sure as right?",
+    "images": "Which images move?",
+    "classes": "Which classes gain?",
+    "splits": "Does it carry over?",
+    "scores": "Softmax or entropy?",
+}
 HISTOGRAMS = {"wrong": "Wrong images", "right": "Right images"}
 SCORES = {"accuracy": "Accuracy", "f1": "F1"}
 MOVED = {"any": "All", **dict(zip(OUTCOMES, ("Both right", "Rescued", "Harmed", "Both wrong"), strict=True))}
@@ -34,19 +41,21 @@ def show() -> None:
         return
     found = state.evaluation(choice.handle, choice.base, choice.sidekick, choice.split, choice.kind)
     _exchange(choice, found)
-    st.space("small")
+    part = controls.switch("Question", "part", PARTS)
+    parts = {"calibration": _calibration, "images": _moves, "classes": _classes, "splits": _splits, "scores": _scores}
+    parts[part](choice, found)
+
+
+def _calibration(choice: Choice, found: Evaluation) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         _reliability(choice, found)
     with right:
         _histogram(choice, found)
-    for part in (_moves, _classes, _splits, _scores):
-        st.space("medium")
-        part(choice, found)
 
 
 def _exchange(choice: Choice, found: Evaluation) -> None:
-    own, gain = choice.handle.logit_set, state.gains(choice.handle, found, choice.kind)["accuracy"]
+    own, gain = choice.handle.logit_set, state.gains(choice.handle, found, choice.kind, ("accuracy",))["accuracy"]
     counted = exchange(found.predictions["base"], found.predictions["duo"])
     st.markdown(f":blue-background[{choice.base}] + :orange-background[{choice.sidekick}]")
     st.title(telling.exchanged(counted), anchor=False)
@@ -90,7 +99,6 @@ def _histogram(choice: Choice, found: Evaluation) -> None:
 
 @st.fragment
 def _moves(choice: Choice, found: Evaluation) -> None:
-    st.subheader("Which images move most?", anchor=False)
     own = choice.handle.logit_set
     table = state.moves(choice.handle, found, choice.kind)
     outcome = controls.switch("Images", "outcome", MOVED, "Rescued: only the base is wrong. Harmed: only the duo is.")
@@ -125,7 +133,6 @@ def _columns() -> dict[str, Any]:
 
 @st.fragment
 def _classes(choice: Choice, found: Evaluation) -> None:
-    st.subheader("Which classes gain?", anchor=False)
     score = cast(ClassScore, controls.switch("Score", "class_score", SCORES, "Accuracy: share of a class's images that are right."))
     every, shown, gains = state.classes(choice.handle, found, score, LEAST, ENDS)
     if shown.empty:
@@ -145,7 +152,6 @@ def _classes(choice: Choice, found: Evaluation) -> None:
 
 
 def _splits(choice: Choice, _: Evaluation) -> None:
-    st.subheader("Does it carry to other images?", anchor=False)
     every = state.every_split(choice.handle, choice.base, choice.sidekick, choice.kind)
     gains = {split: state.gains(choice.handle, found, choice.kind) for split, found in every.items()}
     table = by_split({split: found.metrics for split, found in every.items()}, gains)
@@ -163,7 +169,6 @@ def _splits(choice: Choice, _: Evaluation) -> None:
 
 
 def _scores(choice: Choice, found: Evaluation) -> None:
-    st.subheader("Softmax or entropy?", anchor=False)
     table = by_uncertainty({key: found.predictions[key] for key in COMPARED})
     st.markdown(telling.entropy_line(state.entropy_gains(choice.handle, found)))
     for column, key in zip(st.columns(len(RANKING), gap="medium"), RANKING, strict=True):

@@ -18,7 +18,12 @@ from duo_core.stability import JUDGED, REPEATS, enough, sizes
 from duo_core.sweep import Evaluation
 
 TITLE = "Temperatures"
-LINKED = (*link.CHOICE, "judged", "fit_seed")
+LINKED = (*link.CHOICE, "question", "judged", "fit_seed")
+QUESTIONS = {
+    "bowl": "Where is the best weighting?",
+    "ratios": "Does it follow the cost?",
+    "images": "How many images does it need?",
+}
 SEEDS = range(1000)
 MARKED = {"duo": "Duo, learned", "base": "Base alone", "sidekick": "Sidekick alone", "unweighted": "Unweighted"}
 RATIO_COLUMNS = ["base", "sidekick", "T_base", "T_sidekick", "T_ratio", "flops_balance"]
@@ -36,15 +41,16 @@ def show() -> None:
     st.caption(words.fit_line(timed.fit, len(choice.handle.logit_set.labels[FIT_SPLIT]), timed.seconds))
     for warning in words.fit_warnings(timed.fit, {"base": choice.base, "sidekick": choice.sidekick}):
         st.warning(warning)
-    _bowl(choice, found)
-    st.space("medium")
+    part = controls.switch("Question", "question", QUESTIONS)
+    {"bowl": _bowl, "ratios": _ratios, "images": _stability}[part](choice, found)
+
+
+def _ratios(choice: Choice, _: Evaluation) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         _ratios_of_base(choice)
     with right:
         _ratios_of_all(choice)
-    st.space("medium")
-    _stability(choice, found)
 
 
 def headline(fit: Fit, base: str, sidekick: str) -> str:
@@ -68,7 +74,6 @@ def headline(fit: Fit, base: str, sidekick: str) -> str:
 
 @st.fragment
 def _bowl(choice: Choice, found: Evaluation) -> None:
-    st.subheader("Where is the best weighting?", anchor=False)
     left, right = st.columns([3, 2], gap="large")
     with right:
         chosen = manual.sliders(choice, found)
@@ -165,7 +170,6 @@ def trend(table: pd.DataFrame) -> str:
 @st.fragment
 def _stability(choice: Choice, found: Evaluation) -> None:
     images = len(choice.handle.logit_set.labels[FIT_SPLIT])
-    st.subheader("How many images does the fit need?", anchor=False)
     if not sizes(images):
         st.info(f"The fit split has {images} images; there is no smaller size to try.")
         return
