@@ -4,11 +4,13 @@ import math
 
 import pandas as pd
 
+from app.telling import verdict
 from app.words import card_label, percent, share
 from duo_core.advice import Advice, Row, losses
 from duo_core.duo import VARIANTS
 from duo_core.figures.landscape import UNITS
 from duo_core.figures.screen import SCREEN
+from duo_core.intervals import Interval
 from duo_core.metrics import METRICS
 
 
@@ -74,7 +76,7 @@ def why(found: Advice, key: str, cost: str, base: float, *, by_gain: bool) -> st
 def given_up(found: Advice, key: str, cost: str, *, by_gain: bool) -> str:
     """What the recommended pair gives up against the best at any cost."""
     best, overall = found.best, found.overall
-    if system(overall) == system(best):
+    if not found.binds:
         return f"Nothing against dearer pairs: it is the best of all {found.pairs}."
     comparable = overall["base"] == best["base"] and overall["gain"] > 0 and best["gain"] > 0
     kept = f"; this pair keeps {percent(best['gain'] / overall['gain'], 0)} of its gain" if comparable else ""
@@ -92,3 +94,18 @@ def lost_to_base(row: Row, alone: Row) -> str:
     """
     worse = [f"{METRICS[key].label} ({SCREEN[key].text(alone[key])} → {SCREEN[key].text(row[key])})" for key in losses(row, alone)]
     return f"Against {row['base']} alone: {', '.join(worse) if worse else 'nothing, no metric is worse'}."
+
+
+def stands(key: str, difference: Interval | None, other: str) -> str:
+    """Whether a difference to another system would stand on other images.
+
+    >>> stands("aurc", Interval(-0.001, -0.002, -0.0005), "a alone")
+    'AURC against a alone: -1.00, 95 % interval -2.00 to -0.50: **the gain stands**.'
+    """
+    label = METRICS[key].label
+    return f"{label} against {other}: " + ("undefined." if difference is None else f"{verdict(key, difference)}.")
+
+
+def chosen_line(found: Advice) -> str:
+    """What choosing the best does to its number."""
+    return "" if found.within == 1 else f"Being the best of {found.within} flatters a pair a little; its interval does not know."

@@ -54,11 +54,16 @@ class Advice:
     runner_up: Row | None
     """The best row of another pair under the budget."""
     overall: Row
-    """The best row at any cost; the same as `best` where the budget does not bind."""
+    """The best row at any cost; the same as `best` unless the budget binds."""
     within: int
     """Pairs under the budget."""
     pairs: int
     """Pairs in all."""
+
+    @property
+    def binds(self) -> bool:
+        """Whether something dearer is better."""
+        return any(self.best[column] != self.overall[column] for column in [*PAIR, "variant"])
 
 
 def best_under(table: pd.DataFrame, value: str, cost: str, budget: float, *, higher_is_better: bool) -> Advice | None:

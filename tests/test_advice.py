@@ -71,6 +71,13 @@ def test_variants_of_one_pair_are_one_pair_and_not_each_others_runner_up():
     assert (found.within, found.pairs) == (2, 2)
 
 
+def test_a_budget_binds_where_something_dearer_is_better():
+    points = [(0.1, 0.5), (0.3, math.nan), (0.4, 0.7)]
+    assert best_under(table(points), "value", "cost", 0.2, higher_is_better=True).binds
+    assert not best_under(table(points), "value", "cost", 0.2, higher_is_better=False).binds
+    assert not best_under(table(points), "value", "cost", 0.4, higher_is_better=True).binds
+
+
 def test_without_costs_an_infinite_budget_still_finds_the_best():
     unknown = table([(math.nan, 0.5), (math.nan, 0.7)])
     assert best_under(unknown, "value", "cost", 1.0, higher_is_better=True) is None

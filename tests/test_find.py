@@ -4,12 +4,15 @@ import io
 
 import pandas as pd
 import pytest
+import torch
 from dashboard import open_page, query, text_of
 from logit_sets import write_set
 
 from app import controls, recommendation
+from app.telling import verdict
 from duo_core.advice import best_under
 from duo_core.figures.screen import SCREEN
+from duo_core.intervals import differences
 from duo_core.metrics import METRICS, relative_gain
 from duo_core.store import Store
 from duo_core.sweep import evaluate, sweep
@@ -121,6 +124,32 @@ def test_the_card_recommends_the_best_within_the_budget(open_find, duos, budget)
     overall = duos.sort_values("aurc").iloc[0]
     dearer = f"Against the best of all 6: {overall['base']} + {overall['sidekick']} has {SCREEN['aurc'].text(overall['aurc'])}"
     assert ("Nothing against dearer pairs" if best["sidekick"] == overall["sidekick"] else dearer) in text
+
+
+def test_the_card_says_whether_differences_stand(open_find, toy, duos):
+    app = open_find(**PAIR, budget="5")
+    best = duos[duos["flops_balance"] <= 0.05].sort_values("aurc").iloc[0]
+    found = evaluate(Store(toy).open("toy"), best["base"], best["sidekick"]).predictions
+    text = text_of(app)
+    interval = differences(found["duo"], found["base"], keys=["aurc"])["aurc"]
+    assert f"AURC against {best['base']} alone: {verdict('aurc', interval)}." in text
+    overall = duos.sort_values("aurc").iloc[0]
+    dearer = evaluate(Store(toy).open("toy"), overall["base"], overall["sidekick"]).predictions["duo"]
+    interval = differences(found["duo"], dearer, keys=["aurc"])["aurc"]
+    assert f"AURC against {overall['base']} + {overall['sidekick']}: {verdict('aurc', interval)}." in text
+    assert "2,000 draws, seed 0" in text
+
+
+def test_a_metric_that_is_undefined_says_why_nothing_is_shown(open_find, tmp_path):
+    store = Store(write_set(tmp_path, models=("large", "tiny")))
+    own = store.open("toy")
+    right = {split: torch.nn.functional.one_hot(labels, own.k) * 9.0 for split, labels in own.labels.items()}
+    for model in ("large", "tiny"):
+        (tmp_path / "toy" / f"{model}.safetensors").unlink()
+        store.write_model("toy", own.cards[model], right)
+    app = open_find(tmp_path, metric="auroc")
+    assert "No pair within the budget has a defined value: every image is right, or every one is wrong." in text_of(app)
+    assert open_find(tmp_path, metric="accuracy", show="gain").title
 
 
 def test_the_advised_pair_is_taken_with_a_button(open_find, duos):

@@ -169,7 +169,7 @@ def test_hover_says_pair_value_gain_and_cost(table):
 def test_pairs_of_unknown_cost_or_value_are_left_out_and_an_empty_chart_says_why(table):
     some = table.assign(throughput_balance=np.where(table["base"] == "large", np.nan, 0.2))
     assert {pair[0] for pair in drawn(figures.pairs_by_cost(some, "aurc", cost="throughput_balance"))} == {"middle", "small"}
-    marks = Marks(base=("large", None), chosen=("large", "tiny"))
+    marks = Marks(base=("large", np.nan), chosen=("large", "tiny"))
     for none in (table[:0], table.assign(aurc=np.nan)):
         figure = figures.pairs_by_cost(none, "aurc", cost="flops_balance", marks=marks)
         assert not points(figure)

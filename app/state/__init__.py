@@ -7,7 +7,7 @@ import torch
 
 from app.state.bowls import LIVE, bowl_of, marks_of, refit_work, refits
 from app.state.diagnosis import calibration, classes, entropy_gains, every_split, gains, moves
-from app.state.landscape import landscape, singles
+from app.state.landscape import difference, landscape, singles
 from app.state.pairs import (
     AFFORDABLE,
     TimedFit,
@@ -35,6 +35,7 @@ __all__ = [
     "calibration",
     "classes",
     "curves",
+    "difference",
     "entropy_gains",
     "evaluation",
     "every_split",

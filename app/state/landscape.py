@@ -1,13 +1,17 @@
 """A whole set: every model alone, and every pair with what both models are and cost."""
 
+from math import nan
+
 import pandas as pd
 import streamlit as st
 
+from app.state.pairs import evaluation
 from app.state.sets import Handle, survey
 from app.state.tables import all_pairs
 from duo_core.advice import gains
 from duo_core.arrays import UncertaintyKind
 from duo_core.duo import Temperatures, calibrate
+from duo_core.intervals import Interval, differences
 from duo_core.logits import FIT_SPLIT, Card, LogitSet
 from duo_core.metrics import metrics
 from duo_core.predictions import pair_predictions
@@ -29,11 +33,11 @@ def _singles(stamp: str, split: str, kind: UncertaintyKind, models: list[str], _
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 
 
-def _single(own: LogitSet, model: str, split: str, kind: UncertaintyKind) -> dict[str, float | None]:
+def _single(own: LogitSet, model: str, split: str, kind: UncertaintyKind) -> dict[str, float]:
     temperature = calibrate(own.logits(model, FIT_SPLIT), own.labels[FIT_SPLIT], model).temperature
     logits = own.logits(model, split)
     judged = pair_predictions(logits, logits, own.labels[split], Temperatures(temperature, 0.0), classes="base", kind=kind)
-    return {"temperature": temperature, **metrics(judged)}
+    return {"temperature": temperature, **{key: nan if value is None else value for key, value in metrics(judged).items()}}
 
 
 def _facts(card: Card) -> dict[str, object]:
@@ -67,3 +71,27 @@ def _throughput_balance(own: LogitSet, base: str, sidekick: str) -> float:
     if large.device != small.device or not large.images_per_second or not small.images_per_second:
         return float("nan")
     return large.images_per_second / small.images_per_second
+
+
+System = tuple[str, str, str]
+"""Base, sidekick, variant."""
+
+
+def difference(handle: Handle, own: System, other: System, split: str, kind: UncertaintyKind, metric: str) -> Interval | None:
+    """Interval of a metric of one system minus that of another, on the same images."""
+    key = handle.digest(*((model, split) for system in (own, other) for model in system[:2]))
+    return _difference(key, own, other, split, kind, metric, handle)
+
+
+@st.cache_resource(max_entries=512, show_spinner=False)
+def _difference(
+    key: str,  # noqa: ARG001 (the cache's)
+    own: System,
+    other: System,
+    split: str,
+    kind: UncertaintyKind,
+    metric: str,
+    _handle: Handle,
+) -> Interval | None:
+    one, two = (evaluation(_handle, *system[:2], split, kind).predictions[system[2]] for system in (own, other))
+    return differences(one, two, keys=[metric])[metric]

@@ -8,13 +8,14 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import controls, link, recommendation, state, words
+from app import controls, link, recommendation, state, telling, words
 from app.controls import THEMED, Choice
 from duo_core import figures
-from duo_core.advice import Advice, best_under
+from duo_core.advice import Advice, Row, best_under
 from duo_core.duo import VARIANTS
 from duo_core.figures.landscape import AXES, FILLS, Marks
 from duo_core.figures.screen import cost_column
+from duo_core.intervals import Interval
 from duo_core.metrics import METRICS
 
 TITLE = "Find a pair"
@@ -65,7 +66,7 @@ def show() -> None:
         budget = _budget() if view.cost in AXES else math.inf
     found = best_under(view.table, view.value, view.cost, budget, higher_is_better=view.higher_is_better)
     with right:
-        _advice(view, budget, found)
+        _advice(choice, view, budget, found)
     with left:
         _landscape(choice, view, budget, found)
     _table(choice, view)
@@ -147,7 +148,7 @@ def _landscape(choice: Choice, view: View, budget: float, found: Advice | None) 
         st.caption(f"{unknown} of {len(view.table)} points are not drawn: their value or cost is unknown.")
 
 
-def _advice(view: View, budget: float, found: Advice | None) -> None:
+def _advice(choice: Choice, view: View, budget: float, found: Advice | None) -> None:
     """The card that recommends."""
     what = f"{'Largest gain in' if view.gain else 'Best'} {METRICS[view.metric].label}"
     with st.container(border=True, key="advice"):
@@ -159,11 +160,22 @@ def _advice(view: View, budget: float, found: Advice | None) -> None:
         st.markdown(f":blue-background[{best['base']}] + :orange-background[{best['sidekick']}]{recommendation.variant_of(best)}")
         if not best["gain"] > 0:
             st.warning(f"Within this budget {best['base']} alone is as good or better: leave the sidekick out.")
+        gain = _difference(choice, best, {**best, "variant": "base"})
         st.markdown(f"**Why.** {recommendation.why(found, view.metric, view.cost, alone[view.metric], by_gain=view.gain)}")
+        st.markdown(recommendation.stands(view.metric, gain, f"{best['base']} alone"))
         st.markdown(f"**What it would lose.** {recommendation.given_up(found, view.metric, view.cost, by_gain=view.gain)}")
+        if found.binds and not view.gain:
+            st.markdown(
+                recommendation.stands(view.metric, _difference(choice, best, found.overall), recommendation.system(found.overall))
+            )
         st.markdown(recommendation.lost_to_base(best, alone))
-        pair = (best["base"], best["sidekick"])
-        st.button("Take this pair", key="take", on_click=link.choose_pair, args=pair, type="primary")
+        st.button("Take this pair", key="take", on_click=link.choose_pair, args=(best["base"], best["sidekick"]), type="primary")
+        st.caption(f"{telling.draws_line(gain)} {recommendation.chosen_line(found)}")
+
+
+def _difference(choice: Choice, own: Row, other: Row) -> Interval | None:
+    one, two = ((row["base"], row["sidekick"], row["variant"]) for row in (own, other))
+    return state.difference(choice.handle, one, two, choice.split, choice.kind, choice.metric)
 
 
 def _table(choice: Choice, view: View) -> None:

@@ -31,8 +31,8 @@ FILLS = {"duo": "", "uq_only": "-open", "unweighted": "-open-dot"}
 class Marks:
     """What is marked in the chart."""
 
-    base: tuple[str, float | None] | None = None
-    """A base's name and its value alone: a horizontal line. Not needed for gains, where every base alone is at 0."""
+    base: tuple[str, float] | None = None
+    """A base's name and its value alone, NaN where undefined: a horizontal line. For gains it lies at 0 whatever the base."""
     chosen: tuple[str, str] | None = None
     """Base and sidekick that get a ring."""
     advised: tuple[str, str, str] | None = None
@@ -78,7 +78,7 @@ def pairs_by_cost(
     symbols = dict(zip(sorted(table["family"].unique()), cycle(SYMBOLS), strict=False))
     if gain:
         level(figure, 0.0, "Base alone", colours)
-    elif marks.base is not None and marks.base[1] is not None:
+    elif marks.base is not None and not pd.isna(marks.base[1]):
         level(figure, marks.base[1] * factor, f"{marks.base[0]} alone {SCREEN[key].text(marks.base[1])}", colours)
     _front(figure, drawn, gain or METRICS[key].higher_is_better, colours)
     drawn["hue"] = [hues.get(base, "neutral") for base in drawn["base"]]
