@@ -1,4 +1,4 @@
-"""The command line: `duo zoo | cost | logits | sets | fit | sweep | app`."""
+"""The command line: `duo zoo | cost | logits | sets | check | convert | fit | sweep | app`."""
 
 import argparse
 import errno
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from duo_core import commands
+from duo_core import commands, uploading
 from duo_core.arrays import InputError
 
 EXAMPLE = """\
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.run(options)
         sys.stdout.flush()
     except InputError as error:
-        return _fail(options, str(error))
+        return _fail(options, *(str(line) for line in error.args))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: nothing more to say
     except OSError as error:
@@ -47,8 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _fail(options: argparse.Namespace, message: str) -> int:
-    print(f"duo {options.command}: {' '.join(message.split())}", file=sys.stderr)
+def _fail(options: argparse.Namespace, *messages: str) -> int:
+    for message in messages:
+        print(f"duo {options.command}: {' '.join(message.split())}", file=sys.stderr)
     return 2
 
 
@@ -98,6 +99,18 @@ def parser() -> Parser:
     _store_option(sets)
     _json_option(sets)
 
+    check = _command(actions, "check", uploading.check, "read logit files as the dashboard reads uploads; say every problem")
+    check.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help=".npz, .safetensors, .parquet or .csv; several are joined"
+    )
+    check.add_argument("--base", metavar="MODEL", help="which model is the base (default: the costlier or more accurate)")
+    check.add_argument("--sidekick", metavar="MODEL")
+    _file_options(check)
+    _json_option(check)
+
+    convert = _command(actions, "convert", uploading.convert, "write logits of .pt, .npy, ... files as one that can be uploaded")
+    _convert_options(convert)
+
     fit = _command(actions, "fit", commands.fit, "temperatures of a pair and all metrics of all variants")
     fit.add_argument("--base", required=True, metavar="MODEL")
     fit.add_argument("--sidekick", required=True, metavar="MODEL")
@@ -133,11 +146,45 @@ def _store_option(command: argparse.ArgumentParser) -> None:
 
 
 def _set_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--set", required=True, metavar="NAME", help="logit set")
+    which = command.add_mutually_exclusive_group(required=True)
+    which.add_argument("--set", metavar="NAME", help="logit set")
+    which.add_argument("--file", nargs="+", type=Path, metavar="FILE", help="logit files from outside, as duo check reads them")
     command.add_argument(
         "--uncertainty", choices=["softmax", "entropy"], default="softmax", help="what ranks the images (default softmax)"
     )
+    _file_options(command)
     _store_option(command)
+
+
+def _file_options(command: argparse.ArgumentParser) -> None:
+    files = command.add_argument_group("about files from outside")
+    _value_options(files)
+    files.add_argument("--seed", type=int, default=0, help="of the draw of the fit split where files name none (default 0)")
+    files.add_argument(
+        "--cost",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=uploading.cost_of,
+        metavar="MODEL=MULTIPLY_ADDS[:PARAMETERS]",
+        help="what the files do not say",
+    )
+
+
+def _value_options(command: Any) -> None:
+    command.add_argument("--log", action="store_true", help="take the logarithm of probabilities")
+    command.add_argument("--labels-from-one", action="store_true", help="subtract 1 from labels")
+
+
+def _convert_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("files", nargs="*", type=Path, metavar="IN", help=".pt, .pth, .npy, .npz, .csv, .h5, ...")
+    command.add_argument(
+        "--model", nargs="+", action="extend", default=[], type=_assignment, metavar="NAME=FILE", help="logits of a model by name"
+    )
+    command.add_argument("--labels", type=Path, metavar="FILE", help="true classes, where IN has none")
+    command.add_argument("--out", required=True, type=Path, metavar="FILE", help=".npz, .safetensors, .parquet or .csv")
+    command.add_argument("--dtype", choices=["float16", "float32", "float64"], help="of the logits (default: as they are)")
+    _value_options(command)
 
 
 def _model_options(command: argparse.ArgumentParser) -> None:
@@ -187,7 +234,7 @@ def _logits_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--class-index", default="auto", metavar="HOW", help="auto (default), folders, numeric, or a class map file"
     )
-    command.add_argument("--dtype", choices=["float32", "float16"], default="float32", help="what the logits are stored as")
+    command.add_argument("--dtype", choices=["float32", "float16", "bfloat16"], default="float32", help="what the logits are stored as")
     command.add_argument("--workers", type=int, metavar="N", help="processes that decode (default: by the number of cores)")
     command.add_argument("--skip-unreadable", action="store_true", help="leave out images that cannot be read instead of stopping")
     command.add_argument("--no-throughput", action="store_true", help="do not measure images per second")

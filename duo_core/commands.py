@@ -1,12 +1,10 @@
 """What each command does: plain options in, text or one JSON document out, progress on standard error."""
 
 import argparse
-import json
-import math
 import os
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +15,11 @@ from duo_core.arrays import InputError
 from duo_core.duo import VARIANTS
 from duo_core.logits import LogitSet
 from duo_core.metrics import METRICS
+from duo_core.printing import print_json, show
 from duo_core.store import Store
 from duo_core.sweep import COLUMNS, Evaluation, evaluate
 from duo_core.sweep import sweep as sweep_table
+from duo_core.uploading import logit_set_of
 
 if TYPE_CHECKING:
     from duo_core.zoo import LoadedModel, ModelSpec
@@ -31,12 +31,12 @@ def zoo(options: argparse.Namespace) -> None:
     """List the models of the zoo."""
     from duo_core.zoo import facts, table
 
-    _show([facts(spec) for spec in table()], options.json)
+    show([facts(spec) for spec in table()], options.json)
 
 
 def cost(options: argparse.Namespace) -> None:
     """Profile models, built with random weights, at the input size and number of classes in use."""
-    _show([_profile(spec, options) for spec in _specs(options)], options.json)
+    show([_profile(spec, options) for spec in _specs(options)], options.json)
 
 
 def _profile(spec: "ModelSpec", options: argparse.Namespace) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def logits(options: argparse.Namespace) -> None:
             print(f"left out of '{split}', unreadable: {', '.join(names)}", file=sys.stderr)
     made = ", ".join(summary.computed) or "nothing"
     print(f"computed {made} ({summary.decoded:,} images decoded); there already: {', '.join(summary.present) or 'none'}")
-    _show(_models(store.open(options.set)), False)
+    show(_models(store.open(options.set)), False)
 
 
 def _card_costs(model: "LoadedModel", options: argparse.Namespace) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def sets(options: argparse.Namespace) -> None:
     """List the sets of the store, or the models of one of them."""
     store = Store(options.store)
     if options.name:
-        _show(_models(store.open(options.name)), options.json)
+        show(_models(store.open(options.name)), options.json)
         return
     opened: list[LogitSet] = []
     for name in store.names():
@@ -170,7 +170,7 @@ def sets(options: argparse.Namespace) -> None:
     if not opened and not options.json:
         print(f"no logit set in '{store.path}'; make one with duo logits, or name another folder with --store")
         return
-    _show([_summary(one, options.json) for one in opened], options.json)
+    show([_summary(one, options.json) for one in opened], options.json)
 
 
 def _summary(one: LogitSet, whole: bool) -> dict[str, Any]:
@@ -205,7 +205,7 @@ def _accuracy(one: LogitSet, name: str, split: str) -> float | None:
 
 def fit(options: argparse.Namespace) -> None:
     """Fit a pair and print its temperatures and metrics."""
-    logit_set = Store(options.store).open(options.set)
+    logit_set = logit_set_of(options)
     found = evaluate(logit_set, options.base, options.sidekick, options.split, kind=options.uncertainty)
     for name in found.fit.separated:
         print(
@@ -213,7 +213,7 @@ def fit(options: argparse.Namespace) -> None:
             file=sys.stderr,
         )
     if options.json:
-        _print_json(found.document())
+        print_json(found.document())
         return
     _print_fit(found)
 
@@ -235,12 +235,12 @@ def sweep(options: argparse.Namespace) -> None:
     """Evaluate every pair; print the duos, or all rows as JSON, or write them to a file."""
     if options.out and options.out.suffix not in (".parquet", ".csv"):
         raise InputError(f"expected a file ending in .parquet or .csv for --out, got '{options.out}'")
-    logit_set = Store(options.store).open(options.set)
+    logit_set = logit_set_of(options)
     table = sweep_table(logit_set, options.split, kind=options.uncertainty, progress=_progress)
     if options.out:
         _write_table(table, options.out)
     if options.json:
-        _print_json(table.to_dict("records"))
+        print_json(table.to_dict("records"))
     elif not options.out:
         duos = table[table["variant"] == "duo"].drop(columns=["set", "variant"])
         print(duos.to_string(index=False, float_format="{:.4f}".format, na_rep="-") if len(duos) else "no pairs")
@@ -282,33 +282,3 @@ def _check_free(host: str, port: int) -> None:
     except OSError as error:
         why = error.strerror or str(error)
         raise InputError(f"expected a free port on '{host}', got {port}: {why}; name another with --port") from None
-
-
-def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
-    if as_json:
-        _print_json(rows)
-    elif rows:
-        print(pd.DataFrame(rows).map(_cell).to_string(index=False))
-
-
-def _cell(value: Any) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "-"
-    if isinstance(value, list):
-        return "x".join(map(str, value))
-    if isinstance(value, float):
-        return f"{value:.4f}" if value <= 1 else f"{value:,.1f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _print_json(document: Any) -> None:
-    print(json.dumps(_defined(document), indent=1, allow_nan=False))
-
-
-def _defined(value: Any) -> Any:
-    """The same document with None in place of NaN."""
-    if isinstance(value, Mapping):
-        return {key: _defined(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_defined(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

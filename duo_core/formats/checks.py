@@ -1,0 +1,111 @@
+"""Checks of values: what logits hold, and what is odd about a set that can be used."""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from duo_core.arrays import Floats, Integers
+from duo_core.duo import Temperatures
+from duo_core.formats.found import ModelFacts
+from duo_core.formats.problems import Flaw, Report
+from duo_core.logits import FIT_SPLIT, LogitSet
+from duo_core.metrics import accuracy, ece
+from duo_core.predictions import pair_predictions
+
+BLOCK = 1 << 20
+FEW = 200
+"""Rows to fit on below which a warning is given."""
+
+
+def checked_logits(array: NDArray[np.floating], take_log: bool) -> NDArray[np.floating]:
+    """Return the logits, or the logarithm of probabilities where that is asked for; raise a Flaw where they are neither.
+
+    A probability of 0 is taken as the smallest positive number of its dtype.
+    """
+    blocks = list(_blocks(array))
+    wrong = [start + np.flatnonzero(~np.isfinite(block).all(1)) for start, block in blocks]
+    rows = np.concatenate(wrong)
+    if len(rows):
+        raise Flaw("E208", f"{len(rows):,} of {len(array):,} rows have NaN or infinite values, row {rows[0]} first (from 0)")
+    if not all(_is_distribution(block) for _, block in blocks):
+        return array
+    if not take_log:
+        raise Flaw("E202", "every row lies in [0, 1] and sums to 1, as probabilities do")
+    least = np.finfo(array.dtype).smallest_subnormal
+    wide = np.float64 if array.dtype.itemsize == 8 else np.float32
+    logs: NDArray[np.floating] = np.log(np.maximum(array, least, dtype=array.dtype).astype(wide))
+    return logs
+
+
+def _blocks(array: NDArray[np.floating]) -> Iterator[tuple[int, NDArray[np.floating]]]:
+    """Rows a block at a time, so that what is computed of them stays small."""
+    size = max(1, BLOCK // array.shape[1])
+    return ((start, array[start : start + size]) for start in range(0, len(array), size))
+
+
+def _is_distribution(block: NDArray[np.floating]) -> bool:
+    near = 1e-2 if block.dtype.itemsize == 2 else 1e-3
+    inside = bool((block >= 0).all() and (block <= 1).all())
+    return inside and bool((np.abs(block.sum(1, dtype=np.float64) - 1) < near).all())
+
+
+def check_range(labels: Integers, k: int, from_one: bool) -> None:
+    """Raise a Flaw for labels outside 0..k-1."""
+    low, high = int(labels.min()), int(labels.max())
+    if low >= 0 and high < k:
+        return
+    if from_one:
+        mend = "untick 'Labels start at 1' (leave --labels-from-one out)"
+        raise Flaw("E305", f"labels run from {low} to {high} after 1 was subtracted", last=k - 1, mend=mend)
+    if low == 1 and high == k:
+        raise Flaw("E305", f"labels run from 1 to {high}, so they look 1-based", last=k - 1)
+    raise Flaw("E305", f"labels run from {low} to {high}", last=k - 1, mend="save labels in the order of the logits' classes")
+
+
+def scores(logit_set: LogitSet, model: str) -> tuple[float, float, float]:
+    """Accuracy, NLL and ECE of a model's logits as they are, over the images of all splits."""
+    parts = [
+        pair_predictions(logits, logits, labels, Temperatures(1.0, 0.0), classes="base")
+        for split, labels in logit_set.labels.items()
+        for logits in [logit_set.logits(model, split)]
+    ]
+    correct = np.concatenate([part.correct for part in parts])
+    confidence: Floats = np.concatenate([part.confidence for part in parts])
+    return accuracy(correct), float(np.concatenate([part.nll for part in parts]).mean()), ece(correct, confidence)
+
+
+def warn(where: str, logit_set: LogitSet, models: Mapping[str, ModelFacts], pair: tuple[str, str], report: Report) -> None:
+    """Note what is odd about a set that can be used."""
+    n, chance = sum(map(len, logit_set.labels.values())), 1 / logit_set.k
+    likely = chance + 2 * math.sqrt(chance * (1 - chance) / n)
+    for name, facts in models.items():
+        if facts.accuracy is not None and facts.accuracy <= likely:
+            report.add(where, "W02", f"'{name}' is right on {facts.accuracy:.1%} of the images, {chance:.1%} is chance")
+    if len(logit_set.labels[FIT_SPLIT]) < FEW:
+        report.add(where, "W03", f"there are {len(logit_set.labels[FIT_SPLIT])} rows to fit on")
+    _warn_of_order(where, models[pair[0]], models[pair[1]], report)
+    for one, other in itertools.combinations(models, 2):
+        if all(logit_set.digests[one, split] == logit_set.digests[other, split] for split in logit_set.labels):
+            report.add(where, "W06", f"'{other}' has the logits of '{one}'")
+    for name in models:
+        if _separates(logit_set, name):
+            report.add(where, "W07", f"'{name}' is right on all {len(logit_set.labels[FIT_SPLIT])} rows of the fit split")
+
+
+def _warn_of_order(where: str, base: ModelFacts, sidekick: ModelFacts, report: Report) -> None:
+    reasons = []
+    if base.accuracy is not None and sidekick.accuracy is not None and base.accuracy < sidekick.accuracy:
+        reasons.append(f"less accurate ({base.accuracy:.1%} against {sidekick.accuracy:.1%})")
+    if base.multiply_adds and sidekick.multiply_adds and base.multiply_adds < sidekick.multiply_adds:
+        reasons.append(f"cheaper ({base.multiply_adds:,} against {sidekick.multiply_adds:,} multiply-adds)")
+    if reasons:
+        report.add(where, "W05", f"the base '{base.name}' is {' and '.join(reasons)} than the sidekick '{sidekick.name}'")
+
+
+def _separates(logit_set: LogitSet, model: str) -> bool:
+    """Whether the label has the largest logit in every row of the fit split, so that a larger temperature is always better."""
+    logits, labels = logit_set.logits(model, FIT_SPLIT), logit_set.labels[FIT_SPLIT]
+    return bool((logits.gather(1, labels[:, None])[:, 0] >= logits.amax(1)).all() and (logits.amax(1) > logits.amin(1)).any())

@@ -1,0 +1,160 @@
+"""Comma-separated tables: lines are counted and measured before one is parsed."""
+
+import csv
+import re
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+from numpy.typing import NDArray
+
+from duo_core.formats.limits import HEADER, Limits, words
+from duo_core.formats.problems import Flaw, Report, shown
+from duo_core.formats.tables import Columns, column_members, columns
+from duo_core.formats.uploads import Member, Upload
+
+CHUNK = 1 << 20
+DELIMITERS = ",;\t"
+FLOAT32_DIGITS = 9
+"""Significant digits that tell every float32 apart; a table of numbers with no more of them holds float32."""
+
+
+def csv_members(upload: Upload, view: memoryview, limits: Limits, report: Report) -> list[Member]:
+    """Return the columns of a table as members.
+
+    Numbers of at most nine significant digits are read as float32, which is what timm writes so; the others as float64.
+    """
+    first, n = _first_line(view), _lines(view) - 1
+    limits.check_rows(n)
+    delimiter = max(DELIMITERS, key=first.count)
+    try:
+        names = next(csv.reader([first], delimiter=delimiter))
+    except (csv.Error, StopIteration):
+        raise Flaw("E102", "the first line does not name columns", format=".csv") from None
+    found = columns(upload, names, report)
+    limits.check_decoded(8 * sum(map(len, found.models.values())) * n)
+    numbers, texts = _parsed(view, delimiter, names, n, found)
+    arrays = {model: _narrowed(array) for model, array in numbers.items()}
+    logits = {model: (array.shape, array.dtype, partial(np.asarray, array)) for model, array in arrays.items()}
+    typed = {name: texts[name] if role == "ids" else _typed(texts[name]) for role, name in found.roles.items()}
+    return column_members(found, typed, logits)
+
+
+def _first_line(view: memoryview) -> str:
+    start = bytes(view[: HEADER + 1])
+    if not start.strip():
+        raise Flaw("E102", "the file is empty", format=".csv")
+    line, end, _ = start.partition(b"\n")
+    if len(line) > HEADER:
+        raise Flaw("E105", f"its first line has no end in {words(HEADER)}", limit=f"lines of at most {words(HEADER)}")
+    if b"\0" in line:
+        raise Flaw("E102", "the first line has bytes that are no text", format=".csv")
+    try:
+        return line.decode("utf-8-sig").rstrip("\r") if end or line else ""
+    except UnicodeDecodeError:
+        raise Flaw("E102", "the first line is no UTF-8 text", format=".csv") from None
+
+
+def _lines(view: memoryview) -> int:
+    """Number of lines, none of them longer than the limit."""
+    count, last = 0, -1
+    for start in range(0, len(view), CHUNK):
+        ends = np.flatnonzero(np.frombuffer(view[start : start + CHUNK], np.uint8) == ord("\n")) + start
+        count += len(ends)
+        if len(ends):
+            last = _measured(np.append(last, ends))
+        elif start + CHUNK - last > HEADER:
+            raise _endless()
+    _measured(np.array([last, len(view)]))
+    return count + (last + 1 < len(view))
+
+
+def _measured(ends: NDArray[np.int64]) -> int:
+    if np.diff(ends).max() > HEADER:
+        raise _endless()
+    return int(ends[-1])
+
+
+def _endless() -> Flaw:
+    return Flaw("E105", f"a line has no end in {words(HEADER)}", limit=f"lines of at most {words(HEADER)}")
+
+
+def _parsed(
+    view: memoryview, delimiter: str, names: list[str], n: int, found: Columns
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[Any]]]:
+    """Each model's logits (n, k) as float64, and the columns that have a role as text; at most n rows."""
+    logits = {model: np.empty((n, len(of_model))) for model, of_model in found.models.items()}
+    texts: dict[str, list[str]] = {name: [] for name in found.texts}
+    done = 0
+    try:
+        for batch in _reader(view, delimiter, names, found):
+            for model, array in logits.items():
+                for index, name in enumerate(found.models[model]):
+                    array[done : done + len(batch), index] = batch.column(name).to_numpy(zero_copy_only=False)
+            for name, column in texts.items():
+                column.extend(batch.column(name).to_pylist())
+            done += len(batch)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _unparsed(error) from None
+    return (
+        {model: array[:done] for model, array in logits.items()},
+        {name: np.array(values, dtype=object) for name, values in texts.items()},
+    )
+
+
+def _reader(view: memoryview, delimiter: str, names: list[str], found: Columns) -> Any:
+    numbers = [name for of_model in found.models.values() for name in of_model]
+    types = {**dict.fromkeys(numbers, pa.float64()), **dict.fromkeys(found.texts, pa.string())}
+    return pacsv.open_csv(
+        pa.BufferReader(pa.py_buffer(view)),
+        pacsv.ReadOptions(use_threads=False, block_size=2 * HEADER, column_names=names, skip_rows=1),
+        pacsv.ParseOptions(delimiter=delimiter),
+        pacsv.ConvertOptions(column_types=types, include_columns=list(types)),
+    )
+
+
+def _unparsed(error: Exception) -> Flaw:
+    text = shown(error, 140)
+    if "conversion error" in text:
+        return Flaw("E206", f"a logit column holds other than numbers ({text})", need="a number in every cell", dtype="float32")
+    if cells := re.search(r"Expected (\d+) columns, got (\d+)", text):
+        return Flaw("E102", f"a row has {cells[2]} cells, the first line names {cells[1]}", format=".csv")
+    return Flaw("E102", f"the table cannot be parsed ({text})", format=".csv")
+
+
+def _narrowed(array: NDArray[np.float64]) -> NDArray[Any]:
+    """The array as float32 where its numbers have so few digits that they are float32 written out.
+
+    >>> _narrowed(np.array([[0.1, 12.3456]])).dtype, _narrowed(np.array([[0.1, 1 / 3]])).dtype
+    (dtype('float32'), dtype('float64'))
+    """
+    rows = max(1, CHUNK // max(1, array.shape[1]))
+    if all(_few_digits(array[start : start + rows]) for start in range(0, len(array), rows)):
+        return array.astype(np.float32)
+    return array
+
+
+def _few_digits(block: NDArray[np.float64]) -> bool:
+    values = np.abs(block[np.isfinite(block) & (block != 0)])
+    if not values.size:
+        return True
+    if values.max() > 1e30 or values.min() < 1e-30:
+        return False
+    scale = 10.0 ** (FLOAT32_DIGITS - 1 - np.floor(np.log10(values)))
+    return bool((np.abs(np.rint(values * scale) / scale - values) <= 4 * np.spacing(values)).all())
+
+
+def _typed(texts: NDArray[Any]) -> NDArray[Any]:
+    """Text as the numbers that all of it are, integers before floats, or as it is.
+
+    >>> _typed(np.array(["1", "2"], dtype=object)), _typed(np.array(["val"], dtype=object))
+    (array([1, 2]), array(['val'], dtype=object))
+    """
+    for dtype in (np.int64, np.float64):
+        try:
+            return texts.astype(dtype)
+        except (ValueError, OverflowError):
+            continue
+    return texts

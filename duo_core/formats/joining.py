@@ -1,0 +1,149 @@
+"""Files joined into rows of the same images, in an order that does not depend on theirs, and divided into splits."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from duo_core.arrays import Integers
+from duo_core.formats.parts import Part
+from duo_core.formats.problems import UNREAD, Flaw, Report, listed
+from duo_core.images.splits import drawn
+from duo_core.logits import FIT_SPLIT
+
+FRACTION, LEAST, MOST = 0.2, 200, 5000
+"""Share of the rows that is drawn for fitting, and its bounds."""
+
+
+@dataclass
+class Joined:
+    """Which row of each file is which image."""
+
+    rows: list[Integers]
+    """For each file, the row of every joined image; images in one order."""
+    ids: list[str] | None
+    labels: Integers
+    split: NDArray[Any]
+    """Name of each image's split."""
+    seed: int | None
+    """Of the draw, None where the files name their splits."""
+    left_out: int
+    """Images that are not in every file."""
+    splits: dict[str, Integers] = field(init=False)
+    """Images of each split, the fit split first."""
+
+    def __post_init__(self) -> None:
+        names = sorted(set(self.split.tolist()), key=lambda name: (name != FIT_SPLIT, name != "test", name))
+        self.splits = {name: np.flatnonzero(self.split == name) for name in names}
+
+
+def joined(parts: Sequence[Part], seed: int, report: Report) -> Joined | None:
+    """Join the files' rows; None where something that is reported stands in the way."""
+    before = len(report.problems)
+    where = ", ".join(part.file for part in parts)
+    for part in parts:
+        repeated = _repeated(part.ids or [])
+        if repeated:
+            report.add(part.file, "W04", f"{len(repeated):,} ids occur more than once, {listed(repeated, 2)} among them")
+    if not report.has({*UNREAD, "E201"}):
+        with report.at(where):
+            _check_labels(parts)
+    if not all(part.n for part in parts):
+        return None
+    with report.at(where):
+        rows, ids, left_out = _rows(parts)
+        labels = split = None
+        with report.at(where):
+            labels = _common(parts, rows, "labels")
+        with report.at(where):
+            split = _common(parts, rows, "split")
+            _check_split(split)
+        if labels is None or len(report.problems) > before:
+            return None
+        if split is not None:
+            return Joined(rows, ids, labels, split, None, left_out)
+        split = _drawn(labels, ids, seed)
+        _check_split(split)
+        return Joined(rows, ids, labels, split, seed, left_out)
+    return None
+
+
+def _repeated(ids: list[str]) -> list[str]:
+    return [name for name, times in Counter(ids).items() if times > 1]
+
+
+def _rows(parts: Sequence[Part]) -> tuple[list[Integers], list[str] | None, int]:
+    """For each file its rows in the joined order, the ids in that order, and how many images were left out.
+
+    With ids the order is theirs, so that a shuffled file gives the same set; without, it is the files' own.
+    """
+    named = [part.ids for part in parts if part.ids is not None]
+    differ = any(ids != named[0] for ids in named)
+    if differ and len(named) == len(parts):
+        return _matched(parts)
+    if differ or len({part.n for part in parts}) > 1:
+        text = ", ".join(f"{part.file} {part.n:,}" for part in parts)
+        raise Flaw("E404", f"not all files have ids, and their rows ({text}) are not the same")
+    ids = named[0] if named else None
+    if not ids:
+        return [np.arange(parts[0].n)] * len(parts), None, 0
+    order = np.argsort(np.array(ids, dtype=object), kind="stable")
+    return [order] * len(parts), [ids[row] for row in order], 0
+
+
+def _matched(parts: Sequence[Part]) -> tuple[list[Integers], list[str], int]:
+    """Rows of the images that every file has."""
+    for part in parts:
+        if _repeated(part.ids or []):
+            raise Flaw("E402", f"ids of {part.file} occur more than once, so its rows cannot be found by them")
+    places = [{name: row for row, name in enumerate(part.ids or [])} for part in parts]
+    common = sorted(set.intersection(*(set(place) for place in places)))
+    if not common:
+        examples = listed([next(iter(place), "") for place in places], 3)
+        raise Flaw("E402", f"no id is in every file ({examples})")
+    left_out = len(set().union(*places)) - len(common)
+    return [np.array([place[name] for name in common], dtype=np.int64) for place in places], common, left_out
+
+
+def _common(parts: Sequence[Part], rows: Sequence[Integers], what: str) -> NDArray[Any] | None:
+    """Labels or splits in the joined order; every file that has them must say the same."""
+    found = [
+        (part.file, getattr(part, what)[row]) for part, row in zip(parts, rows, strict=True) if getattr(part, what) is not None
+    ]
+    for file, values in found[1:]:
+        differ = np.flatnonzero(values != found[0][1])
+        if len(differ):
+            raise Flaw("E403", f"{what} of {found[0][0]} and {file} disagree on {len(differ):,} of {len(values):,} rows")
+    return found[0][1] if found else None
+
+
+def _check_labels(parts: Sequence[Part]) -> None:
+    """Some file must have labels; wrong ones have been reported."""
+    if any(part.has_labels for part in parts):
+        return
+    named = [part.file for part in parts if part.labels_are_text]
+    if named:
+        raise Flaw("E301", f"`label` of {named[0]} holds text")
+    raise Flaw("E302", "no array or column of labels was found")
+
+
+def _drawn(labels: Integers, ids: list[str] | None, seed: int) -> NDArray[Any]:
+    """Splits drawn stratified by class: a fifth of the rows to fit on, within bounds, and no more than half of them."""
+    n = len(labels)
+    split: NDArray[Any] = np.full(n, "test", dtype=object)
+    size = min(max(round(FRACTION * n), LEAST), MOST, n // 2)
+    if size:
+        names = ids or [str(row) for row in range(n)]
+        split[drawn(labels.tolist(), names, size, seed)[0]] = FIT_SPLIT
+    return split
+
+
+def _check_split(split: NDArray[Any] | None) -> None:
+    names = set() if split is None else set(split.tolist())
+    if names and FIT_SPLIT not in names:
+        raise Flaw("E405", f"split has {listed(sorted(names))} and no '{FIT_SPLIT}'")
+    if names == {FIT_SPLIT}:
+        raise Flaw("E405", f"split has '{FIT_SPLIT}' alone")

@@ -1,0 +1,66 @@
+"""How large a file may be, checked on what it declares before anything is unpacked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from duo_core.formats.problems import Flaw
+
+MIB = 1 << 20
+HEADER = 8 * MIB
+"""Bytes of a safetensors header or a csv line."""
+FOOTER_BYTES = 64 * MIB
+"""Bytes of a Parquet footer: 25 000 columns take about 20 MiB."""
+DIRECTORY = MIB
+"""Bytes of a zip archive's table of contents, some ten thousand members."""
+TEXT = 64 * MIB
+"""Bytes of all ids, or of all names of splits, of a file."""
+LETTERS = 1024
+"""Characters of one id or name in an array of fixed width."""
+SPLITS = 64
+"""Splits of a file."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one upload may hold; smaller where many share a server."""
+
+    file_bytes: int = 256 * MIB
+    """Of one file as it is uploaded."""
+    decoded_bytes: int = 1024 * MIB
+    """Of all arrays of a file."""
+    rows: int = 200_000
+    classes: int = 25_000
+
+    def check_file(self, size: int) -> None:
+        """Raise a Flaw for a file of too many bytes."""
+        if size > self.file_bytes:
+            raise Flaw("E105", f"the file has {words(size)}", limit=f"at most {words(self.file_bytes)} a file")
+
+    def check_decoded(self, size: int) -> None:
+        """Raise a Flaw for arrays of too many bytes."""
+        if size > self.decoded_bytes:
+            raise Flaw(
+                "E105", f"the arrays take {words(size)} unpacked", limit=f"at most {words(self.decoded_bytes)} a file, unpacked"
+            )
+
+    def check_rows(self, n: int) -> None:
+        """Raise a Flaw for too many rows."""
+        if n > self.rows:
+            raise Flaw("E105", f"{n:,} rows are declared", limit=f"at most {self.rows:,} rows")
+
+    def check_logits(self, shape: Sequence[int]) -> None:
+        """Raise a Flaw for a logit array (n, k) of too many rows or classes."""
+        self.check_rows(shape[0])
+        if shape[1] > self.classes:
+            raise Flaw("E105", f"{shape[1]:,} classes are declared", limit=f"at most {self.classes:,} classes")
+
+
+def words(size: int) -> str:
+    """A number of bytes in words.
+
+    >>> words(300), words(5 << 20), words(3 << 31)
+    ('300 bytes', '5.0 MiB', '6.0 GiB')
+    """
+    if size < MIB:
+        return f"{size:,} bytes"
+    return f"{size / MIB:,.1f} MiB" if size < 1024 * MIB else f"{size / MIB / 1024:,.1f} GiB"

@@ -1,0 +1,214 @@
+"""Uploaded files in, a LogitSet or every problem out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from duo_core.arrays import InputError
+from duo_core.formats.archives import npz_members
+from duo_core.formats.checks import checked_logits, scores, warn
+from duo_core.formats.delimited import csv_members
+from duo_core.formats.found import FileFacts, Found, ModelFacts, Reading
+from duo_core.formats.joining import Joined, joined
+from duo_core.formats.limits import Limits
+from duo_core.formats.models import Model, check_classes, check_count, check_labels, models_of
+from duo_core.formats.parquet import parquet_members
+from duo_core.formats.parts import Cost, Part, dtype_name, part_of
+from duo_core.formats.problems import Flaw, Report, shown
+from duo_core.formats.tensors import safetensors_members
+from duo_core.formats.uploads import Member, Upload
+from duo_core.logits import Card, LogitSet, tensor_digest
+
+Opener = Callable[[Upload, memoryview, Limits, Report], list[Member]]
+OPENERS: dict[str, Opener] = {
+    ".npz": npz_members,
+    ".safetensors": safetensors_members,
+    ".parquet": parquet_members,
+    ".csv": csv_members,
+}
+"""The formats that are read, by extension."""
+PREVIEW_ROWS, PREVIEW_LOGITS = 5, 5
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a person says about files beside what they hold."""
+
+    take_log: bool = False
+    """Whether probabilities are turned into log-probabilities."""
+    labels_from_one: bool = False
+    """Whether 1 is subtracted from labels."""
+    seed: int = 0
+    """Of the draw of the fit split, where the files name none."""
+    base: str | None = None
+    sidekick: str | None = None
+    costs: Mapping[str, Cost] = field(default_factory=dict)
+    """By model; they go before what the files say."""
+    class_names: Sequence[str] | None = None
+    limits: Limits = field(default_factory=Limits)
+
+
+def read(files: Sequence[Upload], options: Options | None = None) -> Reading:
+    """Read uploaded files as one logit set.
+
+    Nothing is written to disk, no object is loaded, and nothing is unpacked that declares more than the limits. Every problem is
+    found, not only the first. The set's arrays are its own: the uploads may be dropped.
+
+    Raises
+    ------
+    InputError
+        Only where `options` name a model that the files do not have, or no file is given.
+    """
+    options = options or Options()
+    if not files:
+        raise InputError("expected at least one logit file, got none; name one that ends in .npz, .safetensors, .parquet or .csv")
+    report = Report()
+    parts, facts = _parts(files, options, report)
+    models, whole = models_of(parts, report), len(parts) == len(files)
+    if whole:
+        check_count(parts, models, report)
+    check_classes(parts, models, options.class_names, report)
+    check_labels(parts, models, options.labels_from_one, report)
+    if not report.problems:
+        _check_names(models, options)
+    together = joined(parts, options.seed, report) if whole else None
+    arrays = _arrays(models, together, options, report)
+    found = Found(tuple(facts), tuple(_facts(model) for model in models.values()))
+    if report.problems or together is None:
+        return Reading(None, tuple(report.problems), tuple(report.warnings), found)
+    logit_set = _logit_set(shown(files[0].stem), parts, models, together, arrays, options)
+    found = _completed(found, logit_set, together, parts, options)
+    pair = found.base or "", found.sidekick or ""
+    warn(", ".join(file.label for file in files), logit_set, {facts.name: facts for facts in found.models}, pair, report)
+    return Reading(logit_set, (), tuple(report.warnings), found)
+
+
+def _parts(files: Sequence[Upload], options: Options, report: Report) -> tuple[list[Part], list[FileFacts]]:
+    """What each file has; a file that cannot be opened is reported and left out."""
+    parts, facts = [], []
+    for file in files:
+        view, members = memoryview(b""), list[Member]()
+        with report.at(file.label):
+            view = file.view(options.limits)
+            members = _opener(file)(file, view, options.limits, report)
+            parts.append(part_of(file.label, file.stem, members, options.limits, report))
+        lines = tuple(f"{shown(member.label)} {dtype_name(member)} {member.shape}" for member in members)
+        facts.append(FileFacts(file.label, len(view), lines))
+    return parts, facts
+
+
+def _opener(file: Upload) -> Opener:
+    if file.suffix not in OPENERS:
+        raise Flaw("E101", f"the extension is '{shown(file.suffix)}'", file=file.label)
+    return OPENERS[file.suffix]
+
+
+def _check_names(models: Mapping[str, Model], options: Options) -> None:
+    """Models that the options name must be there."""
+    for name in [*options.costs, *(name for name in (options.base, options.sidekick) if name)]:
+        if name not in models:
+            raise InputError(f"expected a model of the files, got '{name}'; they have {', '.join(models)}")
+    if options.base and options.base == options.sidekick:
+        raise InputError(f"expected two models, got '{options.base}' as base and as sidekick; name another")
+
+
+def _arrays(
+    models: Mapping[str, Model], together: Joined | None, options: Options, report: Report
+) -> dict[tuple[str, str], Tensor]:
+    """Logits by model and split, one file's at a time; where something is wrong they are checked and not kept."""
+    arrays: dict[tuple[str, str], Tensor] = {}
+    for name, model in models.items():
+        with report.at(model.where):
+            values = checked_logits(model.member.read(), options.take_log)
+            native = values.dtype.newbyteorder("=")
+            for split, images in (together.splits if together and not report.problems else {}).items():
+                rows = together.rows[model.place][images] if together else images
+                arrays[name, split] = torch.from_numpy(values[rows].astype(native, copy=False))
+    return arrays
+
+
+def _logit_set(
+    name: str,
+    parts: Sequence[Part],
+    models: Mapping[str, Model],
+    together: Joined,
+    arrays: Mapping[tuple[str, str], Tensor],
+    options: Options,
+) -> LogitSet:
+    k = next(iter(models.values())).k
+    classes = options.class_names or next((part.classes for part in parts if part.classes), None)
+    costs = {**{model: cost for part in parts for model, cost in part.costs.items()}, **options.costs}
+    files = ", ".join(part.file for part in parts)
+    ids = together.ids
+    return LogitSet(
+        name=name,
+        title=files,
+        classes=tuple(classes or (f"class {index}" for index in range(k))),
+        labels={split: torch.from_numpy(together.labels[images]) for split, images in together.splits.items()},
+        cards={model: Card(model, f"upload/{model}", "upload", **costs.get(model, Cost())._asdict()) for model in models},
+        arrays=arrays,
+        ids={split: [ids[image] for image in images] for split, images in together.splits.items()} if ids else {},
+        about={"source": f"uploaded: {files}", "splits": {split: len(images) for split, images in together.splits.items()}},
+        digests={key: tensor_digest(array) for key, array in arrays.items()},
+    )
+
+
+def _facts(model: Model) -> ModelFacts:
+    (n, k), cost = model.member.shape, model.part.costs.get(model.name, Cost())
+    return ModelFacts(model.name, model.part.file, n, k, dtype_name(model.member), *cost)
+
+
+def _completed(found: Found, logit_set: LogitSet, together: Joined, parts: Sequence[Part], options: Options) -> Found:
+    """The facts with what is known of a set that can be used."""
+    models = []
+    for facts in found.models:
+        accuracy, nll, ece = scores(logit_set, facts.name)
+        card = logit_set.cards[facts.name]
+        known = replace(facts, multiply_adds=card.multiply_adds, parameters=card.parameters)
+        models.append(replace(known, accuracy=accuracy, nll=nll, ece=ece))
+    base, sidekick = _pair(models, options)
+    unnamed = not options.class_names and not any(part.classes for part in parts)
+    uncosted = any(facts.multiply_adds is None for facts in models)
+    return replace(
+        found,
+        models=tuple(models),
+        n=len(together.labels),
+        k=logit_set.k,
+        splits={split: len(images) for split, images in together.splits.items()},
+        seed=together.seed,
+        left_out=together.left_out,
+        base=base,
+        sidekick=sidekick,
+        missing=tuple(what for what, lacks in (("costs", uncosted), ("class_names", unnamed)) if lacks),
+        rows=_first_rows(logit_set),
+    )
+
+
+def _pair(models: Sequence[ModelFacts], options: Options) -> tuple[str, str]:
+    """Base and sidekick: as a person says, as the file's own names say, else the costlier or more accurate model first."""
+    ranked = sorted(models, key=lambda facts: (-(facts.multiply_adds or 0), -(facts.accuracy or 0)))
+    names = [facts.name for facts in ranked]
+    base = options.base or next((name for name in names if name == "base"), None)
+    sidekick = options.sidekick or next((name for name in names if name == "sidekick" != base), None)
+    base = base or next(name for name in names if name != sidekick)
+    return base, sidekick or next(name for name in reversed(names) if name != base)
+
+
+def _first_rows(logit_set: LogitSet) -> tuple[dict[str, object], ...]:
+    rows: list[dict[str, object]] = []
+    for split, labels in logit_set.labels.items():
+        for row in range(min(len(labels), PREVIEW_ROWS - len(rows))):
+            rows.append(
+                {
+                    "id": logit_set.ids[split][row] if logit_set.ids else None,
+                    "split": split,
+                    "label": int(labels[row]),
+                    "logits": {
+                        model: [float(value) for value in logit_set.logits(model, split)[row, :PREVIEW_LOGITS]]
+                        for model in logit_set.cards
+                    },
+                }
+            )
+    return tuple(rows)

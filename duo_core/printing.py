@@ -1,0 +1,40 @@
+"""What commands print: tables for people, one JSON document for programs."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+
+def show(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """Print rows as a table, or as JSON."""
+    if as_json:
+        print_json(rows)
+    elif rows:
+        print(pd.DataFrame(rows).map(_cell).to_string(index=False))
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document; what is undefined is null."""
+    print(json.dumps(_defined(document), indent=1, allow_nan=False))
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    if isinstance(value, list):
+        return "x".join(map(str, value))
+    if isinstance(value, float):
+        return f"{value:.4f}" if value <= 1 else f"{value:,.1f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _defined(value: Any) -> Any:
+    """The same document with None in place of NaN."""
+    if isinstance(value, Mapping):
+        return {key: _defined(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_defined(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,139 @@
+"""Commands on logit files from outside: the same reading as the dashboard's uploads."""
+
+import argparse
+import contextlib
+import mmap
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from duo_core.arrays import InputError
+from duo_core.files import replaced
+from duo_core.formats import Cost, ModelFacts, Options, Reading, Upload, read
+from duo_core.formats.foreign import arrays_of
+from duo_core.formats.writing import prepared, write
+from duo_core.logits import LogitSet
+from duo_core.printing import print_json, show
+from duo_core.store import Store
+
+
+def check(options: argparse.Namespace) -> None:
+    """Read files as an upload is read; say what was found, or every problem."""
+    reading = _read(options.files, options)
+    if options.json:
+        print_json(reading.document())
+    reading.opened()
+    if not options.json:
+        _print_found(reading)
+    _print_warnings(reading, "check")
+
+
+def logit_set_of(options: argparse.Namespace) -> LogitSet:
+    """The set that --set names in the store, or that the files of --file hold."""
+    if options.file is None:
+        return Store(options.store).open(options.set)
+    reading = _read(options.file, options)
+    opened = reading.opened()
+    _print_warnings(reading, options.command)
+    return opened
+
+
+def _read(files: Sequence[Path], options: argparse.Namespace) -> Reading:
+    said = Options(
+        take_log=options.log,
+        labels_from_one=options.labels_from_one,
+        seed=options.seed,
+        base=getattr(options, "base", None),
+        sidekick=getattr(options, "sidekick", None),
+        costs=dict(options.cost),
+    )
+    with contextlib.ExitStack() as stack:
+        return read([Upload(file.name, stack.enter_context(_mapped(file))) for file in files], said)
+
+
+@contextlib.contextmanager
+def _mapped(file: Path) -> Iterator[Any]:
+    """A file's bytes without reading them: what a check refuses unread is not read here either."""
+    with open(file, "rb") as opened:
+        if not file.is_file():
+            raise InputError(f"expected a file, got '{file}'; name the files one by one")
+        if not file.stat().st_size:
+            yield b""
+            return
+        # Arrays that were not kept may still look into it, so it is closed when they are gone.
+        yield mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _print_warnings(reading: Reading, command: str) -> None:
+    for warning in reading.warnings:
+        print(f"duo {command}: {warning}", file=sys.stderr)
+
+
+def _print_found(reading: Reading) -> None:
+    found = reading.found
+    splits = ", ".join(f"{split} {n:,}" for split, n in found.splits.items())
+    drawn = "" if found.seed is None else f" (drawn with seed {found.seed})"
+    left = f"; {found.left_out:,} images are not in every file and left out" if found.left_out else ""
+    print(f"{found.n:,} images, {found.k:,} classes; {splits}{drawn}{left}")
+    print(f"base {found.base}, sidekick {found.sidekick}\n")
+    show([_row(facts) for facts in found.models], False)
+
+
+def _row(facts: ModelFacts) -> dict[str, Any]:
+    return {
+        "model": facts.name,
+        "dtype": facts.dtype,
+        "accuracy": facts.accuracy,
+        "nll": facts.nll,
+        "ece": facts.ece,
+        "multiply_adds": facts.multiply_adds,
+        "parameters": facts.parameters,
+    }
+
+
+def convert(options: argparse.Namespace) -> None:
+    """Write logits of other files as one file that can be uploaded."""
+    named = [(None, file) for file in options.files] + [(name, Path(file)) for name, file in options.model]
+    if not named:
+        raise InputError("expected a file of logits, got none; name one, or several with --model NAME=FILE")
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, file in named:
+        found = arrays_of(file, name)
+        twice = sorted(key for key in set(arrays) & set(found) if not np.array_equal(arrays[key], found[key]))
+        if twice:
+            raise InputError(f"expected one '{twice[0]}', got another in '{file}'; give each model a name with --model NAME=FILE")
+        arrays |= found
+    if options.labels:
+        arrays["labels"] = _labels(options.labels)
+    ready = prepared(arrays, options.out.name, log=options.log, labels_from_one=options.labels_from_one, dtype=options.dtype)
+    with replaced(options.out) as beside, open(beside, "wb") as out:
+        write(ready, options.out.name, out)
+    logits = [f"{key} {values.shape} {values.dtype}" for key, values in ready.items() if key.startswith("logits/")]
+    print(f"{', '.join(logits)} in '{options.out}'; read it with duo check {options.out}")
+
+
+def _labels(file: Path) -> NDArray[Any]:
+    found = arrays_of(file)
+    if "labels" not in found:
+        raise InputError(f"expected labels in '{file}', got {', '.join(found)}; save one integer an image, named labels")
+    return found["labels"]
+
+
+def cost_of(text: str) -> tuple[str, Cost]:
+    """Read MODEL=MULTIPLY_ADDS[:PARAMETERS].
+
+    >>> cost_of("resnet50=4.1e9:25557032")
+    ('resnet50', Cost(multiply_adds=4100000000, parameters=25557032))
+    """
+    name, _, numbers = text.rpartition("=")
+    try:
+        counts = [int(float(number)) for number in numbers.split(":")]
+    except (ValueError, OverflowError):
+        counts = []
+    if not name or not 1 <= len(counts) <= 2 or min(counts) <= 0:
+        raise argparse.ArgumentTypeError(f"expected MODEL=MULTIPLY_ADDS[:PARAMETERS], numbers above 0, got '{text}'")
+    return name, Cost(*counts)

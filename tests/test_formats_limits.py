@@ -1,0 +1,235 @@
+"""Hostile files end in their message within a second and 100 MB, unpacked by nobody."""
+
+import io
+import json
+import struct
+import subprocess
+import sys
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from logit_files import arrays, npz
+
+from duo_core.formats import Upload, read
+from duo_core.formats.thrift import unpacked_bytes
+
+MB = 1_000_000
+ROOT = Path(__file__).resolve().parents[1]
+MEASURED = """
+import json, pathlib, sys, time
+from duo_core.formats import Upload, read, template
+
+def peak():
+    return 1024 * int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+
+for kind in ("npz", "safetensors", "parquet", "csv"):  # whatever is loaded or compiled only once
+    read([Upload(f"template.{kind}", template(kind))])
+for path in map(pathlib.Path, sys.argv[1:]):
+    content = path.read_bytes()
+    pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before, start = peak(), time.perf_counter()
+    reading = read([Upload(path.name, content)])
+    seconds = time.perf_counter() - start
+    print(json.dumps([seconds, peak() - before, sorted({problem.code for problem in reading.problems})]))
+    del reading, content
+"""
+
+
+def measured(paths):
+    """For each file, read in a process of its own: seconds, bytes at the peak beside the file, codes."""
+    if not Path("/proc/self/clear_refs").exists():
+        pytest.skip("memory is measured on Linux")
+    command = [sys.executable, "-c", MEASURED, *map(str, paths)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert run.stderr == ""
+    return [json.loads(line) for line in run.stdout.splitlines()]
+
+
+def archive(members, declared=None):
+    """A zip archive of raw members; `declared` overrides the sizes that its headers state."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, content in members.items():
+            packed.writestr(name, content)
+    content = bytearray(file.getvalue())
+    if declared is not None:
+        struct.pack_into("<L", content, 22, declared)  # the local header of the first member
+        struct.pack_into("<L", content, content.index(b"PK\1\2") + 24, declared)
+    return bytes(content)
+
+
+def header(shape, dtype="<f4"):
+    text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text
+
+
+def zip_bomb():
+    """Zeros that unpack to 3 GiB; its headers say so."""
+    packer, times = zlib.compressobj(9, zlib.DEFLATED, -15), 3 * 1024
+    packed = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)  # a piece that can be repeated
+    checksum = 0
+    for _ in range(times):
+        checksum = zlib.crc32(bytes(1 << 20), checksum)
+    content = packed * times + packer.flush()
+    sizes = struct.pack("<LLL", checksum, len(content), times << 20)
+    local = b"PK\3\4" + struct.pack("<HHHHH", 20, 0, 8, 0, 33) + sizes + struct.pack("<HH", 10, 0) + b"labels.npy"
+    place = struct.pack("<HHHHHLL", 10, 0, 0, 0, 0, 0, 0) + b"labels.npy"
+    central = b"PK\1\2" + struct.pack("<HHHHHH", 20, 20, 0, 8, 0, 33) + sizes + place
+    return local + content + central + b"PK\5\6" + struct.pack("<HHHHLLH", 0, 0, 1, 1, len(central), len(local) + len(content), 0)
+
+
+def many_members():
+    """A table of contents of 5 MB."""
+    central = b"".join(b"PK\1\2" + bytes(24) + struct.pack("<H", 8) + bytes(16) + b"%08d" % index for index in range(100_000))
+    return b"PK\3\4" + bytes(30) + central + b"PK\5\6" + struct.pack("<HHHHLLH", 0, 0, 65535, 65535, len(central), 34, 0)
+
+
+def parquet(table, **options):
+    file = io.BytesIO()
+    pq.write_table(table, file, **options)
+    return file.getvalue()
+
+
+def declared_rows():
+    """A table of 777 rows whose footer says a billion."""
+    content = parquet(pa.table({"target": pa.array([0] * 777, pa.int32()), "logit_0": pa.array([0.5] * 777)}))
+    length = int.from_bytes(content[-8:-4], "little")
+    footer = content[-8 - length : -8].replace(varint(777), varint(1_000_000_000))
+    return content[: -8 - length] + footer + struct.pack("<L", len(footer)) + b"PAR1"
+
+
+def varint(value):
+    """A number of at least 64 as Thrift's compact protocol writes it."""
+    value, found = value << 1, bytearray()
+    while value > 127:
+        found.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*found, value])
+
+
+def page_bomb():
+    """Columns whose pages' headers, not the footer, say that they unpack to 1 MiB each, 1 GiB in all."""
+    numbers = pa.array(np.zeros(200_000))
+    content = parquet(pa.table({f"logit_{index}": numbers for index in range(110)}), compression="zstd", use_dictionary=False)
+    column = pq.ParquetFile(io.BytesIO(content)).metadata.row_group(0).column(0)
+    pages = 10  # of 20 000 rows
+    size = unpacked_bytes(memoryview(content), column.data_page_offset, column.total_compressed_size) // pages
+    assert content.count(varint(size)) >= 110 * pages
+    return content.replace(varint(size), varint((1 << 20) - 1))
+
+
+def long_texts():
+    """Two hundred thousand times the same name of 10 kB, stored once."""
+    names = pa.DictionaryArray.from_arrays(pa.array(np.zeros(200_000, "i4")), pa.array(["x" * 10_000]))
+    return parquet(pa.table({"filename": names, "target": pa.array(np.zeros(200_000, "i4"))}))
+
+
+def safetensors_header(length, text=b"{"):
+    return struct.pack("<Q", length) + text.ljust(min(length, 50 * MB), b" ")
+
+
+HOSTILE = {
+    "zip bomb": ("a.npz", zip_bomb, "E105"),
+    "zip of many members": ("a.npz", many_members, "E105"),
+    "zip with an array of 10^15 numbers": ("a.npz", lambda: archive({"labels.npy": header((10**15,))}), "E105"),
+    "zip that lies about its size": (
+        "a.npz",
+        lambda: archive({"labels.npy": header((2**28,)) + bytes(50 * MB)}, 2**30 + 63),
+        "E105",
+    ),
+    "zip that unpacks to more than it says": (
+        "a.npz",
+        lambda: archive({"labels.npy": header((16,)) + bytes(900 * MB)}, 70 + 64),
+        "E102",
+    ),
+    "zip in a zip": ("a.npz", lambda: archive({"a.npz": archive({"b.npz": bytes(50 * MB)})}), "E103"),
+    "a header of 4 GiB": ("a.npz", lambda: archive({"labels.npy": b"\x93NUMPY\x02\x00" + b"\xff" * 4 + bytes(50)}), "E105"),
+    "names a million letters wide": ("a.npz", lambda: archive({"ids.npy": header((9,), "<U1000000") + bytes(36 * MB)}), "E105"),
+    "pickle in an archive": ("a.npz", lambda: archive({"labels.npy": header((3,), "|O") + b"\x80\x04]"}), "E104"),
+    "Parquet with a billion rows": ("a.parquet", lambda: parquet(pa.table({"target": pa.nulls(10**9)})), "E105"),
+    "Parquet that says a billion rows": ("a.parquet", declared_rows, "E105"),
+    "Parquet with a footer of 2 GiB": ("a.parquet", lambda: b"PAR1" + bytes(99) + b"\xff\xff\xff\x7fPAR1", "E105"),
+    "Parquet pages that unpack to a gigabyte": ("a.parquet", page_bomb, "E105"),
+    "Parquet with one name 200 000 times": ("a.parquet", long_texts, "E105"),
+    "safetensors header of 1 GB": ("a.safetensors", lambda: safetensors_header(10**9), "E105"),
+    "safetensors header of 2^64": ("a.safetensors", lambda: safetensors_header(2**64 - 1), "E105"),
+    "safetensors header of brackets": ("a.safetensors", lambda: safetensors_header(8 << 20, b'{"a":' + b"[" * (8 << 20)), "E105"),
+    "csv of one endless line": ("a.csv", lambda: b"1," * (30 * MB), "E105"),
+    "csv with an endless second line": ("a.csv", lambda: b"target,logit_0\n" + b"1" * (60 * MB), "E105"),
+    "csv of endless lines": ("a.csv", lambda: b"target,logit_0\n" + b"\n" * (60 * MB), "E105"),
+    "csv of 800 000 classes": ("a.csv", lambda: b",".join(b"logit_%d" % i for i in range(800_000)) + b"\n", "E105"),
+}
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    """What reading each hostile file took, by name."""
+    paths = []
+    for name, (file, make, _) in HOSTILE.items():
+        paths.append(tmp_path_factory.mktemp("hostile") / file)
+        paths[-1].write_bytes(make())
+        assert paths[-1].stat().st_size < 256 << 20, f"{name} would be refused by its size alone"
+    return dict(zip(HOSTILE, measured(paths), strict=True))
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_ends_in_its_message_within_a_second_and_100_mb(name, outcomes):
+    seconds, peak, codes = outcomes[name]
+    assert HOSTILE[name][2] in codes
+    assert set(codes) <= {HOSTILE[name][2], "E201"}
+    assert seconds < 1
+    assert peak < 100 * MB
+
+
+def test_the_size_of_pages_is_what_parquet_says():
+    table = pa.table({"a": pa.array(np.arange(5000.0)), "b": pa.array([f"name {i}" for i in range(5000)])})
+    for options in ({}, {"use_dictionary": False}, {"compression": "gzip", "data_page_version": "2.0"}, {"data_page_size": 500}):
+        content = parquet(table, **options)
+        group = pq.ParquetFile(io.BytesIO(content)).metadata.row_group(0)
+        for index in range(2):
+            column = group.column(index)
+            start = column.dictionary_page_offset or column.data_page_offset
+            size = unpacked_bytes(memoryview(content), start, column.total_compressed_size)
+            assert 0 < size <= column.total_uncompressed_size  # which counts the headers too
+            assert size > 0.8 * column.total_uncompressed_size
+
+
+def test_25_000_classes_are_within_the_limits():
+    random = np.random.default_rng(0)
+    members = {f"{model}_logits": random.normal(size=(8, 25_000)).astype("f2") for model in ("base", "sidekick")}
+    for files in (
+        [Upload("a.npz", npz(members | {"labels": np.arange(8)}))],
+        [
+            Upload(
+                f"{name}.parquet",
+                parquet(pa.table({f"logit_{i}": c for i, c in enumerate(values.T.copy())} | {"target": np.arange(8)})),
+            )
+            for name, values in members.items()
+        ],
+    ):
+        reading = read(files)
+        assert reading.problems == ()
+        assert reading.found.k == 25_000
+
+
+def test_reading_takes_about_the_memory_of_the_file(tmp_path):
+    """Half a gigabyte in float16 at 50 000 x 1000 scales from this: the arrays of the set, and little beside."""
+    members = arrays(n=20_000, k=200)
+    members = {name: values.astype("f2") if "logits" in name else values for name, values in members.items() if name != "ids"}
+    path = tmp_path / "a.npz"
+    path.write_bytes(npz(members))
+    ((_, peak, codes),) = measured([path])
+    assert codes == []
+    assert peak < path.stat().st_size + 40 * MB
+
+
+def test_strings_of_json_are_counted_too():
+    header = {"__metadata__": {"ids": json.dumps(["a"] * 200_001)}}
+    text = json.dumps(header).encode()
+    content = struct.pack("<Q", len(text)) + text
+    assert {problem.code for problem in read([Upload("a.safetensors", content)]).problems} == {"E201"}
