@@ -5,11 +5,14 @@ from browsing import ROOT
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
+SECONDS = 180
+"""For one run; the first of a test session may compile loops."""
+
 
 def open_page(name: str = "explore", **query: str) -> AppTest:
     """Open a page at an address, as the first of a session and with empty caches."""
     st.cache_resource.clear()
-    app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
+    app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=SECONDS)
     app.query_params.update(query)
     return go(app, name)
 
