@@ -128,7 +128,8 @@ def _moves(choice: Choice, found: Evaluation) -> None:
 def _columns() -> dict[str, Any]:
     sure, rank = st.column_config.NumberColumn(format="percent"), st.column_config.NumberColumn(format="localized")
     numbers = dict.fromkeys(("Base sure", "Duo sure"), sure) | dict.fromkeys(("Base rank", "Duo rank", "Move"), rank)
-    return {"Picture": st.column_config.ImageColumn(), **numbers}
+    names = dict.fromkeys(("Label", "Base says", "Duo says"), st.column_config.TextColumn(width=110))
+    return {"Picture": st.column_config.ImageColumn(), **names, **numbers}
 
 
 @st.fragment
