@@ -1,0 +1,109 @@
+"""`duo threshold`: up to which uncertainty a pair answers so that its risk stays within a target, and what that gives elsewhere."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+
+from duo_core.arrays import Predictions, UncertaintyKind
+from duo_core.guarantee import ASSUMPTION, CONFIDENCE, METHODS, applied, thresholds
+from duo_core.logits import FIT_SPLIT, LogitSet
+from duo_core.predictions import variant_predictions
+from duo_core.printing import print_json
+from duo_core.sweep import evaluate
+from duo_core.uploading import logit_set_of
+
+TARGETS = (0.01, 0.02, 0.05, 0.1)
+SYSTEMS = ("base", "duo")
+
+
+def threshold(options: argparse.Namespace) -> None:
+    """Print the thresholds of a pair."""
+    found = document(
+        logit_set_of(options),
+        options.base,
+        options.sidekick,
+        split=options.split,
+        targets=options.target_risk or TARGETS,
+        confidence=options.confidence,
+        kind=options.uncertainty,
+    )
+    if options.json:
+        print_json(found)
+    else:
+        _print(found)
+
+
+def document(
+    logit_set: LogitSet,
+    base: str,
+    sidekick: str,
+    *,
+    split: str = "test",
+    targets: Sequence[float] = TARGETS,
+    confidence: float = CONFIDENCE,
+    kind: UncertaintyKind = "softmax",
+) -> dict[str, Any]:
+    """Thresholds of the base and the duo, chosen on the fit split and judged on another.
+
+    One entry of `thresholds` a system, target risk and method of `guarantee.METHODS`: the `threshold` (images whose uncertainty is
+    at most that are answered), the `bound` of its risk, `coverage` and `risk` on the `fit` split and on the `judged` one. Undefined
+    values are NaN.
+    """
+    found = evaluate(logit_set, base, sidekick, split, kind=kind, variants=SYSTEMS)
+    own, other = (logit_set.logits(model, FIT_SPLIT) for model in (base, sidekick))
+    fitted = variant_predictions(own, other, logit_set.labels[FIT_SPLIT], found.fit, variants=SYSTEMS, kind=kind)
+    entries = [
+        {"system": system, **entry}
+        for system in SYSTEMS
+        for entry in _entries(fitted[system], found.predictions[system], targets, confidence)
+    ]
+    return {
+        "set": logit_set.name,
+        "base": base,
+        "sidekick": sidekick,
+        "split": split,
+        "n_fit": len(logit_set.labels[FIT_SPLIT]),
+        "n_eval": len(logit_set.labels[split]),
+        "uncertainty": kind,
+        "confidence": confidence,
+        "assumption": ASSUMPTION,
+        "thresholds": entries,
+    }
+
+
+def _entries(fitted: Predictions, judged: Predictions, targets: Sequence[float], confidence: float) -> Iterator[dict[str, Any]]:
+    table = thresholds(fitted, targets, confidence)
+    for chosen, elsewhere in zip(table.to_dict("records"), applied(table, judged).to_dict("records"), strict=True):
+        yield {
+            **{key: chosen[key] for key in ("target_risk", "method", "threshold", "bound")},
+            "fit": {key: chosen[key] for key in ("coverage", "risk")},
+            "judged": {key: elsewhere[key] for key in ("coverage", "risk")},
+        }
+
+
+def _print(found: dict[str, Any]) -> None:
+    print(f"{found['base']} + {found['sidekick']} on {found['set']}: answer where the uncertainty is at most the threshold")
+    print(f"chosen on {FIT_SPLIT} ({found['n_fit']:,} images), judged on {found['split']} ({found['n_eval']:,} images)")
+    print(f"bounds hold with a confidence of {found['confidence']:.4g}. {ASSUMPTION}\n")
+    split = found["split"]
+    rows = [
+        {
+            "target risk": f"{entry['target_risk']:.2%}",
+            "method": METHODS[entry["method"]],
+            "system": entry["system"],
+            "threshold": entry["threshold"],
+            "bound": _percent(entry["bound"]),
+            f"{FIT_SPLIT} coverage": _percent(entry["fit"]["coverage"]),
+            f"{FIT_SPLIT} risk": _percent(entry["fit"]["risk"]),
+            f"{split} coverage": _percent(entry["judged"]["coverage"]),
+            f"{split} risk": _percent(entry["judged"]["risk"]) + (" above" * (entry["judged"]["risk"] > entry["target_risk"])),
+        }
+        for entry in sorted(found["thresholds"], key=lambda entry: entry["target_risk"])
+    ]
+    print(pd.DataFrame(rows).to_string(index=False, na_rep="-", float_format="{:.6g}".format))
+
+
+def _percent(value: float) -> str:
+    return "-" if pd.isna(value) else f"{value:.2%}"
