@@ -2,10 +2,9 @@
 
 import streamlit as st
 
-from app import controls, link, state, words
+from app import controls, link, manual, state, words
 from app.controls import THEMED, Choice
 from duo_core import figures
-from duo_core.duo import Temperatures
 from duo_core.figures.curves import risk_at
 from duo_core.figures.screen import SCREEN, cost_column
 from duo_core.logits import FIT_SPLIT
@@ -126,39 +125,9 @@ def _sidekicks(choice: Choice, found: Evaluation) -> None:
 @st.fragment
 def _temperatures(choice: Choice, found: Evaluation) -> None:
     st.subheader("What if the temperatures were others?", anchor=False)
-    learned = found.fit.temperatures
-    pair = f"{choice.handle.logit_set.name}/{choice.base}/{choice.sidekick}"
-    keys = [f"temperature_{pair}/{role}" for role in ("base", "sidekick")]
     with st.container(horizontal=True):
-        chosen = Temperatures(*(_temperature(key, role, found) for key, role in zip(keys, ("base", "sidekick"), strict=True)))
-    values = state.by_hand(choice.handle, choice.base, choice.sidekick, choice.split, choice.kind, chosen)
-    at_best = state.by_hand(choice.handle, choice.base, choice.sidekick, choice.split, choice.kind, learned)
-    with st.container(horizontal=True):
-        for key, label in {"nll_fit": "NLL, fit split", "nll": f"NLL, {choice.split}"}.items():
-            _manual_card(label, "nll", values[key], at_best[key])
-    with st.container(horizontal=True):
-        for key in ("accuracy", "aurc"):
-            _manual_card(words.card_label(key), key, values[key], at_best[key])
-    st.button("Back to learned", key="learned", disabled=chosen == learned, on_click=link.forget, args=keys)
-    st.caption("Temperatures multiply the logits; at 0 a model has no say. Differences are to the learned temperatures.")
-
-
-def _temperature(key: str, role: str, found: Evaluation) -> float:
-    learned, alone = getattr(found.fit.temperatures, role), getattr(found.fit.calibration, role)
-    top = 2.0 * max(learned, alone) or 1.0
-    value: float = st.slider(f"T_{role} · {getattr(found, role)}", 0.0, top, learned, top / 200, format="%.3f", key=key)
-    return value
-
-
-def _manual_card(label: str, key: str, value: float | None, learned: float | None) -> None:
-    st.metric(
-        label,
-        SCREEN[key].text(value),
-        words.delta(key, value, learned),
-        delta_color="normal" if METRICS[key].higher_is_better else "inverse",
-        delta_description=words.beside(key, value, learned, "learned"),
-        border=True,
-    )
+        chosen = manual.sliders(choice, found)
+    manual.consequences(choice, found, chosen)
 
 
 def _ratios(choice: Choice) -> None:
