@@ -8,6 +8,7 @@ import torch
 from duo_core.bowl import Bowl
 from duo_core.duo import Temperatures
 from duo_core.figures import fitting
+from duo_core.figures.bowl import nll_bowl
 from duo_core.figures.screen import COSTS, LIGHT, metric_title
 
 AXIS = np.linspace(0, 2, 21)
@@ -30,7 +31,7 @@ def notes(figure):
 
 
 def test_the_bowl_has_rings_around_the_lowest_nll(surface):
-    figure = fitting.nll_bowl(surface, MARKS)
+    figure = nll_bowl(surface, MARKS)
     rings = figure.data[0]
     assert rings.type == "contour"
     np.testing.assert_allclose(rings.z, np.sqrt(surface.nll - 0.3), atol=1e-5)
@@ -41,14 +42,14 @@ def test_the_bowl_has_rings_around_the_lowest_nll(surface):
 
 
 def test_every_grid_point_can_be_clicked_and_says_its_nll(surface):
-    grid = next(trace for trace in fitting.nll_bowl(surface, MARKS).data[1:] if trace.marker.opacity == 0)
+    grid = next(trace for trace in nll_bowl(surface, MARKS).data[1:] if trace.marker.opacity == 0)
     assert len(grid.x) == surface.nll.size
     for x, y, nll in list(zip(grid.x, grid.y, grid.customdata, strict=True))[::37]:
         assert nll == pytest.approx(0.3 + (x - 1) ** 2 + 4 * (y - 0.5) ** 2, abs=1e-5)
 
 
 def test_marks_stand_where_the_variants_are_and_differ_in_symbol(surface):
-    figure = fitting.nll_bowl(surface, MARKS, sliders=Temperatures(0.4, 0.6))
+    figure = nll_bowl(surface, MARKS, sliders=Temperatures(0.4, 0.6))
     assert (named(figure, "Duo, learned").x[0], named(figure, "Duo, learned").y[0]) == BEST
     assert (named(figure, "Base alone").x[0], named(figure, "Base alone").y[0]) == (1.5, 0.0)
     assert (named(figure, "Sliders").x[0], named(figure, "Sliders").y[0]) == (0.4, 0.6)
@@ -58,7 +59,7 @@ def test_marks_stand_where_the_variants_are_and_differ_in_symbol(surface):
 
 
 def test_the_bowls_axes_name_the_models_and_show_all_marks(surface):
-    figure = fitting.nll_bowl(surface, MARKS, names=("large", "small"))
+    figure = nll_bowl(surface, MARKS, names=("large", "small"))
     assert figure.layout.xaxis.title.text == "T_base · large"
     assert figure.layout.yaxis.title.text == "T_sidekick · small"
     assert figure.layout.xaxis.range[0] < 0
@@ -67,7 +68,7 @@ def test_the_bowls_axes_name_the_models_and_show_all_marks(surface):
 
 def test_a_flat_bowl_is_drawn():
     flat = Bowl(AXIS, AXIS, np.full((21, 21), 0.7), 10)
-    assert fitting.nll_bowl(flat, {"duo": (BEST, 0.7)}).data[0].contours.end > 0
+    assert nll_bowl(flat, {"duo": (BEST, 0.7)}).data[0].contours.end > 0
 
 
 @pytest.fixture
@@ -157,7 +158,7 @@ def test_a_real_bowl_and_its_refits_draw():
     base, sidekick = (torch.randn(60, 3, generator=random) + 2 * torch.eye(3)[labels] for _ in range(2))
     found = fit(base, sidekick, labels)
     surface = bowl(base, sidekick, labels, found)
-    figure = fitting.nll_bowl(surface, {"duo": (found.temperatures, found.nll["duo"])})
+    figure = nll_bowl(surface, {"duo": (found.temperatures, found.nll["duo"])})
     assert figure.data[0].z.min() >= 0
     table = stability((base, sidekick, labels), (base, sidekick, labels), found, repeats=3)
     for drawn in (fitting.temperatures_by_size(table), fitting.metric_by_size(table, "aurc", base=0.1)):

@@ -1,12 +1,15 @@
 """Temperatures, by its widgets: the bowl and its sliders, ratios, and refits on fewer images."""
 
+import numpy as np
 import pytest
+import torch
 from dashboard import labelled, open_page, query, text_of
 from logit_sets import write_set
 
 from app import manual, state
 from app.views import temperatures
 from duo_core.bowl import reach
+from duo_core.logits import Card
 from duo_core.stability import stability
 from duo_core.store import Store
 from duo_core.sweep import evaluate, sweep
@@ -186,3 +189,18 @@ def test_every_question_opens_its_part_and_stands_in_the_address(open_temperatur
     assert seen["bowl"] == {"The marks as numbers", "The bowl as numbers"}
     assert seen["ratios"] == {"The ratios as numbers", "All ratios as numbers"}
     assert seen["images"] == {"The refits as numbers"}
+
+
+def test_a_fit_split_that_is_separated_draws_and_says_so(open_temperatures, tmp_path):
+    labels = {split: torch.arange(60) % 3 for split in ("val", "test")}
+    store = Store(tmp_path)
+    store.prepare("sure", title="Sure", classes=["a", "b", "c"], labels=labels)
+    for place, model in enumerate(("one", "two")):
+        logits = {split: torch.nn.functional.one_hot(y, 3).float() * (3 + place) for split, y in labels.items()}
+        store.write_model("sure", Card(name=model, model=model, source="python", multiply_adds=10 - place), logits)
+    app = open_temperatures(store=tmp_path)
+    assert "separated perfectly" in app.warning[0].value
+    assert np.isfinite(table(app, "The bowl as numbers")["nll"]).all()
+    app.button_group(key="question").set_value("images").run()
+    assert not app.exception
+    assert "Perfectly separated, so that no finite temperature is best: 41 of 41 samples of up to 60 images." in text_of(app)

@@ -11,6 +11,7 @@ from duo_core import figures
 from duo_core.bowl import SEED
 from duo_core.duo import Fit, Temperatures
 from duo_core.figures import fitting
+from duo_core.figures.bowl import nll_bowl
 from duo_core.figures.screen import cost_column
 from duo_core.logits import FIT_SPLIT
 from duo_core.metrics import METRICS
@@ -83,7 +84,7 @@ def _bowl(choice: Choice, found: Evaluation) -> None:
         marks = state.marks_of(choice.handle, choice.base, choice.sidekick)
         st.markdown(price(marks))
         controls.chart(
-            fitting.nll_bowl(surface, marks, sliders=chosen, names=(choice.base, choice.sidekick), colours=THEMED),
+            nll_bowl(surface, marks, sliders=chosen, names=(choice.base, choice.sidekick), colours=THEMED),
             "bowl",
             f"A bowl: NLL of the fit split over the temperatures of {choice.base} and {choice.sidekick}, lowest at "
             f"{found.fit.temperatures.base:.3f} and {found.fit.temperatures.sidekick:.3f}",
