@@ -6,7 +6,7 @@ import pandas as pd
 
 from app.telling import verdict
 from app.words import card_label, percent, share
-from duo_core.advice import Advice, Row, losses
+from duo_core.advice import PAIR, Advice, Row, losses
 from duo_core.duo import VARIANTS
 from duo_core.figures.landscape import UNITS
 from duo_core.figures.screen import SCREEN
@@ -23,6 +23,16 @@ def none_within(table: pd.DataFrame, cost: str, budget: float) -> str:
         return "No pair within the budget has a defined value: every image is right, or every one is wrong."
     cheapest = table.loc[table[cost].idxmin()]
     return f"No pair costs that little: the cheapest is {system(cheapest)} at {extra(cheapest, cost)}."
+
+
+def counted_pairs(table: pd.DataFrame) -> str:
+    """How many pairs stand in a table, whatever the variants.
+
+    >>> counted_pairs(pd.DataFrame({"base": ["a", "a"], "sidekick": ["b", "b"], "variant": ["duo", "uq_only"]}))
+    '1 pair'
+    """
+    count = len(table.drop_duplicates(PAIR))
+    return f"{count} pair{'s' * (count != 1)}"
 
 
 def variant_of(row: Row) -> str:

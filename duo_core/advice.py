@@ -27,6 +27,30 @@ def gains(key: str, values: pd.Series, alone: pd.Series) -> pd.Series:
     return pd.Series(found, index=values.index, dtype=float)
 
 
+def mean_gains(table: pd.DataFrame, alone: pd.DataFrame) -> pd.DataFrame:
+    """Return what pairs gain on average in each metric (paper Figure 1), one row a (metric, variant) that has any defined gain.
+
+    Parameters
+    ----------
+    table
+        One row a (base, sidekick, variant) with the columns of METRICS.
+    alone
+        Metrics of every base alone, its name as the index.
+
+    Returns
+    -------
+    pd.DataFrame
+        `metric`, `variant`, `mean` and `std` of the gains over pairs, `pairs`. The deviation is that of the pairs at hand
+        (divided by their number), 0 for one.
+    """
+    rows = []
+    for key in METRICS:
+        found = gains(key, table[key], table["base"].map(alone[key])).dropna()
+        for variant, part in found.groupby(table["variant"], sort=False):
+            rows.append({"metric": key, "variant": variant, "mean": part.mean(), "std": part.std(ddof=0), "pairs": len(part)})
+    return pd.DataFrame(rows, columns=["metric", "variant", "mean", "std", "pairs"])
+
+
 def pareto(costs: Floats, values: Floats, *, higher_is_better: bool) -> Booleans:
     """Return which rows no other row beats, (n,): cheaper and as good, or as cheap and better.
 

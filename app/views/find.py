@@ -11,7 +11,7 @@ import streamlit as st
 from app import controls, link, recommendation, state, telling, words
 from app.controls import THEMED, Choice
 from duo_core import figures
-from duo_core.advice import Advice, Row, best_under
+from duo_core.advice import Advice, Row, best_under, mean_gains
 from duo_core.duo import VARIANTS
 from duo_core.figures.landscape import AXES, FILLS, Marks
 from duo_core.figures.screen import cost_column
@@ -57,8 +57,8 @@ def show() -> None:
     own = choice.handle.logit_set
     st.title("Which pair is worth its cost?", anchor=False)
     table = state.landscape(choice.handle, choice.split, choice.kind, choice.metric)
-    count = len(table[["base", "sidekick"]].drop_duplicates())
-    st.caption(f"{own.title} · {choice.split} · {len(own.labels[choice.split]):,} images · {count} pairs, the base the dearer one")
+    pairs = recommendation.counted_pairs(table)
+    st.caption(f"{own.title} · {choice.split} · {len(own.labels[choice.split]):,} images · {pairs}, the base the dearer one")
     left, right = st.columns([5, 3], gap="large")
     with left:
         view = _view(choice, table)
@@ -70,6 +70,7 @@ def show() -> None:
     with left:
         _landscape(choice, view, budget, found)
     _table(choice, view)
+    _mean_gains(view, budget)
 
 
 def _view(choice: Choice, table: pd.DataFrame) -> View:
@@ -197,6 +198,21 @@ def _table(choice: Choice, view: View) -> None:
     with st.container(horizontal=True):
         controls.download(rows, "pairs", "csv")
         controls.download(rows, "pairs", "parquet")
+
+
+def _mean_gains(view: View, budget: float) -> None:
+    """What the pairs within the budget gain on average."""
+    within = view.table if math.isinf(budget) else view.table[view.table[view.cost] <= budget]
+    what = "all pairs" if math.isinf(budget) else f"pairs under +{words.percent(budget, 0)}"
+    st.subheader(f"What do {what} gain on average?", anchor=False)
+    st.markdown(f"Mean and standard deviation over {recommendation.counted_pairs(within)}, each against its own base alone.")
+    summary = mean_gains(within, view.alone)
+    controls.chart(
+        figures.gains_by_metric(summary, colours=THEMED),
+        "mean_gains",
+        f"Mean relative gain of {what} in every metric, with one standard deviation",
+    )
+    controls.numbers(summary, "mean_gains", "The gains as numbers")
 
 
 PERCENT = {"flops_balance": "FLOPs balance", "throughput_balance": "Throughput balance", "parameter_balance": "Parameter balance"}

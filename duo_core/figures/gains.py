@@ -1,0 +1,47 @@
+"""What pairs gain on average in every metric."""
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from duo_core.figures.frame import layout, note
+from duo_core.figures.screen import LABELS, LIGHT, STYLES, Colours
+from duo_core.metrics import METRICS
+
+AXIS = "Mean gain: share of the way to perfect (%), higher is better"
+LOWEST = -100
+
+
+def gains_by_metric(table: pd.DataFrame, *, colours: Colours = LIGHT) -> go.Figure:
+    """Draw mean gains with one standard deviation to either side (paper Figure 1), metrics from top to bottom.
+
+    `table` is that of `advice.mean_gains`. The axis ends at -100 %, twice as far from perfect as the base.
+    """
+    figure = go.Figure(layout=layout(AXIS, ""))
+    figure.add_shape(type="line", yref="paper", x0=0, x1=0, y0=0, y1=1, line=_base(colours), layer="below")
+    figure.add_scatter(x=[None], y=[None], name="Base alone", mode="lines", line=_base(colours), hoverinfo="skip")
+    variants = [variant for variant in STYLES if variant in set(table["variant"])]
+    for place, variant in enumerate(variants):
+        rows = table[table["variant"] == variant]
+        shift = 0.22 * (place - (len(variants) - 1) / 2)
+        figure.add_scatter(
+            x=rows["mean"] * 100,
+            y=[list(METRICS).index(key) - shift for key in rows["metric"]],
+            error_x={"array": rows["std"] * 100, "thickness": 1.5, "width": 4},
+            name=LABELS[variant],
+            mode="markers",
+            marker={"color": colours[variant], "symbol": STYLES[variant].symbol, "size": 10, "line": {"width": 1.5}},
+            text=[f"{METRICS[row.metric].label}: {row.mean:+.1%} ± {row.std:.1%}, {row.pairs} pairs" for row in rows.itertuples()],
+            hovertemplate="%{text}<extra></extra>",
+        )
+    labels = [metric.label for metric in METRICS.values()]
+    figure.update_yaxes(tickvals=list(range(len(labels))), ticktext=labels, range=[len(labels) - 0.5, -0.5], showgrid=False)
+    low, high = (table["mean"] - table["std"]).min() * 100, (table["mean"] + table["std"]).max() * 100
+    if table.empty:
+        note(figure, "No pair has a defined gain.", colours)
+    elif low < LOWEST:
+        figure.update_xaxes(range=[LOWEST, max(high, 0) + 5])
+    return figure.update_layout(legend_traceorder="reversed")
+
+
+def _base(colours: Colours) -> dict[str, object]:
+    return {"color": colours["base"], "dash": STYLES["base"].dash, "width": STYLES["base"].width}
