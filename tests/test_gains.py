@@ -57,7 +57,10 @@ def test_the_chart_shows_means_and_deviations_in_percent_at_their_metric():
 
 def test_far_losses_end_at_twice_the_bases_distance():
     far = mean_gains(pairs(ece=[9.0, 0.1, 0.1]), ALONE)
-    assert figures.gains_by_metric(far).layout.xaxis.range[0] == -100
+    figure = figures.gains_by_metric(far)
+    assert figure.layout.xaxis.range[0] == -100
+    mean = far.set_index("metric").loc["ece", "mean"]
+    assert figure.layout.annotations[-1].text == f"Outside: ECE of Duo at −{-mean:.0%}"
     assert figures.gains_by_metric(mean_gains(pairs(**dict.fromkeys(METRICS, 0.7)), ALONE)).layout.xaxis.range is None
 
 

@@ -17,31 +17,43 @@ def gains_by_metric(table: pd.DataFrame, *, colours: Colours = LIGHT) -> go.Figu
     `table` is that of `advice.mean_gains`. The axis ends at -100 %, twice as far from perfect as the base.
     """
     figure = go.Figure(layout=layout(AXIS, ""))
-    figure.add_shape(type="line", yref="paper", x0=0, x1=0, y0=0, y1=1, line=_base(colours), layer="below")
-    figure.add_scatter(x=[None], y=[None], name="Base alone", mode="lines", line=_base(colours), hoverinfo="skip")
+    base = {"color": colours["base"], "dash": STYLES["base"].dash, "width": STYLES["base"].width}
+    figure.add_shape(type="line", yref="paper", x0=0, x1=0, y0=0, y1=1, line=base, layer="below")
+    figure.add_scatter(x=[None], y=[None], name="Base alone", mode="lines", line=base, hoverinfo="skip")
     variants = [variant for variant in STYLES if variant in set(table["variant"])]
     for place, variant in enumerate(variants):
-        rows = table[table["variant"] == variant]
-        shift = 0.22 * (place - (len(variants) - 1) / 2)
-        figure.add_scatter(
-            x=rows["mean"] * 100,
-            y=[list(METRICS).index(key) - shift for key in rows["metric"]],
-            error_x={"array": rows["std"] * 100, "thickness": 1.5, "width": 4},
-            name=LABELS[variant],
-            mode="markers",
-            marker={"color": colours[variant], "symbol": STYLES[variant].symbol, "size": 10, "line": {"width": 1.5}},
-            text=[f"{METRICS[row.metric].label}: {row.mean:+.1%} ± {row.std:.1%}, {row.pairs} pairs" for row in rows.itertuples()],
-            hovertemplate="%{text}<extra></extra>",
-        )
+        _means(figure, table[table["variant"] == variant], 0.22 * (place - (len(variants) - 1) / 2), colours)
     labels = [metric.label for metric in METRICS.values()]
     figure.update_yaxes(tickvals=list(range(len(labels))), ticktext=labels, range=[len(labels) - 0.5, -0.5], showgrid=False)
-    low, high = (table["mean"] - table["std"]).min() * 100, (table["mean"] + table["std"]).max() * 100
-    if table.empty:
-        note(figure, "No pair has a defined gain.", colours)
-    elif low < LOWEST:
-        figure.update_xaxes(range=[LOWEST, max(high, 0) + 5])
+    _ends(figure, table, colours)
     return figure.update_layout(legend_traceorder="reversed")
 
 
-def _base(colours: Colours) -> dict[str, object]:
-    return {"color": colours["base"], "dash": STYLES["base"].dash, "width": STYLES["base"].width}
+def _means(figure: go.Figure, rows: pd.DataFrame, shift: float, colours: Colours) -> None:
+    """One variant's means, its rows a little above or below the metric's place."""
+    variant = rows["variant"].iloc[0]
+    figure.add_scatter(
+        x=rows["mean"] * 100,
+        y=[list(METRICS).index(key) - shift for key in rows["metric"]],
+        error_x={"array": rows["std"] * 100, "thickness": 1.5, "width": 4},
+        name=LABELS[variant],
+        mode="markers",
+        marker={"color": colours[variant], "symbol": STYLES[variant].symbol, "size": 10, "line": {"width": 1.5}},
+        text=[f"{METRICS[row.metric].label}: {row.mean:+.1%} ± {row.std:.1%}, {row.pairs} pairs" for row in rows.itertuples()],
+        hovertemplate="%{text}<extra></extra>",
+    )
+
+
+def _ends(figure: go.Figure, table: pd.DataFrame, colours: Colours) -> None:
+    """The ends of the axis, and what lies outside in words."""
+    if table.empty:
+        note(figure, "No pair has a defined gain.", colours)
+        return
+    low, high = ((table["mean"] - table["std"]) * 100).min(), ((table["mean"] + table["std"]) * 100).max()
+    if low < LOWEST:
+        figure.update_xaxes(range=[LOWEST, max(high, 0) + 5])
+    outside = table[table["mean"] * 100 < LOWEST]
+    if len(outside):
+        figure.update_yaxes(range=[len(METRICS) + 0.2, -0.5])  # room for the note under the last metric
+        said = [f"{METRICS[row.metric].label} of {LABELS[row.variant]} at {row.mean:.0%}" for row in outside.itertuples()]
+        note(figure, f"Outside: {', '.join(said)}".replace("-", "−"), colours)
