@@ -21,7 +21,8 @@ Reached only where the fit split is separated perfectly, so that no finite tempe
 
 _STEPS = 100
 _ELEMENTS = 1 << 18
-_LARGE = 1 << 19
+LARGE = 1 << 19
+"""Logits of one model from which on a fit is begun on some of them, and keeps several cores busy."""
 _DECREASE = 1e-22
 """Newton's decrement (twice the decrease of the NLL still to be had, nats) that ends the search: the next step would move the
 weights by some 1e-11 of themselves."""
@@ -247,7 +248,7 @@ def _minimum(features: _Features, start: Floats) -> _Minimum:
     arithmetic. Where an earlier stage ends on an edge or runs off, the next begins from the start.
     """
     stages = [(features, _DECREASE)]
-    if features.logits[0].size > _LARGE:
+    if features.logits[0].size > LARGE:
         single = replace(features, precision=np.float32)
         stages = [(single.thinned(), 1e-5), (single, 1e-8), *stages]
     steps = 0

@@ -55,7 +55,7 @@ def _ranked(uncertainty: Floats, wrong: Booleans) -> tuple[NDArray[Any], NDArray
         return uncertainty[order], wrong[order]
     floats = np.ascontiguousarray(uncertainty) + np.zeros((), uncertainty.dtype)  # -0 becomes 0
     keys = (floats.view(f"u{floats.itemsize}") << 1) | wrong
-    keys.sort()
+    keys = kernels.sorted_keys(keys)
     return keys >> 1, keys & 1
 
 
@@ -74,8 +74,9 @@ def macro_f1(labels: Integers, predicted: Integers) -> float:
     >>> macro_f1(np.array([0, 0, 1]), np.array([0, 1, 1]))
     0.6666666666666666
     """
-    hits, sums = _f1_counts(labels, predicted)
-    return float(np.mean(2 * hits[sums > 0] / sums[sums > 0]))
+    hits, true, said = _f1_counts(labels, predicted)
+    there = true + said > 0
+    return float(np.mean(2 * hits[there] / (true + said)[there]))
 
 
 def macro_f1_wilds(labels: Integers, predicted: Integers) -> float:
@@ -84,17 +85,18 @@ def macro_f1_wilds(labels: Integers, predicted: Integers) -> float:
     >>> macro_f1_wilds(np.array([0, 0, 0]), np.array([0, 0, 1]))
     0.8
     """
-    hits, sums = _f1_counts(labels, predicted)
-    true = np.bincount(labels, minlength=len(sums)) > 0
-    return float(np.mean(2 * hits[true] / sums[true]))
+    hits, true, said = _f1_counts(labels, predicted)
+    there = true > 0
+    return float(np.mean(2 * hits[there] / (true + said)[there]))
 
 
-def _f1_counts(labels: Integers, predicted: Integers) -> tuple[Integers, Integers]:
-    """By class: true positives, and labels plus predictions; F1 is twice the one over the other."""
+def _f1_counts(labels: Integers, predicted: Integers) -> tuple[Integers, Integers, Integers]:
+    """By class: true positives, labels, predictions."""
     same_length(labels=len(labels), predicted=len(predicted))
-    k = int(max(labels.max(), predicted.max())) + 1
-    hits = np.bincount(labels[labels == predicted], minlength=k)
-    return hits, np.bincount(labels, minlength=k) + np.bincount(predicted, minlength=k)
+    counts: tuple[Integers, Integers, Integers] = kernels.class_counts(
+        labels, predicted, int(max(labels.max(), predicted.max())) + 1
+    )
+    return counts
 
 
 def ece(correct: Booleans, confidence: Floats, bins: int = ECE_BINS) -> float:
@@ -104,19 +106,8 @@ def ece(correct: Booleans, confidence: Floats, bins: int = ECE_BINS) -> float:
     0.45
     """
     same_length(correct=len(correct), confidence=len(confidence))
-    index = _bins(confidence, bins)
-    gap = np.bincount(index, weights=correct, minlength=bins) - np.bincount(index, weights=confidence, minlength=bins)
-    return float(np.abs(gap).sum() / len(correct))
-
-
-def _bins(confidence: Floats, bins: int) -> Integers:
-    """Index of the bin (lower, upper] of each confidence; 0 lies in the first."""
-    edges = np.linspace(0, 1, bins + 1)
-    index = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    # The product may round across an edge.
-    index -= confidence <= edges[index]
-    index += confidence > edges[index + 1]
-    return np.maximum(index, 0)
+    gaps = kernels.bin_gaps(np.asarray(correct), np.asarray(confidence, dtype=np.float64), np.linspace(0, 1, bins + 1))
+    return float(np.abs(gaps).sum() / len(correct))
 
 
 def correctness_auroc(correct: Booleans, uncertainty: Floats) -> float | None:

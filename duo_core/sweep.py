@@ -9,7 +9,7 @@ import pandas as pd
 
 from duo_core.arrays import InputError, Predictions, UncertaintyKind
 from duo_core.blocks import in_parallel
-from duo_core.duo import VARIANTS, Fit, Single, calibrate, fit, fit_calibrated
+from duo_core.duo import LARGE, VARIANTS, Fit, Single, calibrate, fit, fit_calibrated
 from duo_core.logits import FIT_SPLIT, LogitSet
 from duo_core.metrics import METRICS, metrics
 from duo_core.pairing import CancelledError, Pair, Steps, bytes_a_pair, judge_pairs
@@ -112,6 +112,7 @@ def sweep(
     *,
     kind: UncertaintyKind = "softmax",
     only: Collection[Pair] | None = None,
+    device: str = "cpu",
     progress: Callable[[int, int], bool | None] | None = None,
 ) -> pd.DataFrame:
     """Evaluate all pairs: one row a (base, sidekick, variant, split), with the columns of COLUMNS.
@@ -127,6 +128,8 @@ def sweep(
         Which uncertainty ranks the images.
     only
         The pairs to evaluate; by default those that `pairs` gives.
+    device
+        Where the logits of the judged split are put, whole, and the pairs evaluated; `cuda` in plain torch and double precision.
     progress
         Called with steps done and steps in all; returning True cancels, and the groups of pairs done so far are returned.
     """
@@ -141,7 +144,7 @@ def sweep(
     with contextlib.suppress(CancelledError):
         fits = _fits(logit_set, every, steps)
         for split, group in groups:
-            models = {m: logit_set.logits(m, split) for m in dict.fromkeys(model for pair in group for model in pair)}
+            models = {m: logit_set.logits(m, split).to(device) for m in dict.fromkeys(model for pair in group for model in pair)}
             found = judge_pairs(models, logit_set.labels[split], {pair: fits[pair] for pair in group}, kind, steps)
             rows += [row for pair, values in found.items() for row in _rows(logit_set, split, pair, fits[pair], values)]
     rows.sort(key=lambda row: (row["base"], row["sidekick"], chosen.index(row["split"])))
@@ -171,7 +174,9 @@ def _fits(logit_set: LogitSet, every: Sequence[Pair], steps: Steps) -> dict[Pair
         steps.advance(1)
         return found
 
-    return dict(zip(every, in_parallel(fitted, every), strict=True))
+    # One fit on a large split keeps all cores busy by itself, and two at once would push each other out of the cache.
+    large = len(logit_set.labels.get(FIT_SPLIT, ())) * logit_set.k > LARGE
+    return dict(zip(every, [fitted(pair) for pair in every] if large else in_parallel(fitted, every), strict=True))
 
 
 def _rows(

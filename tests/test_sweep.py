@@ -108,6 +108,11 @@ def test_chosen_pairs_alone_whatever_they_cost(logit_set: LogitSet) -> None:
         assert {key: row[key] for key in METRICS} == pytest.approx(one, rel=1e-12)
 
 
+@pytest.mark.gpu
+def test_a_gpu_gives_the_same_table(logit_set: LogitSet) -> None:
+    pd.testing.assert_frame_equal(s.sweep(logit_set, device="cuda"), s.sweep(logit_set), rtol=1e-9)
+
+
 def test_a_model_that_lacks_a_split_is_left_out_there(logit_set: LogitSet) -> None:
     arrays = {key: values for key, values in logit_set.arrays.items() if key != ("small", "shift")}
     table = s.sweep(dataclasses.replace(logit_set, arrays=arrays))

@@ -1,0 +1,302 @@
+"""Speed at ImageNet size: the fit, one pair, all pairs. Every figure is a ratio of times taken in this one run.
+
+Logits are synthetic (benchmarks/synthetic.py says how). Three yardsticks: the naive torch expression of the definitions; the floor,
+that is reading the logits once and one exponential an element on all cores; and the same quantities through torchmetrics,
+torch-uncertainty and scikit-learn, where they are installed (benchmarks/requirements.txt).
+"""
+
+import argparse
+import importlib.util
+import math
+import resource
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import synthetic
+from duo_core.blocks import cores, in_parallel
+from duo_core.duo import VARIANTS, Fit, Temperatures, calibrate, fit, fit_calibrated
+from duo_core.logits import FIT_SPLIT, LogitSet
+from duo_core.sweep import evaluate, sweep
+
+BASE, SIDEKICK = "model00", "model10"
+
+
+def seconds(work: Callable[[], object], repeats: int = 5) -> float:
+    """The quickest of some runs, after one that warms up."""
+    work()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def line(name: str, value: str, target: str = "") -> None:
+    print(f"  {name:<66}{value:>14}  {target}", flush=True)
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What one model's array costs at least, on all cores."""
+
+    read: float
+    exponential: float
+
+
+def floor(logits: Tensor) -> Floor:
+    """Time to read every logit once, and to take one exponential of each: the quickest that torch offers, in cache."""
+    n, k = logits.shape
+    rows = np.array_split(np.arange(n), cores())
+    parts = [logits[part[0] : part[-1] + 1] for part in rows]
+    buffer = torch.randn(32, k)
+
+    def exponentials(part: Tensor, function: Callable[..., Tensor]) -> None:
+        out = torch.empty_like(buffer)
+        for _ in range(math.ceil(len(part) / 32)):
+            function(buffer, out=out)
+
+    best = min(
+        seconds(lambda f=function: in_parallel(lambda part: exponentials(part, f), parts), 3)
+        for function in (torch.exp, torch.exp2)
+    )
+    return Floor(seconds(lambda: in_parallel(torch.sum, parts)), best)
+
+
+def naive_pair(base: Tensor, sidekick: Tensor, labels: Tensor, found: Fit) -> dict[str, dict[str, float]]:
+    """Every variant and metric as the definitions read, a whole array at a time."""
+    return {key: _naive(base, sidekick, labels, variant.weights(found), variant.classes) for key, variant in VARIANTS.items()}
+
+
+def _naive(base: Tensor, sidekick: Tensor, labels: Tensor, weights: Temperatures, classes: str) -> dict[str, float]:
+    logits = weights.base * base + weights.sidekick * sidekick
+    probability = torch.softmax(logits, 1)
+    predicted = {"combined": logits, "base": base, "sidekick": sidekick}[classes].argmax(1)
+    confidence = probability.gather(1, predicted[:, None])[:, 0]
+    correct = predicted == labels
+    order = (1 - confidence).argsort()
+    risks = (~correct[order]).double().cumsum(0) / torch.arange(1, len(labels) + 1)
+    ranks = torch.empty_like(order, dtype=torch.double).index_put_((order,), torch.arange(1, len(labels) + 1).double())
+    right = correct.sum()
+    bins = torch.bucketize(confidence, torch.linspace(0, 1, 16)).clamp(1, 15) - 1
+    gap = torch.bincount(bins, correct.double() - confidence.double(), 15)
+    f1_sums = torch.bincount(labels, minlength=base.shape[1]) + torch.bincount(predicted, minlength=base.shape[1])
+    hits = torch.bincount(labels[correct], minlength=base.shape[1])
+    reached = torch.nonzero(risks <= 0.02)
+    return {
+        "accuracy": correct.double().mean().item(),
+        "macro_f1": (2 * hits[f1_sums > 0] / f1_sums[f1_sums > 0]).mean().item(),
+        "nll": functional.cross_entropy(logits, labels).item(),
+        "brier": (probability - functional.one_hot(labels, base.shape[1])).square().sum(1).mean().item(),
+        "ece": (gap.abs().sum() / len(labels)).item(),
+        "auroc": (1 - (ranks[correct].sum() - right * (right + 1) / 2) / right / (len(labels) - right)).item(),
+        "aurc": risks.mean().item(),
+        "sac98": (reached.max().item() + 1) / len(labels) if len(reached) else 0.0,
+        "entropy": -(probability * torch.log_softmax(logits, 1)).sum(1).mean().item(),
+    }
+
+
+def one_pair(own: LogitSet, at_least: Floor) -> float:
+    """Print the figures of one pair; return the naive expression's time."""
+    found = evaluate(own, BASE, SIDEKICK)
+    arrays = own.logits(BASE, "test"), own.logits(SIDEKICK, "test"), own.labels["test"]
+    ours = seconds(lambda: evaluate(own, BASE, SIDEKICK, fitted=found.fit))
+    naive = seconds(lambda: naive_pair(*arrays, found.fit), 1)
+    exponentials = 4  # the two models alone, the duo, the unweighted pair; UQ only shares the duo's
+    bound = 2 * at_least.read + exponentials * at_least.exponential
+    n, k = arrays[0].shape
+    print(f"\nOne pair, five variants, all metrics, {n:,} x {k:,}: {ours * 1e3:.0f} ms")
+    line(f"times the floor (2 reads, {exponentials} exponentials: {bound * 1e3:.0f} ms)", f"{ours / bound:.2f}", "target <= 2.5")
+    line(f"naive torch, times as long ({naive:.2f} s)", f"{naive / ours:.0f}", "target >= 15")
+    expected = naive_pair(*arrays, found.fit)
+    worst = max(abs(v / expected[key][m] - 1) for key, values in found.metrics.items() for m, v in values.items() if v)
+    line("largest relative difference of any metric to the naive one", f"{worst:.1e}", "(which is single precision)")
+    libraries(own, found.fit, ours)
+    return naive
+
+
+def libraries(own: LogitSet, found: Fit, ours: float) -> None:
+    """The duo alone through the libraries people use; ours is all five variants."""
+    if not all(importlib.util.find_spec(name) for name in ("torchmetrics", "torch_uncertainty", "sklearn")):
+        line("torchmetrics, torch-uncertainty, scikit-learn", "not installed", "pip install -r benchmarks/requirements.txt")
+        return
+    warnings.simplefilter("ignore")
+    from sklearn.metrics import f1_score, roc_auc_score
+    from torch_uncertainty.metrics import AURC, BrierScore, CategoricalNLL
+    from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
+
+    base, sidekick, labels = own.logits(BASE, "test"), own.logits(SIDEKICK, "test"), own.labels["test"]
+    k = base.shape[1]
+
+    def duo() -> None:
+        probability = torch.softmax(found.temperatures.base * base + found.temperatures.sidekick * sidekick, 1)
+        for metric in (
+            MulticlassAccuracy(k, average="micro", validate_args=False),
+            MulticlassCalibrationError(k, n_bins=15, validate_args=False),
+            AURC(),
+            BrierScore(num_classes=k),
+            CategoricalNLL(),
+        ):
+            metric.update(probability, labels)
+            metric.compute()
+        confidence, predicted = probability.max(1)
+        roc_auc_score(predicted == labels, confidence)
+        f1_score(labels, predicted, average="macro")
+
+    theirs = seconds(duo, 1)
+    line(
+        f"torchmetrics, torch-uncertainty, scikit-learn: duo alone ({theirs:.2f} s)",
+        f"{theirs / ours:.0f}",
+        "times as long as all five",
+    )
+
+
+def lbfgs(models: Sequence[Tensor], labels: Tensor) -> Tensor:
+    """The weights by torch's own solver, in double precision, which a gradient of 1e-8 takes."""
+    weights = torch.ones(len(models), dtype=torch.double, requires_grad=True)
+    solver = torch.optim.LBFGS([weights], max_iter=200, tolerance_grad=1e-8, tolerance_change=0, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        solver.zero_grad()
+        logits = sum((w * model for w, model in zip(weights[1:], models[1:], strict=True)), weights[0] * models[0])
+        loss = functional.cross_entropy(logits, labels)
+        loss.backward()
+        return loss
+
+    solver.step(closure)
+    return weights.detach()
+
+
+def fitting(own: LogitSet) -> None:
+    """The fit, against L-BFGS on the same problem run to the same gradient."""
+    base, sidekick, labels = own.logits(BASE, FIT_SPLIT), own.logits(SIDEKICK, FIT_SPLIT), own.labels[FIT_SPLIT]
+    ours = seconds(lambda: fit(base, sidekick, labels), 9)
+    found = fit(base, sidekick, labels)
+
+    both = base.double(), sidekick.double()
+
+    def theirs() -> list[Tensor]:
+        return [lbfgs(models, labels) for models in (both[:1], both[1:], both)]
+
+    took = seconds(theirs, 3)
+    print(f"\nFit on {len(labels):,} x {base.shape[1]:,}, both single temperatures and the duo's: {ours * 1e3:.0f} ms")
+    line("milliseconds", f"{ours * 1e3:.0f}", "target <= 40")
+    line("gradient norm at the end", f"{found.gradient:.0e}", "target < 1e-8")
+    line(f"torch's L-BFGS, strong Wolfe, the same three to 1e-8 ({took:.2f} s)", f"{took / ours:.0f}", "times as long; target >= 8")
+    line("largest difference of a weight to L-BFGS's", f"{(theirs()[2] - torch.tensor(found.temperatures)).abs().max():.0e}")
+    single = calibrate(base, labels), calibrate(sidekick, labels)
+    line("a pair whose models are calibrated", f"{seconds(lambda: fit_calibrated(*single), 9) * 1e3:.0f} ms")
+
+
+def all_pairs(own: LogitSet, at_least: Floor, naive: float) -> None:
+    """A whole sweep: time a pair, split into fits and evaluation, and what memory it takes beside the mapped files."""
+    marks: list[tuple[int, float]] = []
+    for model in own.cards:  # the files are read, and compared with their digests, once a process
+        own.logits(model, "test").sum()
+    before, start = resident(), time.perf_counter()
+    peak = [before]
+
+    def watch(done: int, _: int) -> None:
+        marks.append((done, time.perf_counter() - start))
+        peak[0] = max(peak[0], resident())
+
+    table = sweep(own, ["test"], progress=watch)
+    whole = time.perf_counter() - start
+    pairs = len(table) // len(VARIANTS)
+    fits = next(t for done, t in marks if done >= pairs)
+    n, k = own.logits(BASE, "test").shape
+    needed = 2 * at_least.exponential * pairs
+    print(f"\nAll {pairs} pairs of {len(own.cards)} models, {n:,} x {k:,}: {whole:.1f} s, {whole / pairs * 1e3:.1f} ms a pair")
+    line(
+        f"evaluation, times two exponentials a pair ({2 * at_least.exponential * 1e3:.1f} ms)",
+        f"{(whole - fits) / needed:.2f}",
+        "target <= 2.5",
+    )
+    line("fits and evaluation, ms a pair", f"{whole / pairs * 1e3:.1f}", "target <= 60")
+    line("naive torch (extrapolated from one pair), times as long", f"{naive * pairs / (whole - fits):.0f}", "target >= 40")
+    line("peak memory beside the mapped files, MB", f"{(peak[0] - before) / 1e6:.0f}", "target < 1000")
+
+
+def resident() -> int:
+    """Bytes in memory that are this process's own, mapped files not counted."""
+    try:
+        fields = dict(part.split(":") for part in Path("/proc/self/status").read_text().splitlines())
+        return int(fields["RssAnon"].split()[0]) * 1024
+    except (OSError, KeyError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def scaling(n: int, n_fit: int, k: int) -> None:
+    """How the time of a pair grows with each size: 1 is proportional, 0 not at all."""
+    print("\nScaling of a sweep's evaluation, as exponents (1: proportional)")
+
+    def pair(m: int, images: int, wide: int) -> float:
+        own = synthetic.logit_set(m, n=images, n_fit=n_fit // 8, k=wide)
+        marks: list[tuple[int, float]] = []
+
+        def run() -> float:
+            marks.clear()
+            start = time.perf_counter()
+            sweep(own, ["test"], progress=lambda done, _: marks.append((done, time.perf_counter() - start)))
+            pairs = m * (m - 1) // 2
+            return (marks[-1][1] - next(t for done, t in marks if done >= pairs)) / pairs
+
+        run()
+        return min(run() for _ in range(3))
+
+    def exponent(name: str, small: float, large: float, factor: float, target: str) -> None:
+        line(name, f"{math.log(large / small) / math.log(factor):.2f}", target)
+
+    exponent("images, doubled", pair(6, n // 4, k), half := pair(6, n // 2, k), 2, "target within 10 % of twice: 0.86 to 1.14")
+    exponent("classes, doubled", pair(6, n // 2, k // 2), half, 2, "")
+    exponent("models, 6 to 12, time a pair", half, pair(12, n // 2, k), 2, "target <= 0")
+
+
+def half_precision(own: LogitSet) -> None:
+    """What storing half the bytes changes, on every metric of the duo."""
+    print("\nHalf-precision stores: largest relative change of each metric over the variants")
+    full = evaluate(own, BASE, SIDEKICK).metrics
+    for dtype in (torch.float16, torch.bfloat16):
+        arrays = {key: own.logits(*key).to(dtype) for key in ((m, s) for m in (BASE, SIDEKICK) for s in own.labels)}
+        rough = LogitSet(own.name, own.title, own.classes, own.labels, {m: own.cards[m] for m in (BASE, SIDEKICK)}, arrays)
+        found = evaluate(rough, BASE, SIDEKICK).metrics
+        change = {m: max(abs(found[v][m] / full[v][m] - 1) for v in full if full[v][m]) for m in full["duo"]}
+        line(str(dtype).removeprefix("torch."), "", "  ".join(f"{m} {v:.0e}" for m, v in change.items()))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=int, default=30, help="of the sweep; 30 take 6 GB of disk")
+    parser.add_argument("--images", type=int, default=47_500)
+    parser.add_argument("--classes", type=int, default=1000)
+    parser.add_argument("--fit-images", type=int, default=2500)
+    parser.add_argument("--folder", type=Path, help="where the synthetic set is kept (default: a temporary folder)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        own = synthetic.stored(
+            options.folder or Path(temporary), options.models, n=options.images, n_fit=options.fit_images, k=options.classes
+        )
+        at_least = floor(own.logits(BASE, "test"))
+        read, exponential = (f"{value * 1e3:.1f} ms" for value in (at_least.read, at_least.exponential))
+        print(f"{cores()} cores; reading one array takes {read}, one exponential of each of its logits {exponential}")
+        fitting(own)
+        naive = one_pair(own, at_least)
+        all_pairs(own, at_least, naive)
+        half_precision(own)
+    scaling(options.images, options.fit_images, options.classes)
+
+
+if __name__ == "__main__":
+    main()
