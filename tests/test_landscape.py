@@ -7,7 +7,7 @@ from logit_sets import write_set
 
 from duo_core import figures
 from duo_core.advice import pareto
-from duo_core.figures.landscape import AXES, FILLS, Marks
+from duo_core.figures.landscape import AXES, FILLS, Marks, look_of
 from duo_core.figures.screen import DARK, HUES, LABELS, LIGHT, SCREEN, SYMBOLS, metric_title
 from duo_core.metrics import METRICS
 from duo_core.store import Store
@@ -25,6 +25,9 @@ def table(tmp_path_factory):
         parameter_balance=rows["flops_balance"],
         gain=np.linspace(-0.1, 0.3, len(rows)),
     )
+
+
+LARGE = look_of(["large"], ["Mobile", "Net"])
 
 
 def points(figure):
@@ -79,7 +82,7 @@ def test_the_front_is_the_paretos(table, gain):
 
 
 def test_colour_is_the_base_symbol_the_family_and_fill_the_variant(table):
-    figure = figures.pairs_by_cost(table, "aurc", cost="flops_balance", coloured=["large"])
+    figure = figures.pairs_by_cost(table, "aurc", cost="flops_balance", look=LARGE)
     for trace in points(figure):
         for (base, sidekick), symbol in zip(trace.customdata, trace.marker.symbol, strict=True):
             assert trace.marker.color == LIGHT[HUES[0] if base == "large" else "neutral"]
@@ -98,20 +101,38 @@ def legend(figure):
 
 
 def test_the_legend_names_bases_families_and_systems(table):
-    figure = figures.pairs_by_cost(table, "aurc", cost="flops_balance", coloured=["large"])
+    figure = figures.pairs_by_cost(table, "aurc", cost="flops_balance", look=LARGE)
     assert legend(figure) == {
         "Base": ["large", "Other bases"],
         "Sidekick": ["Mobile", "Net"],
         "System": ["Duo", "UQ only", "Unweighted"],
     }
     assert not any(trace.showlegend is not False for trace in points(figure))
-    duos = figures.pairs_by_cost(table[table["variant"] == "duo"], "aurc", cost="flops_balance")
+    duos = figures.pairs_by_cost(
+        table[table["variant"] == "duo"], "aurc", cost="flops_balance", look=look_of([], ["Mobile", "Net"])
+    )
     assert legend(duos) == {"Base": ["All bases"], "Sidekick": ["Mobile", "Net"], "System": ["Duo"]}
+
+
+def test_a_look_stays_when_bases_are_chosen_and_colours_those_that_had_none():
+    bases = [f"base {i}" for i in range(9)]
+    whole, some = look_of(bases, ["Net"]), look_of(bases, ["Net"], chosen=["base 2", "base 8"])
+    assert list(whole.hues) == bases[: len(HUES)]
+    assert some.hues["base 2"] == whole.hues["base 2"]
+    assert some.hues["base 8"] in set(HUES) - {whole.hues["base 2"]}
+    assert set(some.hues) == {"base 2", "base 8"}
+    assert len(set(look_of(bases, ["Net"], chosen=bases).hues.values())) == len(HUES)
+
+
+def test_by_default_every_base_of_the_table_has_its_colour(table):
+    assert legend(figures.pairs_by_cost(table, "aurc", cost="flops_balance"))["Base"] == ["large", "middle", "small"]
 
 
 def test_more_bases_than_colours_share_the_neutral_one(table):
     many = pd.concat([table.assign(base=f"base {i}") for i in range(9)])
-    figure = figures.pairs_by_cost(many, "aurc", cost="flops_balance", coloured=[f"base {i}" for i in range(9)])
+    figure = figures.pairs_by_cost(
+        many, "aurc", cost="flops_balance", look=look_of([f"base {i}" for i in range(9)], ["Mobile", "Net"])
+    )
     colours = {trace.marker.color for trace in points(figure)}
     assert colours == {LIGHT[hue] for hue in HUES} | {LIGHT["neutral"]}
 

@@ -13,7 +13,7 @@ from app.controls import THEMED, Choice
 from duo_core import figures
 from duo_core.advice import Advice, Row, best_under, mean_gains
 from duo_core.duo import VARIANTS
-from duo_core.figures.landscape import AXES, FILLS, Marks
+from duo_core.figures.landscape import AXES, FILLS, Look, Marks, look_of
 from duo_core.figures.screen import cost_column
 from duo_core.intervals import Interval
 from duo_core.metrics import METRICS
@@ -37,6 +37,7 @@ class View:
     gain: bool
     cost: str
     logarithmic: bool
+    look: Look
 
     @property
     def value(self) -> str:
@@ -96,7 +97,9 @@ def _view(choice: Choice, table: pd.DataFrame) -> View:
         st.info(words.no_costs(cost))
     kept = _filtered(table)
     alone = state.singles(choice.handle, choice.split, choice.kind)
-    return View(kept, alone, choice.metric, shown == "gain", cost, scale == "log")
+    bases = [base for base in alone.sort_values("accuracy", ascending=False, kind="stable").index if base in set(table["base"])]
+    look = look_of(bases, sorted(set(table["family"])), chosen=st.session_state["bases"])
+    return View(kept, alone, choice.metric, shown == "gain", cost, scale == "log", look)
 
 
 def _filtered(table: pd.DataFrame) -> pd.DataFrame:
@@ -119,12 +122,12 @@ def _budget() -> float:
 
 
 def _landscape(choice: Choice, view: View, budget: float, found: Advice | None) -> None:
-    coloured = st.session_state["bases"] or list(view.alone["accuracy"].sort_values(ascending=False, kind="stable").index)
     figure: go.Figure = figures.pairs_by_cost(
         view.table,
         choice.metric,
         cost=view.cost,
         gain=view.gain,
+        look=view.look,
         marks=Marks(
             base=(choice.base, view.alone.loc[choice.base, choice.metric]),
             chosen=(choice.base, choice.sidekick),
@@ -132,7 +135,6 @@ def _landscape(choice: Choice, view: View, budget: float, found: Advice | None) 
             budget=None if math.isinf(budget) else budget,
         ),
         logarithmic=view.logarithmic,
-        coloured=[base for base in coloured if base in set(view.table["base"])],
         colours=THEMED,
     )
     what = f"{'Gain in ' if view.gain else ''}{METRICS[choice.metric].label}"

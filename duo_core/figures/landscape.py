@@ -41,15 +41,39 @@ class Marks:
     """Largest cost, a fraction: a vertical line."""
 
 
+@dataclass(frozen=True)
+class Look:
+    """How pairs are told apart."""
+
+    hues: Mapping[str, str]
+    """A key of the colours for each base that has one of its own; the others are neutral."""
+    symbols: Mapping[str, str]
+    """By family of sidekicks."""
+
+
+def look_of(bases: Sequence[str], families: Sequence[str], chosen: Sequence[str] = ()) -> Look:
+    """Return a look for a whole set that choosing some of its bases does not change, unless one of these has no colour yet.
+
+    >>> look_of(["a", "b"], ["Net"]).hues == look_of(["a", "b"], ["Net"], chosen=["b"]).hues | {"a": "sidekick"}
+    True
+    """
+    hues = dict(zip(bases, HUES, strict=False))
+    if chosen:
+        hues = {base: hue for base, hue in hues.items() if base in chosen}
+        free = [hue for hue in HUES if hue not in hues.values()]
+        hues |= dict(zip([base for base in chosen if base not in hues], free, strict=False))
+    return Look(hues, dict(zip(families, cycle(SYMBOLS), strict=False)))
+
+
 def pairs_by_cost(
     table: pd.DataFrame,
     key: str,
     *,
     cost: str,
     gain: bool = False,
+    look: Look | None = None,
     marks: Marks = Marks(),
     logarithmic: bool = True,
-    coloured: Sequence[str] = (),
     colours: Colours = LIGHT,
 ) -> go.Figure:
     """Draw a metric of all pairs, or their gain in it, against what the sidekick costs (paper Figures 1 and 3).
@@ -65,37 +89,32 @@ def pairs_by_cost(
         A column of AXES, or of COSTS where none of those is known.
     gain
         Whether the column `gain`, the relative gain in the metric, stands on the axis instead of the metric.
+    look
+        How bases and families are told apart; by default that of the table's own.
     logarithmic
         Whether the cost axis is.
-    coloured
-        Bases that get a colour of their own, the first six of them; the others share one.
     """
     value, factor = ("gain", 100.0) if gain else (key, SCREEN[key].factor)
     rows = table[table[value].notna() & table[cost].notna()]
     drawn = rows.assign(x=rows[cost] * 100, y=rows[value] * factor)
+    look = look or look_of(list(dict.fromkeys(table["base"])), sorted(set(table["family"])))
     figure = go.Figure(layout=layout({**COSTS, **AXES}[cost], gain_title(key) if gain else metric_title(key)))
-    hues = dict(zip(coloured, HUES, strict=False))
-    symbols = dict(zip(sorted(table["family"].unique()), cycle(SYMBOLS), strict=False))
     if gain:
         level(figure, 0.0, "Base alone", colours)
     elif marks.base is not None and not pd.isna(marks.base[1]):
         level(figure, marks.base[1] * factor, f"{marks.base[0]} alone {SCREEN[key].text(marks.base[1])}", colours)
     _front(figure, drawn, gain or METRICS[key].higher_is_better, colours)
-    drawn["hue"] = [hues.get(base, "neutral") for base in drawn["base"]]
+    drawn["hue"] = [look.hues.get(base, "neutral") for base in drawn["base"]]
     for (variant, hue), part in drawn.groupby(["variant", "hue"]):
-        _points(figure, part, (key, cost), (str(variant), colours[hue]), symbols)
+        _points(figure, part, (key, cost), (str(variant), colours[hue]), look.symbols)
     _mark(figure, drawn, marks.advised, ("Best under the budget", "square-open", colours["neutral"]))
     _mark(figure, drawn, marks.chosen, ("This pair", "circle-open", colours["duo"]))
-    _legends(figure, drawn, hues, symbols, colours)
-    cost_axis(figure, pd.Series([*rows[cost], *([] if marks.budget is None else [marks.budget])]), logarithmic=logarithmic)
+    _legends(figure, drawn, look, colours)
+    _axes(figure, drawn, marks.budget, logarithmic, colours)
     if gain:
         _gain_axis(figure, drawn["y"], colours)
     elif not METRICS[key].higher_is_better:
         _loss_axis(figure, drawn["y"])
-    if marks.budget is not None:
-        _budget(figure, marks.budget, colours)
-    if rows.empty:
-        note(figure, "No pair is left to draw: its value or its cost is unknown, or the filters leave none.", colours)
     return figure.update_layout(height=700)  # a third of it is the legends on a narrow screen
 
 
@@ -189,16 +208,16 @@ def _loss_axis(figure: go.Figure, losses: pd.Series) -> None:
         figure.update_yaxes(type="log", tickvals=ticks(losses.min(), losses.max()))
 
 
-def _legends(figure: go.Figure, drawn: pd.DataFrame, hues: Mapping[str, str], symbols: Mapping[str, str], colours: Colours) -> None:
+def _legends(figure: go.Figure, drawn: pd.DataFrame, look: Look, colours: Colours) -> None:
     """Under the chart, a column each: which colour is which base, which symbol which family, which fill which system."""
     there = set(drawn["base"])
-    bases = {name: colours[hue] for name, hue in hues.items() if name in there}
+    bases = {name: colours[hue] for name, hue in look.hues.items() if name in there}
     if there - set(bases):
         bases["Other bases" if bases else "All bases"] = colours["neutral"]
     for name, colour in bases.items():
         _entry(figure, name, {"color": colour, "symbol": "circle"}, "Base")
-    for family in sorted(set(drawn["family"])):
-        _entry(figure, family, {"color": colours["neutral"], "symbol": symbols[family]}, "Sidekick")
+    for family in (family for family in look.symbols if family in set(drawn["family"])):
+        _entry(figure, family, {"color": colours["neutral"], "symbol": look.symbols[family]}, "Sidekick")
     for key in (key for key in FILLS if key in set(drawn["variant"])):
         _entry(figure, LABELS[key], {"color": colours["neutral"], "symbol": f"circle{FILLS[key]}"}, "System")
     below = {"orientation": "h", "xanchor": "left", "x": 0, "yanchor": "top", "y": -0.16}
@@ -220,8 +239,13 @@ def _entry(figure: go.Figure, name: str, marker: Mapping[str, Any], group: str) 
     )
 
 
-def _budget(figure: go.Figure, budget: float, colours: Colours) -> None:
-    """A vertical line; what it means stands in the legend, as for a level."""
-    line = {"color": colours["duo"], "width": 1.5, "dash": "dash"}
-    figure.add_shape(type="line", yref="paper", y0=0, y1=1, x0=budget * 100, x1=budget * 100, line=line, layer="below")
-    figure.add_scatter(x=[None], y=[None], name=f"Budget +{budget * 100:.0f} %", mode="lines", line=line, hoverinfo="skip")
+def _axes(figure: go.Figure, drawn: pd.DataFrame, budget: float | None, logarithmic: bool, colours: Colours) -> None:
+    """The cost axis, with the budget as a vertical line; what that means stands in the legend, as for a level."""
+    budgets = [] if budget is None else [budget]
+    cost_axis(figure, pd.Series([*drawn["x"] / 100, *budgets], dtype=float), logarithmic=logarithmic)
+    for share in budgets:
+        line = {"color": colours["duo"], "width": 1.5, "dash": "dash"}
+        figure.add_shape(type="line", yref="paper", y0=0, y1=1, x0=share * 100, x1=share * 100, line=line, layer="below")
+        figure.add_scatter(x=[None], y=[None], name=f"Budget +{share * 100:.0f} %", mode="lines", line=line, hoverinfo="skip")
+    if drawn.empty:
+        note(figure, "No pair is left to draw: its value or its cost is unknown, or the filters leave none.", colours)
