@@ -1,6 +1,7 @@
 """Diagnose, by its widgets: every part against the core's own numbers, every empty state."""
 
 import base64
+import doctest
 import io
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from logit_sets import write_set
 from pictures import folder, picture
 from PIL import Image
 
+from app import telling
 from app.state import pictures
 from app.views import diagnose
 from duo_core.diagnosis import exchange, gain_by_class, mean_gap, rank_moves
@@ -245,3 +247,9 @@ def test_every_question_opens_its_part_and_stands_in_the_address(open_diagnose):
         assert query(app).get("part", "calibration") == part
         assert app.title[0].value.startswith("The duo rescues")
         assert [e.label for e in app.expander] or part == "images"
+
+
+def test_sentences_are_as_their_examples_say():
+    found = doctest.testmod(telling)
+    assert found.attempted > 10
+    assert found.failed == 0

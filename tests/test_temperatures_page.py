@@ -1,5 +1,7 @@
 """Temperatures, by its widgets: the bowl and its sliders, ratios, and refits on fewer images."""
 
+import doctest
+
 import numpy as np
 import pytest
 import torch
@@ -204,3 +206,9 @@ def test_a_fit_split_that_is_separated_draws_and_says_so(open_temperatures, tmp_
     app.button_group(key="question").set_value("images").run()
     assert not app.exception
     assert "Perfectly separated, so that no finite temperature is best: 41 of 41 samples of up to 60 images." in text_of(app)
+
+
+def test_sentences_are_as_their_examples_say():
+    found = doctest.testmod(temperatures)
+    assert found.attempted > 5
+    assert found.failed == 0
