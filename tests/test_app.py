@@ -1,5 +1,6 @@
 """The page by its widgets: every control, every empty or wrong state; what only a browser shows is in test_browser."""
 
+import importlib
 import shutil
 
 import pytest
@@ -315,6 +316,11 @@ def test_every_page_opens_on_a_set_and_on_an_empty_store(open_app, toy, tmp_path
     empty = open_app(tmp_path)
     step(empty, name)
     assert "No logit set yet" in text_of(empty) or name == "method"
+
+
+def test_no_two_pages_give_different_things_one_name_in_the_address():
+    own = [key for name in PAGES for key in importlib.import_module(f"app.views.{name}").LINKED if key not in link.CHOICE]
+    assert len(own) == len(set(own))
 
 
 def test_going_from_page_to_page_keeps_the_pair_and_its_address(open_app, toy):

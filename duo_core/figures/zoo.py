@@ -83,9 +83,8 @@ def throughput_by_flops(table: pd.DataFrame, law: PowerLaw | None = None, *, col
     speed = rows["images_per_second"]
     if law is not None:
         ends = np.array([rows["multiply_adds"].min(), rows["multiply_adds"].max()], dtype=float)
-        name = f"Fit: exponent {law.exponent:.2f}, R² {law.r_squared:.3f}".replace("-", "−")
         line = {"color": colours["neutral"], "width": 1.5}
-        figure.add_scatter(x=ends, y=law(ends), name=name, mode="lines", line=line, hoverinfo="skip")
+        figure.add_scatter(x=ends, y=law(ends), name=f"Fit, R² {law.r_squared:.3f}", mode="lines", line=line, hoverinfo="skip")
     _families(figure, rows, (rows["multiply_adds"], speed), [f"{value:,.0f} images a second" for value in speed], colours)
     _size_axis(figure, rows["multiply_adds"])
     if rows.empty:
