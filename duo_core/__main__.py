@@ -2,7 +2,6 @@
 
 import argparse
 import errno
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from duo_core import commands, uploading
+from duo_core.arguments import assignment, count_or_fraction, input_size, json_assignment, port, positive
 from duo_core.arrays import InputError
 
 EXAMPLE = """\
@@ -82,7 +82,7 @@ def parser() -> Parser:
         metavar="MODEL",
         help="NAME, timm/NAME, torchvision/NAME[:WEIGHTS], module:callable, or a .yaml or .toml list",
     )
-    cost.add_argument("--input-size", type=_input_size, metavar="PX|HxW", help="instead of the model's own")
+    cost.add_argument("--input-size", type=input_size, metavar="PX|HxW", help="instead of the model's own")
     cost.add_argument("--no-throughput", action="store_true", help="do not run the models: quick")
     _model_options(cost)
     _compute_options(cost)
@@ -100,16 +100,11 @@ def parser() -> Parser:
     _json_option(sets)
 
     check = _command(actions, "check", uploading.check, "read logit files as the dashboard reads uploads; say every problem")
-    check.add_argument(
-        "files", nargs="+", type=Path, metavar="FILE", help=".npz, .safetensors, .parquet or .csv; several are joined"
-    )
-    check.add_argument("--base", metavar="MODEL", help="which model is the base (default: the costlier or more accurate)")
-    check.add_argument("--sidekick", metavar="MODEL")
-    _file_options(check)
+    uploading.check_options(check)
     _json_option(check)
 
     convert = _command(actions, "convert", uploading.convert, "write logits of .pt, .npy, ... files as one that can be uploaded")
-    _convert_options(convert)
+    uploading.convert_options(convert)
 
     fit = _command(actions, "fit", commands.fit, "temperatures of a pair and all metrics of all variants")
     fit.add_argument("--base", required=True, metavar="MODEL")
@@ -125,7 +120,7 @@ def parser() -> Parser:
     _json_option(sweep)
 
     app = _command(actions, "app", commands.app, "open the dashboard")
-    app.add_argument("--port", type=_port, default=8501, metavar="N", help="default 8501")
+    app.add_argument("--port", type=port, default=8501, metavar="N", help="default 8501")
     app.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     _store_option(app)
     return root
@@ -152,46 +147,15 @@ def _set_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--uncertainty", choices=["softmax", "entropy"], default="softmax", help="what ranks the images (default softmax)"
     )
-    _file_options(command)
+    uploading.file_options(command)
     _store_option(command)
-
-
-def _file_options(command: argparse.ArgumentParser) -> None:
-    files = command.add_argument_group("about files from outside")
-    _value_options(files)
-    files.add_argument("--seed", type=int, default=0, help="of the draw of the fit split where files name none (default 0)")
-    files.add_argument(
-        "--cost",
-        nargs="+",
-        action="extend",
-        default=[],
-        type=uploading.cost_of,
-        metavar="MODEL=MULTIPLY_ADDS[:PARAMETERS]",
-        help="what the files do not say",
-    )
-
-
-def _value_options(command: Any) -> None:
-    command.add_argument("--log", action="store_true", help="take the logarithm of probabilities")
-    command.add_argument("--labels-from-one", action="store_true", help="subtract 1 from labels")
-
-
-def _convert_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("files", nargs="*", type=Path, metavar="IN", help=".pt, .pth, .npy, .npz, .csv, .h5, ...")
-    command.add_argument(
-        "--model", nargs="+", action="extend", default=[], type=_assignment, metavar="NAME=FILE", help="logits of a model by name"
-    )
-    command.add_argument("--labels", type=Path, metavar="FILE", help="true classes, where IN has none")
-    command.add_argument("--out", required=True, type=Path, metavar="FILE", help=".npz, .safetensors, .parquet or .csv")
-    command.add_argument("--dtype", choices=["float16", "float32", "float64"], help="of the logits (default: as they are)")
-    _value_options(command)
 
 
 def _model_options(command: argparse.ArgumentParser) -> None:
     for option, kind, form, text in (
-        ("--checkpoint", _assignment, "MODEL=FILE", "own weights, .safetensors or .pt"),
-        ("--arguments", _json_assignment, "MODEL=JSON", "constructor arguments"),
-        ("--transform", _json_assignment, "MODEL=JSON", "fields of the evaluation transform that differ from the model's own"),
+        ("--checkpoint", assignment, "MODEL=FILE", "own weights, .safetensors or .pt"),
+        ("--arguments", json_assignment, "MODEL=JSON", "constructor arguments"),
+        ("--transform", json_assignment, "MODEL=JSON", "fields of the evaluation transform that differ from the model's own"),
     ):
         command.add_argument(option, nargs="+", action="extend", default=[], type=kind, metavar=form, help=text)
 
@@ -201,7 +165,7 @@ def _compute_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--precision", choices=["float32", "bfloat16"], default="float32", help="bfloat16 is autocast (default float32)"
     )
-    command.add_argument("--batch-size", type=_positive, metavar="N", help="images a batch (default by device)")
+    command.add_argument("--batch-size", type=positive, metavar="N", help="images a batch (default by device)")
 
 
 def _logits_options(command: argparse.ArgumentParser) -> None:
@@ -211,7 +175,7 @@ def _logits_options(command: argparse.ArgumentParser) -> None:
         nargs="+",
         action="extend",
         required=True,
-        type=_assignment,
+        type=assignment,
         metavar="SPLIT=SOURCE",
         help="folder, tar, torch/..., hfds/...",
     )
@@ -219,7 +183,7 @@ def _logits_options(command: argparse.ArgumentParser) -> None:
         "--models", nargs="+", action="extend", required=True, metavar="MODEL", help="NAME, ID=NAME, or a .yaml or .toml list"
     )
     command.add_argument(
-        "--fit", type=_count_or_fraction, metavar="N|FRACTION", help="draw `val` out of `test`'s images, stratified by class"
+        "--fit", type=count_or_fraction, metavar="N|FRACTION", help="draw `val` out of `test`'s images, stratified by class"
     )
     command.add_argument("--seed", type=int, default=0, help="of that draw (default 0)")
     command.add_argument(
@@ -227,69 +191,22 @@ def _logits_options(command: argparse.ArgumentParser) -> None:
         nargs="+",
         action="extend",
         default=[],
-        type=_assignment,
+        type=assignment,
         metavar="SPLIT=KIND:SEVERITY",
         help="a split of `test`'s images, corrupted",
     )
     command.add_argument(
         "--class-index", default="auto", metavar="HOW", help="auto (default), folders, numeric, or a class map file"
     )
-    command.add_argument("--dtype", choices=["float32", "float16", "bfloat16"], default="float32", help="what the logits are stored as")
+    command.add_argument(
+        "--dtype", choices=["float32", "float16", "bfloat16"], default="float32", help="what the logits are stored as"
+    )
     command.add_argument("--workers", type=int, metavar="N", help="processes that decode (default: by the number of cores)")
     command.add_argument("--skip-unreadable", action="store_true", help="leave out images that cannot be read instead of stopping")
     command.add_argument("--no-throughput", action="store_true", help="do not measure images per second")
     command.add_argument("--title", help="name of a new set that people read")
     command.add_argument("--source", default="", help="where the images are from, kept in set.json")
     command.add_argument("--licence", default="", help="of the images, kept in set.json")
-
-
-def _assignment(text: str) -> tuple[str, str]:
-    name, sign, value = text.partition("=")
-    if not (name and sign and value):
-        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, got '{text}'")
-    return name, value
-
-
-def _json_assignment(text: str) -> tuple[str, dict[str, Any]]:
-    name, value = _assignment(text)
-    try:
-        content = json.loads(value)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"expected MODEL=JSON, got '{text}' ({error})") from None
-    if not isinstance(content, dict):
-        raise argparse.ArgumentTypeError(f"expected MODEL={{...}}, a JSON object, got '{text}'")
-    return name, content
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got '{text}'")
-    return int(text)
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"expected a port in 1..65535, got '{text}'")
-    return int(text)
-
-
-def _count_or_fraction(text: str) -> int | float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if "." in text and 0 < number < 1:
-        return number
-    if text.isdecimal() and number >= 1:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"expected a number of images or a fraction in (0, 1), got '{text}'")
-
-
-def _input_size(text: str) -> tuple[int, int]:
-    sides = text.lower().split("x")
-    if not 1 <= len(sides) <= 2 or not all(side.isdecimal() and int(side) for side in sides):
-        raise argparse.ArgumentTypeError(f"expected pixels such as 224 or 224x320, got '{text}'")
-    return int(sides[0]), int(sides[-1])
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from duo_core.arguments import assignment, cost_of
 from duo_core.arrays import InputError
 from duo_core.files import replaced
-from duo_core.formats import Cost, ModelFacts, Options, Reading, Upload, read
+from duo_core.formats import ModelFacts, Options, Reading, Upload, read
 from duo_core.formats.foreign import arrays_of
 from duo_core.formats.writing import prepared, write
 from duo_core.logits import LogitSet
@@ -123,17 +124,44 @@ def _labels(file: Path) -> NDArray[Any]:
     return found["labels"]
 
 
-def cost_of(text: str) -> tuple[str, Cost]:
-    """Read MODEL=MULTIPLY_ADDS[:PARAMETERS].
+def check_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of `duo check`."""
+    command.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help=".npz, .safetensors, .parquet or .csv; several are joined"
+    )
+    command.add_argument("--base", metavar="MODEL", help="which model is the base (default: the costlier or more accurate)")
+    command.add_argument("--sidekick", metavar="MODEL")
+    file_options(command)
 
-    >>> cost_of("resnet50=4.1e9:25557032")
-    ('resnet50', Cost(multiply_adds=4100000000, parameters=25557032))
-    """
-    name, _, numbers = text.rpartition("=")
-    try:
-        counts = [int(float(number)) for number in numbers.split(":")]
-    except (ValueError, OverflowError):
-        counts = []
-    if not name or not 1 <= len(counts) <= 2 or min(counts) <= 0:
-        raise argparse.ArgumentTypeError(f"expected MODEL=MULTIPLY_ADDS[:PARAMETERS], numbers above 0, got '{text}'")
-    return name, Cost(*counts)
+
+def file_options(command: argparse.ArgumentParser) -> None:
+    """Add what a person may say about files from outside."""
+    files = command.add_argument_group("about files from outside")
+    _value_options(files)
+    files.add_argument("--seed", type=int, default=0, help="of the draw of the fit split where files name none (default 0)")
+    files.add_argument(
+        "--cost",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=cost_of,
+        metavar="MODEL=MULTIPLY_ADDS[:PARAMETERS]",
+        help="what the files do not say",
+    )
+
+
+def _value_options(command: Any) -> None:
+    command.add_argument("--log", action="store_true", help="take the logarithm of probabilities")
+    command.add_argument("--labels-from-one", action="store_true", help="subtract 1 from labels")
+
+
+def convert_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of `duo convert`."""
+    command.add_argument("files", nargs="*", type=Path, metavar="IN", help=".pt, .pth, .npy, .npz, .csv, .h5, ...")
+    command.add_argument(
+        "--model", nargs="+", action="extend", default=[], type=assignment, metavar="NAME=FILE", help="logits of a model by name"
+    )
+    command.add_argument("--labels", type=Path, metavar="FILE", help="true classes, where IN has none")
+    command.add_argument("--out", required=True, type=Path, metavar="FILE", help=".npz, .safetensors, .parquet or .csv")
+    command.add_argument("--dtype", choices=["float16", "float32", "float64"], help="of the logits (default: as they are)")
+    _value_options(command)

@@ -1,5 +1,6 @@
 """`duo convert` makes files that `duo check` passes; `duo fit --file` and `duo sweep --file` use them as sets."""
 
+import functools
 import io
 import json
 import re
@@ -16,6 +17,7 @@ from duo_core.formats import Upload, read
 from duo_core.formats.writing import write
 from duo_core.sweep import COLUMNS, evaluate
 
+DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "formats.md"
 MEMBERS = arrays()
 LARGE, SMALL, LABELS = MEMBERS["logits/large"], MEMBERS["logits/small"], MEMBERS["labels"]
 TENSORS = {"large": torch.from_numpy(LARGE), "small": torch.from_numpy(SMALL), "labels": torch.from_numpy(LABELS)}
@@ -55,7 +57,9 @@ def metrics(name):
     return evaluate(reading.opened(), "large", "small").document() | {"set": ""}
 
 
-EXPECTED = evaluate(read([Upload("a.npz", BOTH)]).opened(), "large", "small").document() | {"set": ""}
+@functools.cache
+def expected():
+    return evaluate(read([Upload("a.npz", BOTH)]).opened(), "large", "small").document() | {"set": ""}
 
 
 @pytest.mark.parametrize("out", ["a.npz", "a.safetensors", "a.parquet", "a.csv"])
@@ -68,7 +72,7 @@ def test_models_of_several_kinds_of_files_become_one(folder, capsys, out):
     )
     assert main(["convert", "large.pt", "small.npy", "--labels", "y.txt", "--out", out]) == 0
     assert f"logits/large (600, 5) float32, logits/small (600, 5) float32 in '{out}'" in said(capsys)[0]
-    assert metrics(out) == EXPECTED
+    assert metrics(out) == expected()
     assert main(["check", out]) == 0
 
 
@@ -84,16 +88,16 @@ def test_models_of_several_kinds_of_files_become_one(folder, capsys, out):
 def test_one_file_of_several_arrays(folder, name, content):
     (folder / name).write_bytes(content)
     assert main(["convert", name, "--out", "b.npz"]) == 0
-    assert metrics("b.npz")["variants"].keys() == EXPECTED["variants"].keys()
+    assert metrics("b.npz")["variants"].keys() == expected()["variants"].keys()
     if "safetensors" not in name:  # which has ids, and so another draw
-        assert metrics("b.npz") == EXPECTED
+        assert metrics("b.npz") == expected()
 
 
 def test_models_by_name_and_labels_of_a_table(folder):
     put(folder, x_npy=numpy_file(LARGE), z_csv=csv(table(MEMBERS, "small")[[f"logit_{i}" for i in range(5)]]))
     put(folder, y_csv=csv(pd.DataFrame({"target": LABELS})))
     assert main(["convert", "--model", "large=x.npy", "small=z.csv", "--labels", "y.csv", "--out", "b.parquet"]) == 0
-    assert metrics("b.parquet") == EXPECTED
+    assert metrics("b.parquet") == expected()
 
 
 def test_one_model_alone_may_be_written(folder):
@@ -115,7 +119,7 @@ def test_probabilities_and_labels_from_one_are_mended_where_asked(folder):
     p = np.exp(LARGE) / np.exp(LARGE).sum(1, keepdims=True)
     put(folder, a_npz=npz({"large": p, "small": SMALL, "labels": LABELS + 1}))
     assert main(["convert", "a.npz", "--out", "b.npz", "--log", "--labels-from-one"]) == 0
-    assert metrics("b.npz")["variants"]["base"]["nll"] == pytest.approx(EXPECTED["variants"]["base"]["nll"], rel=1e-5)
+    assert metrics("b.npz")["variants"]["base"]["nll"] == pytest.approx(expected()["variants"]["base"]["nll"], rel=1e-5)
 
 
 REFUSED = [
@@ -182,7 +186,7 @@ def test_fit_of_a_file_prints_the_document(folder, capsys):
     fit = ["fit", "--file", "a.npz", "--base", "large", "--sidekick", "small"]
     assert main([*fit, "--cost", "large=400", "small=1e2", "--json"]) == 0
     document = json.loads(said(capsys)[0])
-    assert document == json.loads(json.dumps(EXPECTED)) | {"set": "a", "flops_balance": 0.25}
+    assert document == json.loads(json.dumps(expected())) | {"set": "a", "flops_balance": 0.25}
     assert main([*fit, "--seed", "1", "--json"]) == 0
     assert json.loads(said(capsys)[0])["temperatures"] != document["temperatures"]
     assert main(fit) == 0
@@ -205,3 +209,16 @@ def test_a_wrong_cost_is_one_line(cost, capsys):
         main(["check", "a.npz", "--cost", cost])
     assert ended.value.code == 2
     assert "expected MODEL=MULTIPLY_ADDS[:PARAMETERS], numbers above 0" in said(capsys)[1]
+
+
+def test_the_documented_commands_run_as_they_stand(folder, capsys):
+    text = DOCUMENT.read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(snippet, {"base": LARGE, "sidekick": SMALL, "labels": LABELS})
+    put(folder, base_pt=torch_file(TENSORS["large"]), a_pt=torch_file(TENSORS["large"]), b_npy=numpy_file(SMALL))
+    put(folder, labels_npy=numpy_file(LABELS), labels_txt="\n".join(map(str, LABELS)).encode())
+    commands = re.findall(r"^    duo (.+)$", text, re.MULTILINE)
+    assert len(commands) == 5
+    for command in commands:
+        assert main(command.split()) == 0, command
+    assert (folder / "pairs.csv").exists()

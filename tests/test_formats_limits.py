@@ -149,6 +149,11 @@ HOSTILE = {
     ),
     "zip in a zip": ("a.npz", lambda: archive({"a.npz": archive({"b.npz": bytes(50 * MB)})}), "E103"),
     "a header of 4 GiB": ("a.npz", lambda: archive({"labels.npy": b"\x93NUMPY\x02\x00" + b"\xff" * 4 + bytes(50)}), "E105"),
+    "a header that regular expressions choke on": (
+        "a.npz",
+        lambda: archive({"labels.npy": header("(" + "1 " * 2000).replace(b", }", b"")}),
+        "E102",
+    ),
     "names a million letters wide": ("a.npz", lambda: archive({"ids.npy": header((9,), "<U1000000") + bytes(36 * MB)}), "E105"),
     "pickle in an archive": ("a.npz", lambda: archive({"labels.npy": header((3,), "|O") + b"\x80\x04]"}), "E104"),
     "Parquet with a billion rows": ("a.parquet", lambda: parquet(pa.table({"target": pa.nulls(10**9)})), "E105"),
@@ -181,7 +186,7 @@ def outcomes(tmp_path_factory):
 def test_a_hostile_file_ends_in_its_message_within_a_second_and_100_mb(name, outcomes):
     seconds, peak, codes = outcomes[name]
     assert HOSTILE[name][2] in codes
-    assert set(codes) <= {HOSTILE[name][2], "E201"}
+    assert set(codes) == {HOSTILE[name][2]} or HOSTILE[name][2] == "E103"
     assert seconds < 1
     assert peak < 100 * MB
 

@@ -15,6 +15,7 @@ from duo_core.formats import Cost, Limits, Options, Upload, read
 from duo_core.formats.joining import joined
 from duo_core.formats.parts import Part
 from duo_core.formats.problems import Report
+from duo_core.logits import tensor_digest
 from duo_core.sweep import evaluate
 
 
@@ -241,6 +242,23 @@ def test_float64_text_keeps_its_digits():
     assert metrics(FORMATS["csv"](precise)) == metrics(FORMATS["npz"](precise)) != metrics(FORMATS["npz"](members))
 
 
+def test_an_fd_shifts_array_is_labels_and_splits_too():
+    members = arrays()
+    numbers = np.repeat([0, 1, 3], 200)
+    files = [
+        Upload(f"{model}.npz", npz({"arr_0": np.c_[members[f"logits/{model}"], members["labels"], column]}))
+        for model, column in (("large", numbers), ("small", numbers))
+    ]
+    logit_set = read(files).opened()
+    assert {split: len(labels) for split, labels in logit_set.labels.items()} == {"val": 200, "test": 200, "test3": 200}
+    assert logit_set.labels["test"].tolist() == members["labels"][200:400].tolist()
+    assert np.array_equal(logit_set.logits("small", "val").numpy(), members["logits/small"][:200].astype("f8"))
+    one = [Upload(file.name, npz({"arr_0": np.load(io.BytesIO(file.content))["arr_0"][:200]})) for file in files]
+    assert read(one).found.seed == 0
+    broken = npz({"arr_0": np.c_[members["logits/large"], members["labels"] + 0.5, numbers]})
+    assert {problem.code for problem in read([files[0], Upload("small.npz", broken)]).problems} == {"E304"}
+
+
 @pytest.mark.parametrize("wrap", [bytes, bytearray, memoryview, io.BytesIO])
 def test_an_upload_is_bytes_or_an_open_file(wrap, tmp_path):
     content = npz(arrays())
@@ -255,15 +273,9 @@ def test_an_upload_is_bytes_or_an_open_file(wrap, tmp_path):
 def test_the_set_outlives_the_upload():
     content = bytearray(npz(arrays()))
     logit_set = read([Upload("a.npz", content)]).opened()
-    digests = dict(logit_set.digests)
     content[:] = bytes(len(content))
-    assert {key: formats_digest(logit_set, key) for key in digests} == digests
-
-
-def formats_digest(logit_set, key):
-    from duo_core.logits import tensor_digest
-
-    return tensor_digest(logit_set.arrays[key])
+    content.clear()  # refused while anything looks into it
+    assert {key: tensor_digest(array) for key, array in logit_set.arrays.items()} == logit_set.digests
 
 
 def test_smaller_limits_where_it_is_hosted():

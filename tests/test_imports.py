@@ -44,6 +44,7 @@ ORDER = [
     "diagnosis",
     "figures",
     "deploy",
+    "arguments",
     "printing",
     "uploading",
     "commands",

@@ -29,6 +29,8 @@ HEADER = 10_000
 PICKLE = re.compile(rb"\x80[\x02-\x05]")
 PLAIN = re.compile(r"[<>=|]?(?:[fiu]\d|b1)")
 WIDE_TEXT = re.compile(r"[<>=|]?[US](\d{1,9})")
+ENTRIES = {"descr": r"['\"]([^'\"]{1,32})['\"]", "fortran_order": "(True|False)", "shape": r"\(([\d\s,]{0,150})\)"}
+"""What a .npy header says, as it stands behind each name."""
 CHUNK = 1 << 20
 
 
@@ -134,16 +136,13 @@ def _header(start: bytes) -> _Header:
     if length > HEADER:
         raise Flaw("E105", f"its header declares {words(length)}", limit=f"a header of at most {HEADER:,} bytes")
     text = start[begin : begin + length].decode("latin-1")
-    descr, order, shape = (re.search(rf"['\"]{key}['\"]\s*:\s*{value}", text) for key, value in _ENTRIES.items())
+    descr, order, shape = (re.search(rf"['\"]{key}['\"]\s*:\s*{value}", text) for key, value in ENTRIES.items())
     if not (order and shape):
         raise Flaw("E102", "its header cannot be read", format=".npy")
-    sides = tuple(int(side) for side in shape[1].split(",") if side.strip())
+    sides = tuple(int(side) for side in re.findall(r"\d+", shape[1]))
     if len(sides) > 8:
         raise Flaw("E205", f"it has {len(sides)} dimensions", need="an array of one or two")
     return _Header(_dtype(descr[1] if descr else "records"), sides, order[1] == "True", begin + length)
-
-
-_ENTRIES = {"descr": r"['\"]([^'\"]{1,32})['\"]", "fortran_order": "(True|False)", "shape": r"\(((?:\s*\d{1,15}\s*,?)*\s*)\)"}
 
 
 def _dtype(text: str) -> np.dtype[Any]:

@@ -46,13 +46,13 @@ def _first_line(view: memoryview) -> str:
     start = bytes(view[: HEADER + 1])
     if not start.strip():
         raise Flaw("E102", "the file is empty", format=".csv")
-    line, end, _ = start.partition(b"\n")
+    line = start.partition(b"\n")[0]
     if len(line) > HEADER:
         raise Flaw("E105", f"its first line has no end in {words(HEADER)}", limit=f"lines of at most {words(HEADER)}")
     if b"\0" in line:
         raise Flaw("E102", "the first line has bytes that are no text", format=".csv")
     try:
-        return line.decode("utf-8-sig").rstrip("\r") if end or line else ""
+        return line.decode("utf-8-sig").rstrip("\r")
     except UnicodeDecodeError:
         raise Flaw("E102", "the first line is no UTF-8 text", format=".csv") from None
 

@@ -86,27 +86,6 @@ def _damaged(error: Exception) -> Flaw:
     return Flaw("E102", f"the file is truncated or damaged ({shown(error, 100)})", format=".parquet")
 
 
-def _check_pages(view: memoryview, metadata: pq.FileMetaData, limits: Limits) -> None:
-    """Compare what the pages' own headers declare with the limit, before one of them is unpacked."""
-    if metadata.num_row_groups * metadata.num_columns > 8 * limits.classes:
-        raise Flaw(
-            "E105",
-            f"it declares {metadata.num_row_groups:,} row groups of {metadata.num_columns:,} columns",
-            limit="fewer row groups",
-        )
-    total = 0
-    for group in range(metadata.num_row_groups):
-        for index in range(metadata.num_columns):
-            try:
-                chunk = metadata.row_group(group).column(index)
-                start = min(offset for offset in (chunk.data_page_offset, chunk.dictionary_page_offset) if offset)
-                size = chunk.total_compressed_size
-            except DAMAGED as error:
-                raise _damaged(error) from None
-            total += unpacked_bytes(view, start, size)
-            limits.check_decoded(total)
-
-
 def _dtype(types: list[pa.DataType]) -> np.dtype[Any]:
     """The dtype that holds all of a model's columns."""
     odd = next((kind for kind in types if not pa.types.is_floating(kind)), None)
@@ -133,12 +112,7 @@ def _reader(file: pq.ParquetFile, names: Sequence[str], dtype: np.dtype[Any], n:
 
 def _check_told(declared: int, held: int) -> None:
     if declared != held:
-        raise Flaw(
-            "E105",
-            f"{declared:,} rows are declared, {held:,} are there",
-            limit="metadata that tells the truth",
-            mend="save it again",
-        )
+        raise Flaw("E105", f"{declared:,} rows are declared, {held:,} are there", limit=TRUTH, mend=AGAIN)
 
 
 def _column(view: memoryview, name: str, kind: pa.DataType, n: int) -> NDArray[Any]:

@@ -60,7 +60,7 @@ class Part:
 def part_of(file: str, stem: str, members: Sequence[Member], limits: Limits, report: Report) -> Part:
     """Sort a file's members by role and check each; all that is wrong is reported, too much in all is raised."""
     part = Part(file)
-    by_name = _by_name(file, _fd_shifts(file, stem, members, report), report)
+    by_name = _by_name(file, _fd_shifts(file, stem, members, limits, report), report)
     for name, member in by_name.items():
         if name.startswith("logits/"):
             with report.at(f"{file}, {member.label}"):
@@ -104,27 +104,26 @@ def _role(name: str) -> str:
     return f"{part[1]}/{part[2]}" if part else name
 
 
-def _fd_shifts(file: str, stem: str, members: Sequence[Member], report: Report) -> Sequence[Member]:
+def _fd_shifts(file: str, stem: str, members: Sequence[Member], limits: Limits, report: Report) -> Sequence[Member]:
     """An fd-shifts array (n, k + 2) as the three members that it stands for; other members as they are."""
-    if len(members) != 1 or members[0].name != FD_SHIFTS or len(members[0].shape) != 2 or members[0].dtype.kind != "f":
+    whole = members[0] if len(members) == 1 else None
+    if whole is None or whole.name != FD_SHIFTS or whole.dtype.kind != "f" or len(whole.shape) != 2 or whole.shape[1] < 4:
         return members
-    whole = members[0]
     n, k = whole.shape[0], whole.shape[1] - 2
-    if k < 2:
-        return members
+    limits.check_logits((n, k))
     report.add(file, "W01", f"the file has one array of shape {whole.shape}, as fd-shifts writes them")
-
-    def column(index: int) -> NDArray[Any]:
-        values = whole.read()[:, index]
-        return values.astype(np.int64) if np.isfinite(values).all() and (values == np.rint(values)).all() else values
-
     parts = [Member(f"logits/{stem}", (n, k), whole.dtype, lambda: whole.read()[:, :k], FD_SHIFTS)]
-    for name, index in (("labels", k), ("split", k + 1)):
-        with report.at(f"{file}, {FD_SHIFTS}"):
-            values = column(index)
-            if name == "labels" or len(np.unique(values)) > 1:
-                parts.append(Member(name, (n,), values.dtype, partial(np.asarray, values), f"column {index} of {FD_SHIFTS}"))
+    with report.at(f"{file}, {FD_SHIFTS}"):
+        labels, split = (_whole_numbers(whole.read()[:, index]) for index in (k, k + 1))
+        parts.append(Member("labels", (n,), labels.dtype, partial(np.asarray, labels), f"column {k} of {FD_SHIFTS}"))
+        if (split != split[:1]).any():  # one data set only says nothing of splits
+            parts.append(Member("split", (n,), split.dtype, partial(np.asarray, split), f"column {k + 1} of {FD_SHIFTS}"))
     return parts
+
+
+def _whole_numbers(values: NDArray[Any]) -> NDArray[Any]:
+    """Floats as integers where they are."""
+    return values.astype(np.int64) if ((np.abs(values) < 1 << 53) & (values == np.rint(values))).all() else values
 
 
 def _check_logits(member: Member, limits: Limits) -> None:

@@ -1,0 +1,78 @@
+"""Values of options, read from the command line; argparse says what was expected where one is wrong."""
+
+import argparse
+import json
+from typing import Any
+
+from duo_core.formats import Cost
+
+
+def assignment(text: str) -> tuple[str, str]:
+    """Read NAME=VALUE."""
+    name, sign, value = text.partition("=")
+    if not (name and sign and value):
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, got '{text}'")
+    return name, value
+
+
+def json_assignment(text: str) -> tuple[str, dict[str, Any]]:
+    """Read MODEL=JSON, a JSON object."""
+    name, value = assignment(text)
+    try:
+        content = json.loads(value)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected MODEL=JSON, got '{text}' ({error})") from None
+    if not isinstance(content, dict):
+        raise argparse.ArgumentTypeError(f"expected MODEL={{...}}, a JSON object, got '{text}'")
+    return name, content
+
+
+def positive(text: str) -> int:
+    """Read a whole number of at least 1."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got '{text}'")
+    return int(text)
+
+
+def port(text: str) -> int:
+    """Read a port."""
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"expected a port in 1..65535, got '{text}'")
+    return int(text)
+
+
+def count_or_fraction(text: str) -> int | float:
+    """Read a number of images, or a fraction in (0, 1)."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if "." in text and 0 < number < 1:
+        return number
+    if text.isdecimal() and number >= 1:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"expected a number of images or a fraction in (0, 1), got '{text}'")
+
+
+def input_size(text: str) -> tuple[int, int]:
+    """Read PX or HxW as (height, width)."""
+    sides = text.lower().split("x")
+    if not 1 <= len(sides) <= 2 or not all(side.isdecimal() and int(side) for side in sides):
+        raise argparse.ArgumentTypeError(f"expected pixels such as 224 or 224x320, got '{text}'")
+    return int(sides[0]), int(sides[-1])
+
+
+def cost_of(text: str) -> tuple[str, Cost]:
+    """Read MODEL=MULTIPLY_ADDS[:PARAMETERS].
+
+    >>> cost_of("resnet50=4.1e9:25557032")
+    ('resnet50', Cost(multiply_adds=4100000000, parameters=25557032))
+    """
+    name, _, numbers = text.rpartition("=")
+    try:
+        counts = [int(float(number)) for number in numbers.split(":")]
+    except (ValueError, OverflowError):
+        counts = []
+    if not name or not 1 <= len(counts) <= 2 or min(counts) <= 0:
+        raise argparse.ArgumentTypeError(f"expected MODEL=MULTIPLY_ADDS[:PARAMETERS], numbers above 0, got '{text}'")
+    return name, Cost(*counts)
