@@ -24,8 +24,10 @@ lint: $(DEV)
 		echo "$$check"; $(BIN)/python -m $$check || status=1; \
 	done; exit $$status
 
+# What is compared with is installed for this alone.
 bench: $(APP)
-	@status=0; for script in benchmarks/*.py; do \
+	$(BIN)/python -m pip install --disable-pip-version-check -q -r benchmarks/requirements.txt
+	@status=0; for script in $(patsubst %,benchmarks/%.py,speed dashboard sessions inference published_costs); do \
 		echo "$$script"; $(BIN)/python $$script || status=1; \
 	done; exit $$status
 
@@ -37,6 +39,7 @@ $(APP): requirements.txt pyproject.toml
 	@echo "Installing into .venv; the first time this downloads some gigabytes."
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --disable-pip-version-check -e .
+	@$(BIN)/python -m duo_core.warmup
 	@touch $@
 
 $(DEV): $(APP) requirements-dev.txt

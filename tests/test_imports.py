@@ -49,6 +49,7 @@ ORDER = [
     "uploading",
     "commands",
     "thresholds",
+    "warmup",
     "__main__",
 ]
 """The rooms of duo_core, first to last; a folder is one room."""
