@@ -88,7 +88,8 @@ def evaluate(
     pair = logit_set.logits(base, split), logit_set.logits(sidekick, split)
     found = fitted or fit_pair(logit_set, base, sidekick)
     predicted = variant_predictions(*pair, logit_set.labels[split], found, variants=variants, kind=kind)
-    return Evaluation(logit_set, base, sidekick, split, found, predicted, {key: metrics(p) for key, p in predicted.items()})
+    values = in_parallel(metrics, list(predicted.values()))
+    return Evaluation(logit_set, base, sidekick, split, found, predicted, dict(zip(predicted, values, strict=True)))
 
 
 def _check_judged(logit_set: LogitSet, split: str) -> None:

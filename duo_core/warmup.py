@@ -24,10 +24,10 @@ def warm_up() -> None:
     for name in store.names():
         own = store.open(name)
         swept(own, store.path)
-        split = next(iter(own.evaluation_splits), None)
-        for pair in pairs(own, *own.labels)[:1] if split else []:
-            found = evaluate(own, *pair, split).predictions
-            differences(found["duo"], found["base"], replicates=2)
+        for split in own.evaluation_splits[:1]:
+            for pair in pairs(own, *own.labels)[:1]:
+                found = evaluate(own, *pair, split).predictions
+                differences(found["duo"], found["base"], replicates=2)
 
 
 if __name__ == "__main__":
