@@ -1,4 +1,4 @@
-"""Done once after installing: compile what is compiled on first use, and evaluate the sets in the store for the pages to open on."""
+"""Done once after installing: compile what is compiled on first use, and evaluate the sets in the store, for pages to open on."""
 
 import sys
 import time
