@@ -118,7 +118,7 @@ ERRORS = {
         ("empty csv", lambda: [Upload("a.csv", b"")], "is empty"),
     ],
     "E103": [
-        ("unknown", lambda: of(embeddings=np.zeros(3)), "'embeddings' is no name that is known"),
+        ("unknown", lambda: of(embeddings=np.zeros(3)), "'embeddings' is not known"),
         ("repeated", repeated, "'labels' is there 2 times"),
         ("nested", lambda: member("more.npz", npz(arrays())), "is no array of NumPy's"),
         (
@@ -240,7 +240,13 @@ ERRORS = {
         ("negative", lambda: of(labels=arrays()["labels"] - 1), "from -1 to 3"),
     ],
     "E401": [
-        ("models", lambda: of(logits__large=large()[:, :4].copy(), labels=arrays()["labels"] % 4), "'large' 4, 'small' 5"),
+        (
+            "models",
+            lambda: of(
+                logits__large=large()[:, :4].copy(),
+            ),
+            "'large' 4, 'small' 5",
+        ),
         (
             "names",
             lambda: [

@@ -119,6 +119,7 @@ def test_the_draw_is_stratified_and_follows_its_seed():
     members = arrays(n=2000)
     first, again, other = (read(FORMATS["npz"](members), Options(seed=seed)) for seed in (3, 3, 4))
     assert (first.found.seed, other.found.seed) == (3, 4)
+    assert first.logit_set.about["how"]["val"] == "400 of the 2,000 rows, drawn stratified by class with seed 3"
     assert first.logit_set.ids == again.logit_set.ids != other.logit_set.ids
     shares = np.bincount(first.logit_set.labels["val"]) / np.bincount(members["labels"])
     assert np.allclose(shares, 0.2, atol=0.01)
@@ -270,11 +271,13 @@ def test_an_upload_is_bytes_or_an_open_file(wrap, tmp_path):
         assert read([Upload("a.npz", mapped)]).problems == ()
 
 
-def test_the_set_outlives_the_upload():
-    content = bytearray(npz(arrays()))
-    logit_set = read([Upload("a.npz", content)]).opened()
-    content[:] = bytes(len(content))
-    content.clear()  # refused while anything looks into it
+@pytest.mark.parametrize("make", FORMATS.values(), ids=FORMATS)
+def test_the_set_outlives_the_upload_and_holds_nothing_of_it(make):
+    files = [Upload(file.name, bytearray(file.content)) for file in make(arrays())]
+    logit_set = read(files).opened()
+    for file in files:
+        file.content[:] = bytes(len(file.content))
+        file.content.clear()  # refused while anything looks into it
     assert {key: tensor_digest(array) for key, array in logit_set.arrays.items()} == logit_set.digests
 
 

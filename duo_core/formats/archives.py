@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from duo_core.formats.limits import DIRECTORY, LETTERS, Limits, words
+from duo_core.formats.limits import ARRAYS, DIRECTORY, LETTERS, Limits, words
 from duo_core.formats.problems import Flaw, Report, shown
 from duo_core.formats.uploads import TEXT, Member, Upload, report_repeated
 
@@ -42,6 +42,8 @@ def npz_members(upload: Upload, view: memoryview, limits: Limits, report: Report
     infos = archive.infolist()
     if any(info.filename.endswith("data.pkl") for info in infos):
         raise Flaw("E104", "the file is one of torch.save", mend=f"run duo convert {upload.label} on your own machine")
+    if len(infos) > ARRAYS:
+        raise Flaw("E105", f"it has {len(infos):,} members", limit=f"at most {ARRAYS:,} arrays", mend="save fewer arrays")
     limits.check_decoded(sum(info.file_size for info in infos))
     report_repeated(upload, [_name(info) for info in infos], report)
     members = []

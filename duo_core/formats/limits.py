@@ -16,6 +16,8 @@ TEXT = 64 * MIB
 """Bytes of all ids, or of all names of splits, of a file."""
 LETTERS = 1024
 """Characters of one id or name in an array of fixed width."""
+ARRAYS = 4096
+"""Arrays of a file."""
 SPLITS = 64
 """Splits of a file."""
 

@@ -73,4 +73,4 @@ def check_labels(parts: Sequence[Part], models: Mapping[str, Model], from_one: b
             continue
         part.labels = part.labels - from_one
         with report.at(f"{part.file}, labels"):
-            check_range(part.labels, min(model.k for model in models.values()), from_one)
+            check_range(part.labels, max(model.k for model in models.values()), from_one)

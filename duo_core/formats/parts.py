@@ -84,9 +84,9 @@ def _by_name(file: str, members: Sequence[Member], report: Report) -> dict[str, 
         if not report.has(UNREAD_LOGITS, file):
             report.add(file, "E201", found)
         return {}
-    for member in named:
-        if member.name not in known:
-            report.add(f"{file}, {shown(member.label)}", "E103", f"'{shown(member.label)}' is no name that is known")
+    unknown = [member.label for member in named if member.name not in known]
+    if unknown:
+        report.add(file, "E103", f"{listed(unknown)} {'is' if len(unknown) == 1 else 'are'} not known")
     for name, times in Counter(member.name for member in named).items():
         if times > 1 and name in known:
             mend = "leave all but one out"

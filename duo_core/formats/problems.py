@@ -34,7 +34,7 @@ CODES = {
         "save or download it again; duo convert writes one",
     ),
     "E103": Code(
-        "a member is unexpected or repeated",
+        "an array is unexpected or repeated",
         "needed are logits/MODEL, labels, split, ids, class_names, flops/MODEL and parameters/MODEL, each once",
         "leave it out or rename it, and save again",
     ),
@@ -46,7 +46,7 @@ CODES = {
     "E105": Code(
         "the file declares more than the limit, or other than it holds",
         "needed is {limit}",
-        "save fewer rows, or the logits as float16, with duo convert --dtype float16",
+        "save fewer rows or classes, or the logits as float16 (duo convert --dtype float16)",
     ),
     "E106": Code(
         "the dtype is not supported",

@@ -19,7 +19,7 @@ from duo_core.formats.parts import Cost, Part, dtype_name, part_of
 from duo_core.formats.problems import Flaw, Report, shown
 from duo_core.formats.tensors import safetensors_members
 from duo_core.formats.uploads import Member, Upload
-from duo_core.logits import Card, LogitSet, tensor_digest
+from duo_core.logits import FIT_SPLIT, Card, LogitSet, tensor_digest
 
 Opener = Callable[[Upload, memoryview, Limits, Report], list[Member]]
 OPENERS: dict[str, Opener] = {
@@ -140,19 +140,28 @@ def _logit_set(
     k = next(iter(models.values())).k
     classes = options.class_names or next((part.classes for part in parts if part.classes), None)
     costs = {**{model: cost for part in parts for model, cost in part.costs.items()}, **options.costs}
-    files = ", ".join(part.file for part in parts)
     ids = together.ids
     return LogitSet(
         name=name,
-        title=files,
+        title=", ".join(part.file for part in parts),
         classes=tuple(classes or (f"class {index}" for index in range(k))),
         labels={split: torch.from_numpy(together.labels[images]) for split, images in together.splits.items()},
         cards={model: Card(model, f"upload/{model}", "upload", **costs.get(model, Cost())._asdict()) for model in models},
         arrays=arrays,
         ids={split: [ids[image] for image in images] for split, images in together.splits.items()} if ids else {},
-        about={"source": f"uploaded: {files}", "splits": {split: len(images) for split, images in together.splits.items()}},
+        about={"how": {split: _how(split, together) for split in together.splits}},
         digests={key: tensor_digest(array) for key, array in arrays.items()},
     )
+
+
+def _how(split: str, together: Joined) -> str:
+    """How a split came about, in words."""
+    if together.seed is None:
+        return "as the files say"
+    if split != FIT_SPLIT:
+        return "the rows that were not drawn for fitting"
+    n = len(together.splits[split])
+    return f"{n:,} of the {len(together.labels):,} rows, drawn stratified by class with seed {together.seed}"
 
 
 def _facts(model: Model) -> ModelFacts:

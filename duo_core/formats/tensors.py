@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from duo_core.formats.limits import HEADER, Limits, words
+from duo_core.formats.limits import ARRAYS, HEADER, Limits, words
 from duo_core.formats.problems import Flaw, Report, shown
 from duo_core.formats.uploads import TEXT, Member, Upload, report_repeated
 
@@ -30,7 +30,6 @@ DTYPES = {
 """Those that NumPy has; a logit array must be one of the last three."""
 TEXTS = ("ids", "class_names", "split")
 """Entries of the header's metadata that hold JSON lists of text, since safetensors has no text of its own."""
-TENSORS = 10_000
 
 
 def safetensors_members(upload: Upload, view: memoryview, limits: Limits, report: Report) -> list[Member]:
@@ -56,8 +55,8 @@ def _header(view: memoryview) -> tuple[list[tuple[str, Any]], int]:
     text = bytes(view[8 : 8 + length])
     if len(text) < length:
         raise _broken("the file ends within its header")
-    if text.count(b"[") + text.count(b"{") > 4 * TENSORS:
-        raise Flaw("E105", "its header declares more tensors than one can name", limit=f"at most {TENSORS:,} tensors")
+    if text.count(b"[") + text.count(b"{") > 4 * ARRAYS:
+        raise Flaw("E105", "its header declares more tensors than one can name", limit=f"at most {ARRAYS:,} tensors")
     try:
         entries = json.loads(text, object_pairs_hook=list)
     except (ValueError, RecursionError) as error:
