@@ -1,11 +1,12 @@
 """Numbers in words: labels, sentences and cards; no widgets, no arithmetic on images."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from duo_core.duo import Fit
 from duo_core.figures.screen import SCREEN
 from duo_core.figures.zoo import PowerLaw
+from duo_core.intervals import Interval
 from duo_core.metrics import METRICS
 
 
@@ -167,3 +168,80 @@ def speed_line(law: PowerLaw) -> str:
         f"Twice the multiply-adds make a model {slower:.1f} times as slow; they explain {percent(law.r_squared, 0)} of the "
         f"differences in speed (R² {law.r_squared:.3f}, logarithmic)."
     )
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a row.
+
+    >>> listed(["AUROC"]), listed(["accuracy", "AUROC", "AURC"])
+    ('AUROC', 'accuracy, AUROC and AURC')
+    """
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def within(key: str, gain: Interval | None) -> str | None:
+    """The interval of a difference as it stands beside it on a card.
+
+    >>> within("accuracy", Interval(0.0053, -0.002, 0.0085)), within("aurc", None)
+    ('−0.20 to +0.85', None)
+    """
+    if gain is None:
+        return None
+    screen = SCREEN[key]
+    decimals = 2 if screen.unit.strip() == "%" else screen.decimals
+    return " to ".join(f"{end * screen.factor:+.{decimals}f}" for end in (gain.low, gain.high)).replace("-", "−")
+
+
+def would_be(key: str, gain: Interval) -> str:
+    """Where a metric would lie beside the base's with other images.
+
+    >>> would_be("accuracy", Interval(0.0053, 0.002, 0.0085)), would_be("aurc", Interval(0.0, -0.001, 0.0005))
+    ('0.20 to 0.85 points above the base', '1.00 below to 0.50 above the base')
+    """
+    screen = SCREEN[key]
+    unit = " points" if screen.unit.strip() == "%" else ""
+    low, high = (f"{abs(end) * screen.factor:.{2 if unit else screen.decimals}f}" for end in (gain.low, gain.high))
+    if gain.low == gain.high == 0:
+        return "the same as the base"
+    if gain.low < 0 < gain.high:
+        return f"{low}{unit} below to {high}{unit} above the base"
+    ends = (low, high) if gain.low >= 0 else (high, low)
+    return f"{ends[0]} to {ends[1]}{unit} {'above' if gain.high > 0 else 'below'} the base"
+
+
+def standing(gains: Mapping[str, Interval | None]) -> str:
+    """Whether differences to the base would stand with other images, by metric.
+
+    >>> standing({"accuracy": Interval(0.0053, 0.002, 0.0085), "aurc": Interval(-0.001, -0.002, -0.0005), "auroc": None})
+    'With other images of this kind, accuracy would be 0.20 to 0.85 points above the base (95 %). **The gains in accuracy and AURC \
+stand.** AUROC has no interval.'
+    """
+    known = {key: gain for key, gain in gains.items() if gain is not None}
+    better = {key: (gain.estimate > 0) == METRICS[key].higher_is_better for key, gain in known.items()}
+    up, down, chance, undefined = (
+        [_in_sentence(key) for key in keys]
+        for keys in (
+            [key for key, gain in known.items() if gain.stands and better[key]],
+            [key for key, gain in known.items() if gain.stands and not better[key]],
+            [key for key, gain in known.items() if not gain.stands],
+            [key for key in gains if key not in known],
+        )
+    )
+    said = [f"{_stand('gain', up)}{' ' if up and down else ''}{_stand('loss', down)}"] if up or down else []
+    said += [f"In {listed(chance)} the difference may be chance."] if chance else []
+    said += [f"{listed(undefined)} {'have' if len(undefined) > 1 else 'has'} no interval."] if undefined else []
+    first = next(iter(known), None)
+    if first is not None:
+        level = percent(known[first].level, 0)
+        said.insert(0, f"With other images of this kind, {_in_sentence(first)} would be {would_be(first, known[first])} ({level}).")
+    return " ".join(said)
+
+
+def _stand(what: str, names: Sequence[str]) -> str:
+    many = len(names) > 1
+    plural = {"gain": "gains", "loss": "losses"}[what] if many else what
+    return f"**The {plural} in {listed(names)} stand{'' if many else 's'}.**" if names else ""
+
+
+def _in_sentence(key: str) -> str:
+    return "accuracy" if key == "accuracy" else METRICS[key].label

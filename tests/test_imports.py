@@ -33,6 +33,7 @@ ORDER = [
     "draws",
     "intervals",
     "guarantee",
+    "promise",
     "pairing",
     "formats",
     "sweep",

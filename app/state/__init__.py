@@ -7,6 +7,7 @@ import torch
 
 from app.state.bowls import LIVE, bowl_of, marks_of, refit_work, refits
 from app.state.diagnosis import calibration, classes, entropy_gains, every_split, gains, moves
+from app.state.holding import claims_of, exchangeable, promised
 from app.state.landscape import difference, landscape, singles
 from app.state.pairs import (
     AFFORDABLE,
@@ -33,12 +34,14 @@ __all__ = [
     "bowl_of",
     "by_hand",
     "calibration",
+    "claims_of",
     "classes",
     "curves",
     "difference",
     "entropy_gains",
     "evaluation",
     "every_split",
+    "exchangeable",
     "first_base",
     "first_sidekick",
     "fitted",
@@ -47,6 +50,7 @@ __all__ = [
     "marks_of",
     "moves",
     "open_set",
+    "promised",
     "refit_work",
     "refits",
     "set_names",

@@ -2,17 +2,18 @@
 
 import streamlit as st
 
-from app import controls, link, manual, state, words
+from app import controls, link, manual, promising, state, telling, words
 from app.controls import THEMED, Choice
 from duo_core import figures
 from duo_core.figures.curves import risk_at
 from duo_core.figures.screen import SCREEN, cost_column
+from duo_core.guarantee import ASSUMPTION
 from duo_core.logits import FIT_SPLIT
 from duo_core.metrics import METRICS
 from duo_core.sweep import Evaluation
 
 TITLE = "Explore"
-LINKED = (*link.CHOICE, "coverage")
+LINKED = (*link.CHOICE, "coverage", "target", "confidence")
 
 CARDS = {
     "accuracy": "Share of images classified right.",
@@ -20,6 +21,10 @@ CARDS = {
     "aurc": "Area under the risk-coverage curve, times 1000: the mean error over all coverages. Lower is better.",
     "sac98": "Selective accuracy constraint: the largest share of images that can be kept with 98 % of them right.",
 }
+
+COVERED = (
+    "They cover which images were collected; not which images the temperatures were learned from, nor how the models were trained."
+)
 
 
 def show() -> None:
@@ -29,7 +34,7 @@ def show() -> None:
         return
     found = state.evaluation(choice.handle, choice.base, choice.sidekick, choice.split, choice.kind)
     _heading(choice, found)
-    _cards(found)
+    _cards(choice, found)
     _fit(choice)
     st.space("small")
     left, right = st.columns([3, 2], gap="large")
@@ -37,6 +42,8 @@ def show() -> None:
         _curves(choice, found)
     with right:
         _sidekicks(choice, found)
+    st.space("medium")
+    _promise(choice, found)
     st.space("medium")
     left, right = st.columns([3, 2], gap="large")
     with left:
@@ -53,8 +60,9 @@ def _heading(choice: Choice, found: Evaluation) -> None:
     st.caption(f"{own.title} · {choice.split} · {len(own.labels[choice.split]):,} images · {own.k:,} classes")
 
 
-def _cards(found: Evaluation) -> None:
+def _cards(choice: Choice, found: Evaluation) -> None:
     duo, base = found.metrics["duo"], found.metrics["base"]
+    gains = state.gains(choice.handle, found, choice.kind, tuple(CARDS))
     with st.container(horizontal=True, key="cards"):
         for key, meaning in CARDS.items():
             st.metric(
@@ -62,7 +70,7 @@ def _cards(found: Evaluation) -> None:
                 SCREEN[key].text(duo[key]),
                 words.delta(key, duo[key], base[key]),
                 delta_color="normal" if METRICS[key].higher_is_better else "inverse",
-                delta_description=words.beside(key, duo[key], base[key], "base"),
+                delta_description=words.within(key, gains[key]) or words.beside(key, duo[key], base[key], "base"),
                 help=f"{meaning} Base alone: {SCREEN[key].text(base[key])}.",
                 border=True,
                 height="stretch",
@@ -74,6 +82,8 @@ def _cards(found: Evaluation) -> None:
             border=True,
             height="stretch",
         )
+    st.markdown(words.standing(gains))
+    st.caption(f"{telling.draws_line(gains['accuracy'])} {COVERED}")
 
 
 def _fit(choice: Choice) -> None:
@@ -120,6 +130,39 @@ def _sidekicks(choice: Choice, found: Evaluation) -> None:
         selection_mode="points",
     )
     controls.numbers(table, "sidekicks", "The sidekicks as numbers")
+
+
+@st.fragment
+def _promise(choice: Choice, found: Evaluation) -> None:
+    st.subheader("Answer only when sure", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        link.settle("target", promising.TARGETS, "2")
+        st.select_slider(
+            "Target: at most this share of the answers may be wrong",
+            promising.TARGETS,
+            key="target",
+            format_func=lambda target: f"{target} %",
+            on_change=link.touched,
+        )
+        link.settle("confidence", promising.CONFIDENCES, "95")
+        st.segmented_control(
+            "Confidence of the guarantee",
+            promising.CONFIDENCES,
+            key="confidence",
+            format_func=lambda confidence: f"{confidence} %",
+            on_change=link.touched,
+            required=True,
+            help=promising.MEANING,
+        )
+    target, confidence = (float(st.session_state[key]) / 100 for key in ("target", "confidence"))
+    table = state.promised(choice.handle, found, choice.kind, target, confidence)
+    for line in promising.promise_lines(table, target, choice.split):
+        st.markdown(f"- {line}")
+    st.table(promising.promise_table(table, FIT_SPLIT, choice.split))
+    rates = state.exchangeable(choice.handle, found, choice.kind)
+    st.caption(f"{ASSUMPTION} {promising.exchangeable_line(rates, choice.base, FIT_SPLIT, choice.split)}")
+    controls.download(table, "thresholds")
+    link.share()
 
 
 @st.fragment
