@@ -1,0 +1,320 @@
+"""How long the dashboard takes to answer, on the server's side: opening, every page, every control.
+
+Streamlit's AppTest runs the whole script as the server does, without a browser: what is printed holds the script, its state and the
+messages it makes, not the network nor the drawing. A control of a fragment reruns the fragment alone in a browser, here the whole
+page: its figures are upper bounds. Every opening is a process of its own. "Remembered" is a store in which every page was opened
+before (duo_core/results.py), "nothing remembered" one in which none was.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import import_module
+from itertools import cycle, islice
+from multiprocessing import get_context
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+REPEATS = 20
+FIRST_PAGE = "explore"
+
+
+class Took(NamedTuple):
+    """Seconds by the clock, and of all processors together: on a busy machine the first grow, the second hardly."""
+
+    wall: float
+    cpu: float
+
+    @classmethod
+    def since(cls, start: "Took") -> "Took":
+        return cls(time.perf_counter() - start.wall, time.process_time() - start.cpu)
+
+
+NOW = Took(0.0, 0.0)
+"""Seconds since this are the clocks themselves."""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What it took from a new process to a drawn page."""
+
+    server: Took
+    """Streamlit itself, which has started before anybody asks."""
+    imports: Took
+    """The pages and what they stand on."""
+    run: Took
+    pages: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Seconds that a page may take to open cold, and a click to be answered."""
+
+    paint: float
+    answer: float
+    new_pair: float
+
+
+SHIPPED = Target(2.0, 0.3, 0.3)
+LARGE = Target(3.0, 0.6, 0.3)
+
+
+class Session:
+    """One session of the dashboard on one set, with a clock."""
+
+    def __init__(self, name: str) -> None:
+        from streamlit.testing.v1 import AppTest
+
+        self.app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=1800)
+        self.app.query_params["set"] = name
+
+    def run(self) -> Took:
+        """Run the script once."""
+        start = Took.since(NOW)
+        self.app.run()
+        took = Took.since(start)
+        if self.app.exception:
+            raise RuntimeError(f"the page shows an exception: {self.app.exception[0].message}")
+        return took
+
+    def open(self, page: str) -> Took:
+        """Go to a page; the first of a session keeps its address, the others come by the navigation, with an empty one."""
+        from streamlit.util import calc_hash
+
+        if "pages" in self.app.session_state:
+            self.app.query_params.clear()
+        # AppTest's own way knows only pages that are files.
+        self.app._page_hash = calc_hash("" if page == FIRST_PAGE else page)
+        return self.run()
+
+    def choose(self, key: str, option: str) -> Took:
+        """Choose an option of a select box by its label."""
+        self.app.selectbox(key=key).set_value(option)
+        return self.run()
+
+    def others(self, key: str) -> list[str]:
+        """Labels of a select box, that of the chosen option left out."""
+        box = self.app.selectbox(key=key)
+        return [option for place, option in enumerate(box.options) if place != box.index]
+
+
+def opening(store: Path, name: str, page: str) -> Opening:
+    """Open one page in this process, in which nothing has been imported yet."""
+    os.environ["DUO_STORE"] = str(store)
+    start = Took.since(NOW)
+    import_module("streamlit.testing.v1")
+    server, start = Took.since(start), Took.since(NOW)
+    views = import_module("app.views")
+    for module in iter_modules(views.__path__):
+        import_module(f"app.views.{module.name}")
+    imports = Took.since(start)
+    session = Session(name)
+    run = session.open(page)
+    return Opening(server, imports, run, tuple(session.app.session_state["pages"]))
+
+
+def visits(store: Path, name: str) -> None:
+    """Open every page once, with both uncertainties where the page has them."""
+    os.environ["DUO_STORE"] = str(store)
+    session = Session(name)
+    session.open(FIRST_PAGE)
+    for page in session.app.session_state["pages"]:
+        session.open(page)
+        for button in session.app.button_group:
+            if button.key == "uncertainty":
+                choose_each(session, lambda button=button: session.app.button_group(key=button.key), button.options[1:])
+
+
+def choose_each(session: Session, widget: Callable[[], Any], values: Sequence[Any]) -> list[Took]:
+    """Times of each change of a widget."""
+    return [_changed(session, widget(), value) for value in values]
+
+
+def _changed(session: Session, widget: Any, value: Any) -> Took:
+    widget.set_value(value)
+    return session.run()
+
+
+def answers(store: Path, name: str) -> dict[str, list[Took]]:
+    """Times of each answer to each kind of click."""
+    os.environ["DUO_STORE"] = str(store)
+    session = Session(name)
+    session.open(FIRST_PAGE)
+    found = dict(_pairs(session))
+    found |= dict(_explore(session))
+    found |= dict(_pages(session))
+    return {label: took for label, took in found.items() if took}
+
+
+def _pairs(session: Session) -> Iterator[tuple[str, list[Took]]]:
+    """Models chosen for the first time and again."""
+    new_base: list[Took] = []
+    new_pair: list[Took] = []
+    for base in session.others("base"):
+        new_base.append(session.choose("base", base))
+        for sidekick in session.others("sidekick"):
+            if len(new_pair) < REPEATS:
+                new_pair.append(session.choose("sidekick", sidekick))
+    yield "another base, seen for the first time", new_base[:REPEATS]
+    yield "another sidekick, seen for the first time (new pair)", new_pair
+    for key in ("base", "sidekick"):
+        two = [session.others(key)[0], session.app.selectbox(key=key).options[session.app.selectbox(key=key).index]]
+        session.choose(key, two[0])
+        session.choose(key, two[1])
+        yield f"another {key}, seen before", [session.choose(key, option) for option in islice(cycle(two), REPEATS)]
+
+
+def _explore(session: Session) -> Iterator[tuple[str, list[Took]]]:
+    """The other controls of the first page."""
+    app = session.app
+    for key in ("metric", "split"):
+        options = app.selectbox(key=key).options
+        if len(options) > 1:
+            yield key, [session.choose(key, option) for option in islice(cycle([*options[1:], options[0]]), REPEATS)]
+    switch = lambda: app.button_group(key="uncertainty")  # noqa: E731
+    yield "uncertainty", choose_each(session, switch, list(islice(cycle(switch().options[::-1]), REPEATS)))
+    yield "coverage slider", choose_each(session, lambda: app.slider(key="coverage"), range(50, 50 + REPEATS))
+    temperature = lambda: next(slider for slider in app.slider if slider.label.startswith("T_base"))  # noqa: E731
+    step, top = temperature().step, temperature().max
+    yield "temperature slider", choose_each(session, temperature, [top / 2 + i * step for i in range(REPEATS)])
+    yield "swap", [_swapped(session) for _ in range(REPEATS)]
+
+
+def _swapped(session: Session) -> Took:
+    session.app.button(key="swap").click()
+    return session.run()
+
+
+def _pages(session: Session) -> Iterator[tuple[str, list[Took]]]:
+    """Every page, first and again, and each page's own switches, lists and sliders."""
+    pages = list(session.app.session_state["pages"])
+    yield from ((f"{page}: first time in this session", [session.open(page)]) for page in pages)
+    again: dict[str, list[Took]] = {page: [] for page in pages}
+    for page in islice(cycle(pages), REPEATS * len(pages)):
+        again[page].append(session.open(page))
+    yield from ((f"{page}: from the page before", took) for page, took in again.items())
+    for page in pages:
+        if page != FIRST_PAGE:
+            session.open(page)
+            yield from _own_controls(session, page)
+
+
+def _own_controls(session: Session, page: str) -> Iterator[tuple[str, list[Took]]]:
+    main = session.app.main
+    for kind in ("button_group", "selectbox", "slider"):
+        for key in [widget.key for widget in getattr(main, kind)]:
+            with suppress(KeyError):  # a switch between parts takes away the controls of the part before
+                widget = lambda kind=kind, key=key: getattr(session.app, kind)(key=key)  # noqa: E731
+                yield f"{page}: {widget().label}", choose_each(session, widget, list(islice(cycle(_values(widget())), REPEATS)))
+
+
+def _values(widget: Any) -> list[Any]:
+    """What a widget can be set to."""
+    if widget.type == "slider":
+        step = widget.step or 1
+        return [widget.min + i * step for i in range(1, 1 + min(REPEATS, int((widget.max - widget.min) / step)))]
+    several = widget.type == "button_group" and not widget._is_single_select
+    return [[option] if several else option for option in [*widget.options[1:], widget.options[0]]]
+
+
+def fresh(work: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function returns in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
+        return executor.submit(work, *arguments).result()
+
+
+def store_of(folder: Path, logit_set: Path) -> Path:
+    """A store that has one set and remembers nothing."""
+    folder.mkdir(parents=True)
+    (folder / logit_set.name).symlink_to(logit_set.resolve(), target_is_directory=True)
+    return folder
+
+
+def line(name: str, *values: str) -> None:
+    print(f"  {name:<56}" + "".join(f"{value:>10}" for value in values), flush=True)
+
+
+def milliseconds(*seconds: float) -> list[str]:
+    return [f"{value * 1e3:.0f}" for value in seconds]
+
+
+def verdict(seconds: float, target: float) -> str:
+    return "" if seconds <= target else f"> {target * 1e3:.0f}"
+
+
+def openings(stores: Callable[[], Path], name: str, target: Target) -> None:
+    """Print each page's first paint in a new process."""
+    line("first paint, new process, ms", "streamlit", "imports", "run", "total", "CPU", f"<= {target.paint * 1e3:.0f}")
+    for page in fresh(opening, stores(), name, FIRST_PAGE).pages:  # which also fills the system's file cache
+        found = fresh(opening, stores(), name, page)
+        parts = (found.server, found.imports, found.run)
+        total, cpu = (sum(column) for column in zip(*parts, strict=True))
+        line(page, *milliseconds(*(part.wall for part in parts), total, cpu), verdict(total, target.paint))
+
+
+def clicks(store: Path, name: str, target: Target) -> None:
+    """Print how long clicks take."""
+    line("answers, ms", "median", "slowest", "CPU", "of", f"<= {target.answer * 1e3:.0f}")
+    for label, took in fresh(answers, store, name).items():
+        wall, cpu = (statistics.median(column) for column in zip(*took, strict=True))
+        at_most = target.new_pair if "new pair" in label else target.answer
+        line(label, *milliseconds(wall, max(took).wall, cpu), f"{len(took)}", verdict(wall, at_most))
+
+
+def measured(folder: Path, logit_set: Path, target: Target) -> None:
+    """Print everything about one set."""
+    name, numbers = logit_set.name, iter(range(1_000_000))
+
+    def empty() -> Path:
+        return store_of(folder / name / str(next(numbers)), logit_set)
+
+    print(f"\n{name}, nothing remembered")
+    openings(empty, name, target)
+    clicks(empty(), name, target)
+    seen = empty()
+    fresh(visits, seen, name)
+    print(f"\n{name}, remembered")
+    openings(lambda: seen, name, target)
+    clicks(seen, name, target)
+
+
+def synthetic_set(folder: Path, models: int) -> Path:
+    """Make a set of ImageNet's size where there is none yet."""
+    from benchmarks import synthetic
+
+    return folder / synthetic.stored(folder, models, n=47_500, n_fit=2_500, k=1000).name
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=int, default=6, help="of the set of ImageNet's size; each takes 200 MB of disk")
+    parser.add_argument("--folder", type=Path, help="where that set is kept (default: a temporary folder)")
+    parser.add_argument("--only", choices=("shipped", "large"), help="one of the two sets")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        sets: dict[str, Callable[[], tuple[Path, Target]]] = {
+            "shipped": lambda: (ROOT / "data" / "cifar10", SHIPPED),
+            "large": lambda: (synthetic_set(options.folder or folder / "large", options.models), LARGE),
+        }
+        for which, made in sets.items():
+            if options.only in {None, which}:
+                try:
+                    measured(folder, *made())
+                except RuntimeError as error:
+                    print(f"  {error}")
+
+
+if __name__ == "__main__":
+    main()
