@@ -16,7 +16,7 @@ from duo_core.arrays import InputError
 from duo_core.files import replaced
 from duo_core.formats import ModelFacts, Options, Reading, Upload, read
 from duo_core.formats.foreign import arrays_of
-from duo_core.formats.writing import prepared, write
+from duo_core.formats.writing import left_out, prepared, write
 from duo_core.logits import LogitSet
 from duo_core.printing import print_json, show
 from duo_core.store import Store
@@ -113,6 +113,9 @@ def convert(options: argparse.Namespace) -> None:
     ready = prepared(arrays, options.out.name, log=options.log, labels_from_one=options.labels_from_one, dtype=options.dtype)
     with replaced(options.out) as beside, open(beside, "wb") as out:
         write(ready, options.out.name, out)
+    lost = left_out(ready, options.out.name)
+    if lost:
+        print(f"duo convert: left out, since a table has no room for it: {', '.join(lost)}", file=sys.stderr)
     logits = [f"{key} {values.shape} {values.dtype}" for key, values in ready.items() if key.startswith("logits/")]
     print(f"{', '.join(logits)} in '{options.out}'; read it with duo check {options.out}")
 

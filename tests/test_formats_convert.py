@@ -122,6 +122,15 @@ def test_probabilities_and_labels_from_one_are_mended_where_asked(folder):
     assert metrics("b.npz")["variants"]["base"]["nll"] == pytest.approx(expected()["variants"]["base"]["nll"], rel=1e-5)
 
 
+def test_what_a_table_has_no_room_for_is_said(folder, capsys):
+    put(folder, a_npz=npz({**MEMBERS, "class_names": np.array(list("abcde")), "flops/large": np.array(3)}))
+    assert main(["convert", "a.npz", "--out", "b.csv"]) == 0
+    assert "left out, since a table has no room for it: class_names, flops/large" in said(capsys)[1]
+    assert main(["convert", "a.npz", "--out", "b.safetensors"]) == 0
+    assert said(capsys)[1] == ""
+    assert read([Upload("b.safetensors", (folder / "b.safetensors").read_bytes())]).opened().classes == tuple("abcde")
+
+
 REFUSED = [
     ({"a_npz": npz({"large": LARGE, "labels": LABELS + 1})}, ["a.npz"], "E305 b.npz, labels: labels run from 1 to 5"),
     ({"a_npy": numpy_file(LARGE)}, ["a.npy"], "E302 b.npz: no array or column of labels"),
@@ -131,6 +140,8 @@ REFUSED = [
     ({"a_pt": torch_file({"model": torch.nn.Linear(2, 2)})}, ["a.pt"], "expected tensors in 'a.pt', got other objects"),
     ({"a_pt": torch_file([1, 2])}, ["a.pt"], "expected logits .* in 'a.pt', got nothing"),
     ({"a_npy": b"no"}, ["a.npy"], "expected an array of numbers in 'a.npy'"),
+    ({"a_npy": BOTH}, ["a.npy"], "expected an array of numbers in 'a.npy'"),
+    ({"a_npy": numpy_file(LARGE * 1e5), "y_npy": numpy_file(LABELS)}, ["a.npy", "--labels", "y.npy", "--dtype", "float16"], "E208"),
     ({"a_npy": numpy_file(LARGE), "y_txt": b"cat\n"}, ["a.npy", "--labels", "y.txt"], "expected one integer a line in 'y.txt'"),
     ({"a_npy": numpy_file(LARGE), "y_npz": npz({"logits": SMALL})}, ["a.npy", "--labels", "y.npz"], "expected labels in 'y.npz'"),
     ({"a_pkl": b""}, ["a.pkl"], r"expected a file ending in one of \.npz, .*\.pt.*got 'a.pkl'"),

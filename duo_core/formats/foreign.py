@@ -1,7 +1,6 @@
 """Files that are converted on the user's own machine: PyTorch, NumPy and HDF5 files, and those that can be uploaded."""
 
 import importlib
-import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,10 @@ from torch import Tensor
 
 from duo_core.arrays import InputError
 from duo_core.formats.limits import Limits
-from duo_core.formats.parts import ALIASES, OF_MODEL
+from duo_core.formats.parts import ALIASES, OF_MODEL, ROWS
 from duo_core.formats.problems import RefusedError, Report, listed
 from duo_core.formats.reading import OPENERS
-from duo_core.formats.uploads import Upload
+from duo_core.formats.uploads import Member, Upload
 
 UNLIMITED = Limits(file_bytes=1 << 50, decoded_bytes=1 << 50, rows=1 << 40, classes=1 << 30)
 """One's own machine may read what one's own memory holds."""
@@ -27,8 +26,8 @@ LABELS = ("label", "targets", "y")
 def arrays_of(file: Path, model: str | None = None) -> dict[str, NDArray[Any]]:
     """Return a file's arrays by role.
 
-    A single array of two dimensions is the logits of `model`, by default named after the file; of several, each is named by its
-    key. A single array of one dimension is the labels.
+    Logits of a single model are those of `model`, where it is given. Arrays of two dimensions that are not named as an upload's are
+    logits: a single one is named after the file, several after their keys. A single array of one dimension is the labels.
 
     Raises
     ------
@@ -36,50 +35,54 @@ def arrays_of(file: Path, model: str | None = None) -> dict[str, NDArray[Any]]:
         Where the file cannot be read as plain arrays.
     """
     suffix = file.suffix.lower()
-    if suffix in OPENERS:
-        return _uploadable(file, model)
-    if suffix not in LOADERS:
+    if suffix not in (*OPENERS, *LOADERS):
         known = ", ".join([*OPENERS, *LOADERS])
         raise InputError(f"expected a file ending in one of {known}, got '{file}'; save plain arrays with numpy.savez first")
-    return _by_role(LOADERS[suffix](file), model or file.stem, file)
+    arrays = _uploadable(file) if suffix in OPENERS else LOADERS[suffix](file)
+    several = len([key for key, values in arrays.items() if _is_wide(values)]) > 1
+    named = {_role(key, values, key if several else file.stem, len(arrays)): values for key, values in arrays.items()}
+    named.pop("", None)
+    logits = [key for key in named if key.startswith("logits/")]
+    if model and len(logits) == 1:
+        named[f"logits/{model}"] = named.pop(logits[0])
+    if not named:
+        names = listed(list(arrays))
+        raise InputError(f"expected logits (N, K) or labels (N,) in '{file}', got {names}; name the arrays logits/MODEL and labels")
+    return named
 
 
-def _uploadable(file: Path, model: str | None) -> dict[str, NDArray[Any]]:
-    """Members of a file that could be uploaded; logits of a single model take the given name."""
-    report, upload = Report(), Upload(f"{model or file.stem}{file.suffix}", file.read_bytes())
-    members = []
-    with report.at(str(file)):
+def _uploadable(file: Path) -> dict[str, NDArray[Any]]:
+    """Members of a file that could be uploaded."""
+    report, upload, members = Report(), Upload(file.name, file.read_bytes()), list[Member]()
+    with report.at(file.name):
         members = OPENERS[upload.suffix](upload, upload.view(UNLIMITED), UNLIMITED, report)
     if report.problems:
         raise RefusedError(tuple(report.problems))
-    return _by_role({member.name: member.read() for member in members}, model or file.stem, file)
+    return {member.name: member.read() for member in members}
 
 
-def _by_role(arrays: Mapping[str, NDArray[Any]], model: str, file: Path) -> dict[str, NDArray[Any]]:
-    """Arrays under the names that an upload has."""
-    found: dict[str, NDArray[Any]] = {}
-    flat = [key for key, values in arrays.items() if values.ndim == 1]
-    wide = [key for key, values in arrays.items() if values.ndim == 2 and values.dtype.kind == "f"]
-    for key, values in arrays.items():
-        role = ALIASES.get(key, key)
-        if part := OF_MODEL.fullmatch(role):
-            found[f"{part[1]}/{part[2]}"] = values
-        elif role in ("labels", "ids", "split", "class_names"):
-            found[role] = values
-        elif key in wide:
-            found[f"logits/{model if len(wide) == 1 else key}"] = values
-        elif key in LABELS or (key in flat and len(arrays) == 1):
-            found["labels"] = values
-    if not found:
-        names = listed(list(arrays))
-        raise InputError(f"expected logits (N, K) or labels (N,) in '{file}', got {names}; name the arrays logits/MODEL and labels")
-    return found
+def _is_wide(values: NDArray[Any]) -> bool:
+    return values.ndim == 2 and values.dtype.kind == "f"
+
+
+def _role(key: str, values: NDArray[Any], model: str, arrays: int) -> str:
+    """The name that an upload has for an array, empty where it has none."""
+    role = ALIASES.get(key, key)
+    if part := OF_MODEL.fullmatch(role):
+        return f"{part[1]}/{part[2]}"
+    if role in (*ROWS, "class_names"):
+        return role
+    if _is_wide(values):
+        return f"logits/{model}"
+    return "labels" if key in LABELS or (values.ndim == 1 and arrays == 1) else ""
 
 
 def _torch(file: Path) -> dict[str, NDArray[Any]]:
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # bytes that are no checkpoint make it raise anything
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"expected tensors in '{file}', got other objects, which are not loaded ({why}); "
@@ -90,18 +93,21 @@ def _torch(file: Path) -> dict[str, NDArray[Any]]:
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:
-    """A tensor as NumPy has it; bfloat16 becomes float32, which holds each of its values."""
+    """A tensor as NumPy has it; bfloat16 and smaller floats become float32, which holds each of their values."""
     plain = tensor.detach().to_dense() if tensor.is_sparse else tensor.detach()
-    return np.asarray(plain.float().numpy() if plain.dtype == torch.bfloat16 else plain.numpy())
+    try:
+        return np.asarray(plain.numpy())
+    except TypeError:
+        return np.asarray(plain.float().numpy())
 
 
 def _numpy(file: Path) -> dict[str, NDArray[Any]]:
     try:
-        return {"": np.load(file, allow_pickle=False)}
+        with open(file, "rb") as content:
+            return {"": np.lib.format.read_array(content, allow_pickle=False)}
     except ValueError as error:
-        raise InputError(
-            f"expected an array of numbers in '{file}', got something else ({error}); save it with numpy.save"
-        ) from None
+        why = " ".join(str(error).split())
+        raise InputError(f"expected an array of numbers in '{file}', got something else ({why}); save it with numpy.save") from None
 
 
 def _lines(file: Path) -> dict[str, NDArray[Any]]:

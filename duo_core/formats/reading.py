@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -75,6 +76,7 @@ def read(files: Sequence[Upload], options: Options | None = None) -> Reading:
         _check_names(models, options)
     together = joined(parts, options.seed, report) if whole else None
     arrays = _arrays(models, together, options, report)
+    pa.default_memory_pool().release_unused()  # which would keep what tables took while they were parsed
     found = Found(tuple(facts), tuple(_facts(model) for model in models.values()))
     if report.problems or together is None:
         return Reading(None, tuple(report.problems), tuple(report.warnings), found)

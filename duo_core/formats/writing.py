@@ -26,6 +26,7 @@ from duo_core.formats.uploads import TEXT, Member
 Arrays = Mapping[str, NDArray[Any]]
 """Arrays by role: logits/MODEL (n, k), labels (n,), and perhaps split, ids, class_names, flops/MODEL, parameters/MODEL."""
 COLUMNS = {"ids": "filename", "labels": "target", "split": "split"}
+"""Arrays that a table has a column for, beside the logits."""
 
 
 def prepared(
@@ -48,10 +49,7 @@ def prepared(
         With every problem found.
     """
     report = Report()
-    members = [
-        Member(key, values.shape, TEXT if _is_text(values) else values.dtype, partial(np.asarray, values))
-        for key, values in arrays.items()
-    ]
+    members = [Member(key, values.shape, _dtype(key, values, dtype), partial(np.asarray, values)) for key, values in arrays.items()]
     part = part_of(name, PurePath(name).stem, members, Limits(), report)
     if not part.has_labels:
         report.add(name, "E302", "no array or column of labels was found")
@@ -62,10 +60,20 @@ def prepared(
     for model in models.values():
         with report.at(model.where):
             logits = checked_logits(model.member.read(), log)
-            ready[f"logits/{model.name}"] = logits.astype(dtype or logits.dtype, copy=False)
+            if dtype and logits.dtype != dtype:
+                with np.errstate(over="ignore"):  # what float16 cannot hold is found as infinite
+                    logits = checked_logits(logits.astype(dtype), False)
+            ready[f"logits/{model.name}"] = logits
     if report.problems:
         raise RefusedError(tuple(report.problems))
     return ready | ({"labels": part.labels} if part.labels is not None else {})
+
+
+def _dtype(key: str, values: NDArray[Any], dtype: str | None) -> np.dtype[Any]:
+    """The dtype that an array will be written with."""
+    if _is_text(values):
+        return TEXT
+    return np.dtype(dtype) if dtype and key.startswith("logits/") and values.dtype.kind == "f" else values.dtype
 
 
 def write(arrays: Arrays, name: str, file: BinaryIO) -> None:
@@ -128,6 +136,13 @@ def _table(arrays: Arrays, stem: str) -> pa.Table:
             wide = arrays[key].astype(np.float32) if arrays[key].dtype == np.float16 else arrays[key]
             columns |= {f"{prefix}logit_{index}": np.ascontiguousarray(column) for index, column in enumerate(wide.T)}
     return pa.table(columns)
+
+
+def left_out(arrays: Arrays, name: str) -> list[str]:
+    """Arrays that a file of this name has no room for."""
+    if PurePath(name).suffix.lower() not in (".parquet", ".csv"):
+        return []
+    return [key for key in arrays if key not in COLUMNS and not key.startswith("logits/")]
 
 
 def template(kind: str) -> bytes:
