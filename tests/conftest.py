@@ -111,3 +111,25 @@ def page(browser: "Browser", server: str) -> Iterator[Pages]:
     for context in browser.contexts:
         context.close()
     assert outside_requests(pages.requested) == []
+
+
+@pytest.fixture(scope="session")
+def toy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of the dashboard on a store with one small set, `toy`."""
+    from logit_sets import write_set
+
+    store = write_set(tmp_path_factory.mktemp("store"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DUO_STORE", str(store))
+        with streamlit_server(ROOT / "app" / "main.py", tmp_path_factory.mktemp("log") / "streamlit.log") as address:
+            yield address
+
+
+@pytest.fixture
+def toy(browser: "Browser", toy_server: str) -> Iterator[Pages]:
+    """Open pages of the dashboard on the set `toy`. The test fails if one asks another machine."""
+    pages = Pages(browser, toy_server)
+    yield pages
+    for context in browser.contexts:
+        context.close()
+    assert outside_requests(pages.requested) == []

@@ -1,36 +1,13 @@
 """The dashboard in a real browser, served by the real server: what only a browser shows."""
 
-import os
 import re
 
 import pytest
-from browsing import ROOT, Pages, outside_requests, settle, streamlit_server
-from logit_sets import write_set
+from browsing import settle
 
 from duo_core.store import DEFAULT_STORE, Store
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def toy_server(tmp_path_factory):
-    store = write_set(tmp_path_factory.mktemp("store"))
-    before = os.environ.get("DUO_STORE")
-    os.environ["DUO_STORE"] = str(store)
-    try:
-        with streamlit_server(ROOT / "app" / "main.py", tmp_path_factory.mktemp("log") / "streamlit.log") as address:
-            yield address
-    finally:
-        os.environ.pop("DUO_STORE") if before is None else os.environ.update(DUO_STORE=before)
-
-
-@pytest.fixture
-def toy(browser, toy_server):
-    pages = Pages(browser, toy_server)
-    yield pages
-    for context in browser.contexts:
-        context.close()
-    assert outside_requests(pages.requested) == []
 
 
 def chosen(page, label):
