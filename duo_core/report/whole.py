@@ -1,0 +1,184 @@
+"""Everything about one set on one split: all pairs, which to take, and whether the paper's claims hold."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from duo_core.advice import mean_gains
+from duo_core.arrays import UncertaintyKind
+from duo_core.claims import RULE, Claim, claims
+from duo_core.duo import VARIANTS
+from duo_core.figures.fitting import all_ratios
+from duo_core.figures.gains import gains_by_metric
+from duo_core.intervals import REPLICATES
+from duo_core.logits import FIT_SPLIT, LogitSet
+from duo_core.metrics import METRICS
+from duo_core.report import words
+from duo_core.report.choosing import Whole, advised_pairs, landscape, recommendation, whole_of
+from duo_core.report.markup import Content, Html, Number, Section, definitions, folded, joined, paragraph, table, tag
+from duo_core.report.page import Charts, page
+from duo_core.report.provenance import provenance, settings
+
+SIGNS = {"holds": "✓", "does not hold": "✗", "too little data": "–"}
+
+
+def set_report(
+    own: LogitSet,
+    table: pd.DataFrame,
+    *,
+    metric: str = "aurc",
+    kind: UncertaintyKind = "softmax",
+    entropy: pd.DataFrame | None = None,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+    created: str | None = None,
+) -> str:
+    """Return an HTML file about all pairs of a set; the same input gives the same text.
+
+    Parameters
+    ----------
+    table
+        A sweep's rows of one split, all variants.
+    metric
+        Key of the one that pairs are compared by.
+    kind
+        The uncertainty that the sweep ranked the images by.
+    entropy
+        The sweep's rows with images ranked by entropy, for the claims about it; those are left out without.
+    replicates, seed
+        Of the bootstrap behind the intervals.
+    created
+        A date or time to show; none unless given, so that reports may be compared.
+
+    Raises
+    ------
+    InputError
+        Where the table has no pairs, or those of several splits.
+    """
+    whole = whole_of(own, table, metric, kind)
+    found = claims(table, entropy, replicates=replicates, seed=seed)
+    charts = Charts()
+    advised = advised_pairs(whole, replicates, seed)
+    sections = [
+        landscape(whole, advised, charts),
+        recommendation(whole, advised, words.draws(replicates, seed)),
+        _gains(whole, charts),
+        _claims(found),
+        _ratios(whole, charts),
+        _alone(whole),
+        _pairs(whole),
+        Section("terms", "What the numbers mean", [_terms()]),
+        provenance(own, whole.split, dict.fromkeys(map(str, whole.alone.index), "")),
+        _settings(whole, words.draws(replicates, seed), created),
+    ]
+    name = f"{own.title} · {whole.split}"
+    return page(f"All pairs · {name}", _header(whole, found), sections, charts, f"Asymmetric duos: {name}")
+
+
+def _header(whole: Whole, found: Sequence[Claim]) -> Html:
+    own, duos = whole.own, whole.duos
+    where = f"{whole.split} · {len(own.labels[whole.split]):,} images · {own.k:,} classes · {len(whole.alone)} models"
+    better = int((duos["gain"] > 0).sum())
+    holding = sum(claim.verdict == "holds" for claim in found)
+    lead = (
+        f"The duo has the better {METRICS[whole.metric].label} than its base in **{better} of {len(duos)} pairs**, and a mean gain "
+        f"of {words.percent(duos['gain'].mean())} of the way to perfect. Of {len(found)} claims of the paper, {holding} hold here."
+    )
+    return joined([tag("p", where, class_="eyebrow"), tag("h1", f"{own.title}: all pairs"), paragraph(lead, class_="lead")])
+
+
+def _gains(whole: Whole, charts: Charts) -> Section:
+    shown = whole.table[whole.table["variant"].isin(("duo", "uq_only", "unweighted"))]
+    summary = mean_gains(shown, whole.alone)
+    said = "Mean relative gain over each pair's own base, with one standard deviation over pairs to either side."
+    rows: list[list[Content]] = [
+        [
+            METRICS[row["metric"]].label,
+            VARIANTS[row["variant"]].label,
+            *(words.number(row[column], words.percent(row[column])) for column in ("mean", "std")),
+            words.whole(row["pairs"]),
+        ]
+        for row in summary.to_dict("records")
+    ]
+    numbers = table("mean_gains", said, ["Metric", "System", "Mean gain", "Standard deviation", "Pairs"], rows)
+    chart = charts.add("mean-gains", gains_by_metric(summary), said)
+    return Section("gains", "What pairs gain on average", [chart, folded("The gains as numbers", numbers)])
+
+
+def _claims(found: Sequence[Claim]) -> Section:
+    columns = ["Claim", "Verdict", "Pairs that agree", "of", "Asked for", "In the paper"]
+    listed = table("claims", "The paper's claims, each by the share of pairs that agree", columns, map(_claim_row, found))
+    about = "Intervals of 95 %: models drawn with replacement, since pairs share them."
+    return Section("claims", "Does it hold?", [paragraph(f"{RULE} {about}", class_="aside"), tag("div", listed, class_="prose")])
+
+
+def _claim_row(claim: Claim) -> list[Content]:
+    interval = claim.interval
+    between = f"[{words.percent(interval.low, 0)}, {words.percent(interval.high, 0)}]" if interval else ""
+    return [
+        claim.text,
+        f"{SIGNS[claim.verdict]} {claim.verdict}".replace(" ", words.NARROW),
+        Number(claim.share, words.percent(claim.share, 0), between),
+        words.whole(len(claim.pairs)),
+        words.number(claim.asked, f"> {words.percent(claim.asked, 0)}"),
+        claim.source,
+    ]
+
+
+def _ratios(whole: Whole, charts: Charts) -> Section:
+    drawn = words.undrawn(whole.table)
+    base = words.plain(str(whole.alone["accuracy"].idxmax()))
+    said = "Temperature ratio of every pair against what the sidekick costs: above 1 the base has more say, below 1 the sidekick."
+    figure = all_ratios(drawn, base=base, sidekick="")
+    return Section("ratios", "How much say does each get?", [charts.add("ratios", figure, said)])
+
+
+def _alone(whole: Whole) -> Section:
+    columns = ["Model", "Family", *map(words.label, METRICS)]
+    rows: list[list[Content]] = [
+        [str(name), whole.own.cards[str(name)].family or "unknown", *(words.measured(key, row[key]) for key in METRICS)]
+        for name, row in whole.alone.iterrows()
+    ]
+    listed = table("models_alone", "Every model alone, calibrated; dearest first", columns, rows, sortable=True)
+    return Section("alone", "The models alone", [tag("div", listed, class_="wide")])
+
+
+def _pairs(whole: Whole) -> Section:
+    higher = METRICS[whole.metric].higher_is_better
+    ranked = whole.table[~whole.table["variant"].isin(("base", "sidekick"))]
+    ranked = ranked.sort_values(
+        [whole.metric, "base", "sidekick", "variant"], ascending=[not higher, True, True, True], kind="stable"
+    )
+    columns = ["Base", "Sidekick", "System", "Extra compute", *map(words.label, METRICS), "T_base", "T_sidekick", "T ratio"]
+    rows: list[list[Content]] = [
+        [
+            row["base"],
+            row["sidekick"],
+            VARIANTS[row["variant"]].label,
+            words.number(row["flops_balance"], words.cost(row["flops_balance"])),
+            *(words.measured(key, row[key]) for key in METRICS),
+            *(words.number(row[key], decimals=3) for key in ("T_base", "T_sidekick", "T_ratio")),
+        ]
+        for row in ranked.to_dict("records")
+    ]
+    caption = f"Best {METRICS[whole.metric].label} first; a column's name sorts by it"
+    listed = tag("div", table("pairs", caption, columns, rows, sortable=True), class_="wide")
+    return Section("table", "The table", [folded(f"{len(rows):,} rows", listed)])
+
+
+def _terms() -> Html:
+    gain = ("Gain", "Share of the way from the base's value to the perfect one: 0 % is the base, 100 % perfect.")
+    return definitions([*((words.label(key), words.MEANINGS[key]) for key in METRICS), gain], class_="terms")
+
+
+def _settings(whole: Whole, draws: str, created: str | None) -> Section:
+    kind = {"softmax": "1 − max softmax", "entropy": "entropy"}[whole.kind]
+    entries = [
+        ("Logit set", f"{whole.own.title} ({whole.own.name})"),
+        ("Split", f"{whole.split}; temperatures fitted on {FIT_SPLIT}"),
+        ("Pairs", f"{len(whole.duos):,}, the base has at least the sidekick's multiply-adds where both are known"),
+        ("Metric", words.label(whole.metric)),
+        ("Uncertainty", kind),
+        ("Draws", draws),
+    ]
+    return settings(entries, created)

@@ -1,0 +1,75 @@
+"""`duo report`: everything about one pair, or about all pairs of a set, as one HTML file."""
+
+import argparse
+import datetime
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from duo_core.arrays import InputError, UncertaintyKind
+from duo_core.files import write_text
+from duo_core.logits import LogitSet
+from duo_core.metrics import METRICS
+from duo_core.report import pair_report, set_report
+from duo_core.results import swept
+from duo_core.store import Store
+from duo_core.sweep import evaluate, sweep
+from duo_core.uploading import logit_set_of
+
+
+def report(options: argparse.Namespace) -> None:
+    """Write the report of the pair that is named, else of all pairs."""
+    if options.out.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"expected a file ending in .html for --out, got '{options.out}'")
+    named = [options.base, options.sidekick]
+    if any(named) and not all(named):
+        raise InputError("expected both --base and --sidekick, or neither for all pairs, got only one of them")
+    own = logit_set_of(options)
+    text = _of_pair(own, options) if all(named) else _of_set(own, options)
+    write_text(options.out, text)
+    print(f"{len(text.encode()) / 1e6:.1f} MB in '{options.out}'; it opens in any browser and asks no other machine for anything")
+
+
+def report_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of `duo report` beside those that name a set."""
+    command.add_argument("--base", metavar="MODEL", help="with --sidekick: a report of this pair (default: of all pairs)")
+    command.add_argument("--sidekick", metavar="MODEL")
+    command.add_argument("--split", default="test", help="split to judge on (default test)")
+    command.add_argument("--metric", choices=list(METRICS), default="aurc", help="what pairs are compared by (default aurc)")
+    command.add_argument("--bootstrap-seed", type=int, default=0, metavar="N", help="of the draws behind the intervals (default 0)")
+    command.add_argument("--out", type=Path, required=True, metavar="FILE.html")
+
+
+def _of_pair(own: LogitSet, options: argparse.Namespace) -> str:
+    found = evaluate(own, options.base, options.sidekick, options.split, kind=options.uncertainty)
+    return pair_report(found, metric=options.metric, seed=options.bootstrap_seed, created=_today())
+
+
+def _of_set(own: LogitSet, options: argparse.Namespace) -> str:
+    tables = {kind: _table(own, kind, options) for kind in ("softmax", "entropy")}
+    return set_report(
+        own,
+        tables[options.uncertainty],
+        metric=options.metric,
+        kind=options.uncertainty,
+        entropy=tables["entropy"],
+        seed=options.bootstrap_seed,
+        created=_today(),
+    )
+
+
+def _table(own: LogitSet, kind: UncertaintyKind, options: argparse.Namespace) -> pd.DataFrame:
+    """All pairs; those of a set in the store are remembered there, as the dashboard's are."""
+    if options.file is None:
+        return swept(own, Store(options.store).path, [options.split], kind=kind, progress=_progress)
+    return sweep(own, [options.split], kind=kind, progress=_progress)
+
+
+def _progress(done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{done} of {total} pairs", end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+
+def _today() -> str:
+    return datetime.datetime.now(datetime.UTC).date().isoformat()
