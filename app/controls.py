@@ -71,7 +71,7 @@ def set_sidebar() -> Place | None:
     """Draw the sidebar of a page about a whole set; None, with the reason in the page, where there is nothing to judge."""
     names = state.set_names()
     if not names:
-        _stop("No logit set yet", f"The store `{state.store_path()}` has none. Make one:", MAKE_ONE)
+        stop("No logit set yet", f"The store `{state.store_path()}` has none. Make one:", MAKE_ONE)
         return None
     link.settle("set", names, names[0])
     with st.sidebar:
@@ -80,7 +80,7 @@ def set_sidebar() -> Place | None:
         handle = state.open_set(st.session_state["set"])
         return _place(handle)
     except InputError as error:
-        _stop("This logit set cannot be read", str(error))
+        stop("This logit set cannot be read", str(error))
         return None
 
 
@@ -89,7 +89,7 @@ def _place(handle: state.Handle) -> Place | None:
     if FIT_SPLIT not in own.labels or not own.evaluation_splits:
         missing = f"a split `{FIT_SPLIT}` to fit on" if FIT_SPLIT not in own.labels else "a split to judge on, `test` for instance"
         found = ", ".join(f"`{split}`" for split in own.labels)
-        _stop("A split is missing", f"**{own.title}** has {found}, but needs {missing}. Add it:", MAKE_ONE)
+        stop("A split is missing", f"**{own.title}** has {found}, but needs {missing}. Add it:", MAKE_ONE)
         return None
     link.settle("split", own.evaluation_splits, own.evaluation_splits[0])
     with st.sidebar:
@@ -106,7 +106,7 @@ def _two_models(place: Place) -> bool:
         only = f"only {next(iter(accuracy))}" if accuracy else "none"
         title = place.handle.logit_set.title
         advice = f"A duo takes two models; on `{place.split}` **{title}** has {only}. Add one:"
-        _stop("One more model is needed", advice, MAKE_ONE)
+        stop("One more model is needed", advice, MAKE_ONE)
     return len(accuracy) >= 2
 
 
@@ -184,7 +184,7 @@ def _warn_of(known: state.Survey) -> None:
         )
 
 
-def _stop(title: str, text: str, command: str = "") -> None:
+def stop(title: str, text: str, command: str = "") -> None:
     """An empty or wrong state: what is so, and what to do."""
     st.header(title, anchor=False)
     st.markdown(text)

@@ -8,8 +8,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import streamlit as st
 
-from app import link
+from app import controls, link
 from app.views import claims, diagnose, explore, find, method, temperatures, zoo
+from duo_core.arrays import InputError
 
 FIRST = "explore"
 VIEWS = {view.__name__.rpartition(".")[2]: view for view in (explore, find, temperatures, diagnose, zoo, claims, method)}
@@ -26,5 +27,8 @@ name = page.url_path or FIRST
 st.session_state["pages"] = pages
 link.keep({key for view in VIEWS.values() for key in view.LINKED})
 link.follow_link(name, VIEWS[name].LINKED)
-page.run()
+try:
+    page.run()
+except InputError as error:  # a file that was altered since the page listed its model, say
+    controls.stop("This cannot be shown", str(error))
 link.share()

@@ -246,6 +246,18 @@ def test_a_repaired_model_comes_back(open_app, tmp_path):
     assert len(app.selectbox(key="base").options) == 4
 
 
+def test_a_model_altered_after_its_pairs_were_remembered_is_named_when_its_pair_is_opened(open_app, tmp_path):
+    write_set(tmp_path)
+    open_app(tmp_path, set="toy", base="large", sidekick="middle")
+    file = tmp_path / "toy" / "tiny.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    app = open_app(tmp_path, set="toy", base="large", sidekick="tiny")
+    assert "was altered after it was written" in text_of(app)
+    assert open_app(tmp_path, set="toy", base="large", sidekick="small").metric
+
+
 def test_a_broken_set_says_what_is_wrong(open_app, tmp_path):
     (write_set(tmp_path) / "toy" / "set.json").write_text("{}")
     text = text_of(open_app(tmp_path))

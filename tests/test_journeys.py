@@ -5,10 +5,12 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
-from browsing import Pages, settle
+from browsing import SECONDS, Pages, settle
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
+
+expect.set_options(timeout=SECONDS * 1000)
 
 PAIR = "set=toy&split=test&base=large&sidekick=middle"
 
@@ -168,7 +170,7 @@ def test_zoo(toy):
     pick(page, "Evaluation split", "shift")
     same_elsewhere(page, toy)
     assert len(table_taken_home(page, "Size and quality as numbers")) == 4
-    assert "Parameters" in picture_taken_home(page, "size")
+    assert "Parameters" in picture_taken_home(page, "quality_by_size")
 
 
 def test_from_page_to_page_the_pair_stays(toy):
