@@ -111,7 +111,8 @@ def _relative(x, y, u, v, c, j):
 def classes(block, bits, infinity, sign, positive, own):
     """Fill own (m, b) with the class that each model predicts in a block (m, b, k), -1 where a logit is not finite.
 
-    `bits` are the block's bits as integers of the same width; `infinity` is (those of infinity, width - 1, largest integer).
+    `bits` are the block's bits as integers of the same width, `infinity` those of infinity, `sign` the place of the sign, and
+    `positive` the largest such integer.
     """
     for model in range(block.shape[0]):
         for i in range(block.shape[1]):
