@@ -118,7 +118,9 @@ def _reader(view: memoryview, delimiter: str, names: list[str], found: Columns) 
 def _unparsed(error: Exception) -> Flaw:
     text = shown(error, 140)
     if "conversion error" in text:
-        return Flaw("E206", f"a logit column holds other than numbers ({text})", need="a number in every cell", dtype="float32")
+        return Flaw(
+            "E206", f"a logit column holds other than numbers ({text})", need="a number in every cell", mend="save numbers alone"
+        )
     if cells := re.search(r"Expected (\d+) columns, got (\d+)", text):
         return Flaw("E102", f"a row has {cells[2]} cells, the first line names {cells[1]}", format=".csv")
     return Flaw("E102", f"the table cannot be parsed ({text})", format=".csv")

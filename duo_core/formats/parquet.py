@@ -19,7 +19,7 @@ DAMAGED = (pa.ArrowException, OSError, ValueError, OverflowError, TypeError, Ind
 """What pyarrow raises for files that are not as they should be."""
 MAGIC = b"PAR1"
 BATCH = 4096
-RECORDS = 100
+RECORDS = 60
 """Fields and elements of records a column, in a table of as many columns as there may be classes."""
 TRUTH, AGAIN = "metadata that tells the truth", "save it again"
 

@@ -133,7 +133,7 @@ def _check_logits(member: Member, limits: Limits) -> None:
         raise Flaw("E206", f"logits have the dtype {dtype_name(member)}", need="float16, float32 or float64", dtype="float32")
     limits.check_logits(member.shape)
     if not member.shape[0]:
-        raise Flaw("E205", f"logits have the shape {member.shape}", need="at least one row")
+        raise Flaw("E205", f"logits have the shape {member.shape}", need="at least one row", mend="save the rows too")
     if member.shape[1] < 2:
         raise Flaw("E207", f"logits have the shape {member.shape}")
 
@@ -209,7 +209,7 @@ def _texts(member: Member) -> list[str]:
 def _class_names(part: Part, member: Member, limits: Limits) -> tuple[str, ...]:
     k = next((logits.shape[1] for logits in part.models.values()), None)
     if (len(member.shape) == 1 and member.shape[0] not in (k, None)) or member.size > limits.classes:
-        raise Flaw("E205", f"there are {member.size:,} names", need=f"one name for each of the {k} classes")
+        raise Flaw("E205", f"there are {member.size:,} names", need=f"one name for each of the {k} classes", mend="save them all")
     return tuple(_names(member, "one text a class, shape (K,)"))
 
 

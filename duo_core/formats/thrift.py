@@ -10,6 +10,8 @@ from duo_core.formats.problems import Flaw
 
 BYTE, DOUBLE, BINARY, LIST, SET, STRUCT = 3, 7, 8, 9, 10, 12
 BOOLEANS, VARINTS = (1, 2), (4, 5, 6)
+WIDTHS = {1: 1, 2: 1, BYTE: 1, DOUBLE: 8}
+"""Bytes of an element of a list; as a field of a struct a boolean takes none."""
 DEPTH = 10
 
 Wanted = Mapping[int, Any]
@@ -48,7 +50,7 @@ class Records:
             return self._list(wanted or {}, depth)
         if kind not in (*BOOLEANS, BYTE, DOUBLE, BINARY):
             raise _damaged("a record has a field of no known kind")
-        length = self._varint() if kind == BINARY else {BYTE: 1, DOUBLE: 8}.get(kind, 0)
+        length = self._varint() if kind == BINARY else 0 if kind in BOOLEANS else WIDTHS[kind]
         self.at += length
         return None
 
@@ -57,9 +59,10 @@ class Records:
         size, kind = divmod(self._byte(), 16)
         size = self._varint() if size == 15 else size
         kept = []
+        if kind in WIDTHS:
+            self.at += size * WIDTHS[kind]
+            size = 0
         for _ in range(size):
-            if kind in BOOLEANS:
-                self._byte()  # in a list a boolean takes a byte
             element = self._value(kind, wanted, depth + 1)
             if wanted and kind == STRUCT:
                 kept.append(element)
