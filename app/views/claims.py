@@ -1,19 +1,128 @@
 """Does it hold: the claims of the paper, computed on the chosen set."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
-from app import controls, link
+from app import controls, link, state, verdicts
+from app.controls import THEMED
+from duo_core.claims import BANDS, Claim
+from duo_core.figures.claims import measured_metric, pairs_behind
 
 TITLE = "Does it hold?"
-LINKED = (*link.SET, "uncertainty")
+LINKED = (*link.SET, "band", "claim")
+EVERY, WHOLE = "every", "all"
+SHOWN = {EVERY: "Every claim", WHOLE: "All pairs", **{band.key: band.words.capitalize() for band in BANDS}}
 
 
 def show() -> None:
     """Draw the page."""
+    if st.session_state.pop("opening", False):
+        st.switch_page(st.session_state["pages"]["explore"])
     place = controls.set_sidebar()
     if place is None:
         return
-    with st.sidebar:
-        controls.uncertainty()
-    st.title(TITLE, anchor=False)
-    st.markdown("The claims of the paper, computed on the chosen set.")
+    own = place.handle.logit_set
+    if len(place.known.accuracy) < 2:
+        st.header("No pair to judge", anchor=False)
+        st.markdown(f"The claims are about pairs; on `{place.split}` **{own.title}** has fewer than two models.")
+        return
+    every = state.claims_of(place.handle, place.split)
+    st.title(verdicts.headline(every, own.title), anchor=False)
+    st.caption(
+        f"{own.title} · {place.split} · {len(own.labels[place.split]):,} images · all pairs of {len(place.known.accuracy)} models, "
+        "the base the dearer one"
+    )
+    st.markdown(verdicts.counted(every))
+    band = controls.switch(
+        "Claims about",
+        "band",
+        SHOWN,
+        "By FLOPs balance: how much computation the sidekick adds to the base's, or of all pairs together.",
+    )
+    shown = [claim for claim in every if band in (EVERY, claim.band.key if claim.band else WHOLE)]
+    _claims(shown)
+    st.caption(verdicts.rule(every))
+    _claim(shown)
+
+
+def _claims(shown: Sequence[Claim]) -> None:
+    """Every claim as one line; selecting one shows its pairs."""
+    keys = [claim.key for claim in shown]
+    link.settle("claim", keys, keys[0])
+    row = keys.index(st.session_state["claim"])
+    st.session_state["table_claims"] = {"selection": {"rows": [row], "columns": [], "cells": []}}
+    st.dataframe(
+        verdicts.claims_table(shown),
+        hide_index=True,
+        key="table_claims",
+        row_height=66,
+        height=600,
+        column_config={
+            "Verdict": st.column_config.TextColumn(width=112),
+            "Claim": st.column_config.TextColumn(width=310),
+            "0 to 100 %": st.column_config.ImageColumn(
+                width=176, help="Dot: share of pairs that agree. Bar: interval. Tick: asked for."
+            ),
+            "Pairs that agree": st.column_config.TextColumn(width=132),
+            "Pairs": st.column_config.NumberColumn(width=52),
+        },
+        on_select=lambda: _choose(keys),
+        selection_mode="single-row",
+    )
+    controls.download(verdicts.claims_numbers(shown), "claims")
+
+
+def _choose(keys: Sequence[str]) -> None:
+    """Take the claim of the row that was selected."""
+    if rows := st.session_state["table_claims"]["selection"]["rows"]:
+        st.session_state["claim"] = keys[rows[0]]
+    link.touched()
+
+
+def _claim(shown: Sequence[Claim]) -> None:
+    """One claim and the pairs behind it."""
+    by_key = {claim.key: claim for claim in shown}
+    st.subheader("Which pairs are behind it?", anchor=False)
+    st.selectbox("Claim", list(by_key), key="claim", format_func=lambda key: by_key[key].text, on_change=link.touched)
+    claim = by_key[st.session_state["claim"]]
+    st.markdown(f"{verdicts.why(claim)} Paper: {claim.source}.")
+    st.markdown(f"Measured: {verdicts.measured(claim)}. A click on a point, or a row selected, opens its pair in Explore.")
+    left, right = st.columns(2, gap="medium")
+    with left:
+        controls.chart(
+            pairs_behind(claim, colours=THEMED),
+            "claim_pairs",
+            f"{claim.measured} of every pair behind the claim, against the cost of the sidekick",
+            on_select=lambda: open_pair(claim, link.picked_data(st.session_state.get("chart_claim_pairs"))),
+            selection_mode="points",
+        )
+    with right:
+        st.dataframe(
+            verdicts.pairs_table(claim),
+            hide_index=True,
+            key="table_claim_pairs",
+            height=400,
+            column_config={
+                "Measured": st.column_config.NumberColumn(format="%.3g", help=verdicts.measured(claim)),
+                "Balance": st.column_config.NumberColumn(format="percent", help="FLOPs balance of the sidekick"),
+            },
+            on_select=lambda: open_pair(claim, _selected(claim)),
+            selection_mode="single-row",
+        )
+        controls.download(claim.pairs, "claim_pairs")
+
+
+def _selected(claim: Claim) -> Sequence[str] | None:
+    rows = st.session_state["table_claim_pairs"]["selection"]["rows"]
+    return claim.pairs.loc[rows[0], ["base", "sidekick"]].tolist() if rows else None
+
+
+def open_pair(claim: Claim, pair: Sequence[str] | None) -> None:
+    """Have a pair opened in Explore, with what the claim measures; None, of a selection taken back, opens nothing."""
+    if pair:
+        session = st.session_state
+        session["uncertainty"] = "entropy" if claim.key.startswith("entropy") else "softmax"
+        session["metric"] = measured_metric(claim) or session.get("metric")
+        session["opening"] = True
+        link.choose_pair(*pair)

@@ -1,0 +1,134 @@
+"""Claims in words: verdicts, what they rest on, and tables."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import pandas as pd
+
+from app.words import percent
+from duo_core.claims import MODELS, RULE, WIDE, Claim, Verdict
+from duo_core.figures.claims import on_screen, range_picture
+from duo_core.intervals import Interval
+
+SIGNS: dict[Verdict, str] = {"holds": "✓", "does not hold": "✗", "too little data": "?"}
+
+
+def said(verdict: Verdict) -> str:
+    """A verdict with its sign.
+
+    >>> said("does not hold")
+    '✗ does not hold'
+    """
+    return f"{SIGNS[verdict]} {verdict}"
+
+
+def headline(found: Sequence[Claim], title: str) -> str:
+    """How many claims hold on a set."""
+    holds = sum(claim.verdict == "holds" for claim in found)
+    return f"{holds} of {len(found)} claims hold on {title}"
+
+
+def counted(found: Sequence[Claim]) -> str:
+    """How many claims have which verdict."""
+    count = Counter(claim.verdict for claim in found)
+    plural: dict[Verdict, str] = {"holds": "hold", "does not hold": "do not hold", "too little data": "have too little data"}
+    return " · ".join(f"{sign} **{count[verdict]}** {plural[verdict]}" for verdict, sign in SIGNS.items())
+
+
+def rule(found: Sequence[Claim]) -> str:
+    """How claims are judged, and how the intervals came about."""
+    drawn = next((claim.interval for claim in found if claim.interval), None)
+    if drawn is None:
+        return RULE
+    return (
+        f"{RULE} Intervals: {percent(drawn.level, 0)}, from {drawn.replicates:,} draws of the models, seed {drawn.seed}. Pairs "
+        "share models, so pairs are not drawn by themselves; the images stay as they are."
+    )
+
+
+def agreement(claim: Claim) -> str:
+    """The share of pairs that agree, with its interval."""
+    if claim.share is None:
+        return "n/a"
+    return f"{percent(claim.share, 0)} ({'no interval' if claim.interval is None else _ends(claim.interval)})"
+
+
+def _ends(interval: Interval) -> str:
+    return f"{interval.low * 100:.0f} to {interval.high * 100:.0f}"
+
+
+def claims_table(found: Sequence[Claim]) -> pd.DataFrame:
+    """One line a claim."""
+    return pd.DataFrame(
+        {
+            "Verdict": [said(claim.verdict) for claim in found],
+            "Claim": [claim.text for claim in found],
+            "0 to 100 %": [range_picture(claim) for claim in found],
+            "Pairs that agree": [agreement(claim) for claim in found],
+            "Pairs": [len(claim.pairs) for claim in found],
+            "Paper": [claim.source for claim in found],
+        }
+    )
+
+
+def claims_numbers(found: Sequence[Claim]) -> pd.DataFrame:
+    """The same as numbers, for a file."""
+    return pd.DataFrame(
+        {
+            "claim": claim.text,
+            "source": claim.source,
+            "share": claim.share,
+            "low": claim.interval and claim.interval.low,
+            "high": claim.interval and claim.interval.high,
+            "asked": claim.asked,
+            "verdict": claim.verdict,
+            "pairs": len(claim.pairs),
+        }
+        for claim in found
+    )
+
+
+def why(claim: Claim) -> str:
+    """What a verdict rests on."""
+    if claim.share is None:
+        return "**? too little data**: it is about none of the pairs of this set."
+    of = "comparisons between two sidekicks of one base" if claim.key == "ratio_falls" else "pairs"
+    numbers = f"{percent(claim.share, 0)} of the {of} agree"
+    if claim.interval is not None:
+        numbers += f", {percent(claim.interval.level, 0)} interval {_ends(claim.interval)} %"
+    return f"**{said(claim.verdict)}**: {numbers}; {_reason(claim)}."
+
+
+def _reason(claim: Claim) -> str:
+    asked, models, pairs = percent(claim.asked, 0), len({*claim.pairs["base"], *claim.pairs["sidekick"]}), len(claim.pairs)
+    if claim.verdict == "holds":
+        return f"the whole interval lies above the {asked} asked for"
+    if claim.verdict == "does not hold":
+        return f"the interval does not lie above the {asked} asked for"
+    if claim.interval is None:
+        return f"with other models than these {models} there might be no such pair at all, so there is no interval"
+    if models < MODELS:
+        return f"its pairs are made of {models} models, fewer than {MODELS}"
+    if claim.interval.high - claim.interval.low > WIDE and claim.interval.low <= claim.asked < claim.interval.high:
+        return f"the interval is wider than {WIDE * 100:.0f} points and holds the {asked} asked for"
+    return f"chance alone would have all of so few pairs ({pairs}) agree more than once in 40 times"
+
+
+def measured(claim: Claim) -> str:
+    """What stands in the column `Measured`, and in which unit."""
+    _, unit = on_screen(claim)
+    return claim.measured.replace(" - ", " − ") + (f" ({unit})" if unit else "")
+
+
+def pairs_table(claim: Claim) -> pd.DataFrame:
+    """The pairs behind a claim; those that do not agree first."""
+    factor, _ = on_screen(claim)
+    return pd.DataFrame(
+        {
+            "Base": claim.pairs["base"],
+            "Sidekick": claim.pairs["sidekick"],
+            "Measured": claim.pairs["delta"] * factor,
+            "Balance": claim.pairs["flops_balance"],
+            "Agrees": ["✓ agrees" if agrees else "✗ does not" for agrees in claim.pairs["agrees"]],
+        }
+    )

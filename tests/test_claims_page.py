@@ -1,0 +1,134 @@
+"""Does it hold, by its widgets: every claim, its verdict in words, why, and the pairs behind it."""
+
+import pytest
+import streamlit as st
+from dashboard import open_page, query, step, text_of
+from logit_sets import write_set
+
+from app import verdicts
+from app.views.claims import open_pair
+from duo_core.claims import RULE, claims
+from duo_core.store import Store
+from duo_core.sweep import sweep
+
+PLACE = {"set": "toy", "split": "test"}
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    return write_set(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture(scope="module")
+def judged(toy):
+    own = Store(toy).open("toy")
+    return claims(*(sweep(own, ["test"], kind=kind) for kind in ("softmax", "entropy")))
+
+
+@pytest.fixture
+def open_claims(monkeypatch, toy):
+    def opened(store=toy, **query):
+        monkeypatch.setenv("DUO_STORE", str(store))
+        return open_page("claims", **query)
+
+    return opened
+
+
+def listed(app):
+    return app.dataframe[0].value
+
+
+def test_every_claim_is_a_line_with_its_sentence_source_share_and_verdict(open_claims, judged):
+    app = open_claims()
+    assert listed(app)["Claim"].tolist() == [claim.text for claim in judged]
+    assert listed(app)["Paper"].tolist() == [claim.source for claim in judged]
+    assert listed(app)["Pairs"].tolist() == [len(claim.pairs) for claim in judged]
+    for line, claim in zip(listed(app).to_dict("records"), judged, strict=True):
+        assert line["Verdict"].endswith(claim.verdict)
+        assert line["Verdict"][0] in "✓✗?"
+        assert line["Pairs that agree"].startswith("n/a" if claim.share is None else f"{claim.share * 100:.0f} %")
+    assert app.title[0].value == f"{sum(c.verdict == 'holds' for c in judged)} of {len(judged)} claims hold on The toy set"
+    assert query(app) == {}
+
+
+def test_the_rule_and_the_seed_are_said(open_claims):
+    text = text_of(open_claims())
+    assert RULE in text
+    assert "2,000 draws of the models, seed 0" in text
+
+
+@pytest.mark.parametrize("band", ["all", "below_10", "10_to_20", "above_20"])
+def test_bands_leave_their_claims(open_claims, judged, band):
+    app = open_claims(**PLACE)
+    app.button_group(key="band").set_value(band).run()
+    assert not app.exception
+    assert query(app)["band"] == band
+    expected = [claim for claim in judged if (claim.band.key if claim.band else "all") == band]
+    assert listed(app)["Claim"].tolist() == [claim.text for claim in expected]
+
+
+def test_a_claim_shows_its_pairs_and_why_it_is_judged_so(open_claims, judged):
+    app = open_claims(**PLACE)
+    for claim in judged:
+        app.selectbox(key="claim").set_value(claim.key).run()
+        assert not app.exception
+        assert verdicts.why(claim) in text_of(app)
+        pairs = app.dataframe[1].value
+        assert list(zip(pairs["Base"], pairs["Sidekick"], strict=True)) == list(
+            zip(claim.pairs["base"], claim.pairs["sidekick"], strict=True)
+        )
+    assert query(app)["claim"] == judged[-1].key
+
+
+def test_an_address_opens_its_claim(open_claims):
+    there = PLACE | {"band": "below_10", "claim": "base_leads"}
+    app = open_claims(**there)
+    assert app.selectbox(key="claim").value == "base_leads"
+    assert query(app) == there
+    assert open_claims(claim="none", band="x").selectbox(key="claim").value == "accuracy"
+
+
+def test_another_split_is_judged_anew(open_claims, toy):
+    app = open_claims(**PLACE)
+    app.selectbox(key="split").set_value("shift").run()
+    assert not app.exception
+    own = Store(toy).open("toy")
+    there = claims(*(sweep(own, ["shift"], kind=kind) for kind in ("softmax", "entropy")))
+    assert listed(app)["Pairs that agree"].tolist() == [verdicts.agreement(claim) for claim in there]
+
+
+def test_a_pair_behind_a_claim_opens_in_explore(open_claims):
+    app = open_claims(**PLACE, claim="entropy_aurc")
+    app.session_state["opening"] = True
+    app.session_state["base"], app.session_state["sidekick"] = "middle", "tiny"
+    app.run()
+    assert not app.exception
+    assert "What if the temperatures were others?" in text_of(app)
+    assert (app.selectbox(key="base").value, app.selectbox(key="sidekick").value) == ("middle", "tiny")
+    assert "opening" not in app.session_state
+    assert step(app, "claims").selectbox(key="claim").value == "entropy_aurc"
+
+
+def test_a_pair_is_opened_with_what_its_claim_measures(monkeypatch, judged):
+    by_key = {claim.key: claim for claim in judged}
+    session = {"metric": "nll"}
+    monkeypatch.setattr(st, "session_state", session)
+    open_pair(by_key["entropy_auroc"], None)  # a selection taken back
+    assert session == {"metric": "nll"}
+    open_pair(by_key["entropy_auroc"], ["middle", "tiny"])
+    assert session == {
+        "metric": "auroc", "uncertainty": "entropy", "opening": True, "base": "middle", "sidekick": "tiny", "touched": True
+    }  # fmt: skip
+    open_pair(by_key["base_leads"], ["large", "tiny"])
+    assert (session["metric"], session["uncertainty"]) == ("auroc", "softmax")
+
+
+def test_without_costs_bands_have_no_pairs_and_say_so(open_claims, tmp_path):
+    app = open_claims(write_set(tmp_path, costs=False), claim="accuracy_below_10")
+    assert "it is about none of the pairs of this set" in text_of(app)
+    app.selectbox(key="claim").set_value("accuracy").run()
+    assert not app.exception
+
+
+def test_one_model_has_no_pair_to_judge(open_claims, tmp_path):
+    assert "No pair to judge" in text_of(open_claims(write_set(tmp_path, models=("large",))))
