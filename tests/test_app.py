@@ -3,17 +3,21 @@
 import importlib
 import shutil
 
+import numpy as np
 import pytest
 import streamlit as st
 from dashboard import go, labelled, open_page, query, step, text_of
 from logit_sets import write_set
 
-from app import link, state
+from app import link, promising, state, words
 from duo_core.duo import Fit, Temperatures
 from duo_core.figures.screen import SCREEN
+from duo_core.guarantee import ASSUMPTION
+from duo_core.intervals import Interval, differences
 from duo_core.metrics import METRICS
 from duo_core.store import Store
 from duo_core.sweep import evaluate
+from duo_core.thresholds import document
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +62,20 @@ def test_cards_show_the_duo_and_its_difference_to_the_base(open_app, toy):
     # Lower is better: a fall is green.
     assert aurc.proto.color == (aurc.proto.GREEN if difference < 0 else aurc.proto.RED)
     assert next(m for m in app.metric if m.label == "Extra compute").value == "+10 %"
+
+
+def test_every_difference_on_a_card_has_its_interval_and_a_sentence_says_what_stands(open_app, toy):
+    app = open_app(toy, set="toy", base="large", sidekick="small")
+    found = evaluate(Store(toy).open("toy"), "large", "small").predictions
+    keys = {"Accuracy": "accuracy", "AUROC": "auroc", "AURC × 1000": "aurc", "SAC@98": "sac98"}
+    gains = differences(found["duo"], found["base"], keys=keys.values())
+    for label, key in keys.items():
+        card = labelled(app.metric, label)
+        assert card.proto.delta_description == words.within(key, gains[key])
+    assert words.standing(gains) in text_of(app)
+    assert "With other images of this kind, accuracy would be " in text_of(app)
+    assert "2,000 draws, seed 0" in text_of(app)
+    assert "not which images the temperatures were learned from" in text_of(app)
 
 
 def test_the_title_says_what_the_duo_buys_for_how_much(open_app, toy):
@@ -175,6 +193,72 @@ def test_coverage_sets_the_sentence(open_app, toy):
     app.slider(key="coverage").set_value(50).run()
     assert "Keep 50 %: **" in text_of(app)
     assert query(app)["coverage"] == "50"
+
+
+@pytest.mark.parametrize("split", ["test", "shift"])
+def test_thresholds_for_a_target_are_those_of_the_command(open_app, toy, split):
+    app = open_app(toy, set="toy", base="large", sidekick="small", split=split)
+    for target, confidence in (("5", "95"), ("10", "90"), ("10", "99"), ("0.1", "99")):
+        app.select_slider(key="target").set_value(target).run()
+        app.button_group(key="confidence").set_value(confidence).run()
+        assert not app.exception
+        assert query(app)["target"] == target
+        assert query(app).get("confidence", "95") == confidence
+        found = document(
+            Store(toy).open("toy"), "large", "small", split=split, targets=[float(target) / 100], confidence=float(confidence) / 100
+        )
+        rows = [e for system in ("duo", "base") for e in found["thresholds"] if e["system"] == system]
+        shown = app.table[0].value
+        assert shown.index.tolist() == ["Duo", "Duo", "Base", "Base"]
+        for line, entry in zip(shown.to_dict("records"), rows, strict=True):
+            assert line[f"On {split}"].startswith(f"{entry['judged']['coverage'] * 100:.1f} % answered")
+            assert line["On val"].startswith(f"{entry['fit']['coverage'] * 100:.1f} % answered")
+            risk = entry["judged"]["risk"]
+            assert line["Target"] == (
+                "– nothing answered" if np.isnan(risk) else "✓ met" if risk <= float(target) / 100 else "✗ missed"
+            )
+
+
+def test_what_a_promise_rests_on_is_said_and_computed(open_app, toy):
+    app = open_app(toy, set="toy", base="large", sidekick="small")
+    assert ASSUMPTION in text_of(app)
+    assert "Nothing speaks against that here: large errs on " in text_of(app)
+
+
+def test_a_split_of_another_kind_is_promised_nothing(open_app, tmp_path):
+    store = Store(write_set(tmp_path, splits=("val", *(f"shift{i}" for i in range(1, 7)))))
+    own = store.open("toy")
+    wrong = {split: 1 - float((own.logits("large", split).argmax(1) == own.labels[split]).double().mean()) for split in own.labels}
+    app = open_app(tmp_path, set="toy", base="large", sidekick="small", split="shift6")
+    assert (
+        f"Here that fails: large errs on {words.percent(wrong['val'])} of val and on {words.percent(wrong['shift6'])} of shift6"
+        in (text_of(app))
+    )
+    assert "**nothing is promised on shift6**" in text_of(app)
+
+
+def test_words_for_what_a_threshold_gives():
+    row = {"threshold": 0.2, "judged_coverage": 0.5, "judged_risk": 0.03, "met": False}
+    assert promising.promise_line(row, 0.02, "test").endswith("**target missed** ✗.")
+    nothing = float("nan")
+    assert "answers nothing" in promising.promise_line(row | {"threshold": nothing}, 0.02, "test")
+    assert promising.promise_line(row | {"judged_risk": nothing}, 0.02, "test") == "answers nothing of test."
+
+
+def test_words_for_differences_that_stand_fall_or_may_be_chance():
+    up, down, chance = Interval(0.02, 0.01, 0.03), Interval(-0.02, -0.03, -0.01), Interval(0.0, -0.01, 0.01)
+    assert words.standing({"accuracy": up, "auroc": chance}).endswith(
+        "1.00 to 3.00 points above the base (95 %). **The gain in accuracy stands.** In AUROC the difference may be chance."
+    )
+    # Lower is better: to lie below is a gain.
+    assert "**The gain in AURC stands.** **The losses in accuracy and AUROC stand.**" in words.standing(
+        {"accuracy": down, "auroc": down, "aurc": down}
+    )
+    assert "accuracy would be 1.00 points below to 1.00 points above the base" in words.standing({"accuracy": chance})
+    assert words.would_be("accuracy", Interval(0.0, 0.0, 0.0)) == "the same as the base"
+    assert words.would_be("accuracy", Interval(0.01, 0.0, 0.02)) == "0.00 to 2.00 points above the base"
+    assert words.would_be("accuracy", Interval(-0.01, -0.02, 0.0)) == "0.00 to 2.00 points below the base"
+    assert words.standing({"auroc": None, "sac98": None}) == "AUROC and SAC@98 have no interval."
 
 
 def test_manual_temperatures_are_judged_live_and_go_back(open_app, toy):
