@@ -51,6 +51,7 @@ ORDER = [
     "uploading",
     "commands",
     "thresholds",
+    "exporting",
     "reporting",
     "warmup",
     "__main__",

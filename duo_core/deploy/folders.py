@@ -1,0 +1,186 @@
+"""A fitted duo into a folder, whole or not at all, and out of it again."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from duo_core.arrays import InputError
+from duo_core.deploy import graphs, records
+from duo_core.deploy.members import ROLES, Source, checked_file, member, source_of
+from duo_core.deploy.module import Duo, Member
+from duo_core.deploy.records import Asked
+from duo_core.deploy.texts import texts
+from duo_core.duo import Temperatures
+from duo_core.logits import LogitSet
+from duo_core.zoo.checkpoints import file_sha256
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A folder that was written."""
+
+    folder: Path
+    record: Mapping[str, Any]
+    """What duo.json says."""
+
+    @property
+    def left_out(self) -> list[str]:
+        """A sentence for each file that could not be written."""
+        return list(self.record["left_out"])
+
+
+def export(
+    logit_set: LogitSet,
+    base: str,
+    sidekick: str,
+    out: Path | str,
+    *,
+    checkpoints: Mapping[str, Path] | None = None,
+    arguments: Mapping[str, Mapping[str, Any]] | None = None,
+    asked: Asked | None = None,
+    onnx: bool = True,
+    force: bool = False,
+) -> Exported:
+    """Fit a pair and write it as a folder that runs.
+
+    The folder holds duo.json, both models' weights as safetensors, duo.pt2 and duo.onnx where the models allow it, and README.md,
+    requirements.txt and run.py, which run it. Weights that only a library's download gives, and that are not on this machine, are
+    left to the loading.
+
+    Parameters
+    ----------
+    out
+        The folder to make.
+    checkpoints, arguments
+        Own weights and constructor arguments by a model's name in the set, as they were when its logits were computed.
+    asked
+        Variant, uncertainty, and the goals that thresholds are chosen for.
+    onnx
+        Whether to write duo.onnx.
+    force
+        Replace a folder that an export wrote.
+
+    Raises
+    ------
+    InputError
+        Where a model or its weights cannot be had or are not those of the set, or there is something at `out`.
+    """
+    out = Path(out)
+    _check_free(out, force)
+    sources = sources_of(logit_set, {"base": base, "sidekick": sidekick}, checkpoints or {}, arguments or {})
+    for source in sources.values():
+        if source.loaded is None and (source.spec is None or source.file_of_its_own):
+            raise InputError(source.lacking)
+    record = records.document(logit_set, sources, asked or Asked())
+    with _beside(out) as folder:
+        left_out = _write_models(sources, record, folder, onnx)
+        record |= {"files": {file.name: file_sha256(file) for file in sorted(folder.iterdir())}, "left_out": left_out}
+        for name, text in texts(record).items():
+            (folder / name).write_text(text, encoding="utf-8")
+    return Exported(out, record)
+
+
+def sources_of(
+    logit_set: LogitSet,
+    names: Mapping[str, str],
+    checkpoints: Mapping[str, Path],
+    arguments: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Source]:
+    """Find both models of a pair by their names in the set."""
+    for option, given in (("--checkpoint", checkpoints), ("--arguments", arguments)):
+        for name in set(given) - set(names.values()):
+            raise InputError(f"{option} names the model '{name}', which is not in this duo; it has {', '.join(names.values())}")
+    for name in names.values():
+        logit_set.logits(name, next(iter(logit_set.labels)))  # says which models there are
+    return {
+        role: source_of(logit_set.cards[name], logit_set.k, checkpoint=checkpoints.get(name), arguments=arguments.get(name))
+        for role, name in names.items()
+    }
+
+
+def load(folder: Path | str, *, own_code: bool = False) -> Duo:
+    """Load what `export` wrote, in evaluation mode, on the CPU.
+
+    Files are compared with their digests, weights come from safetensors alone, and nothing is unpickled. Weights that are not in
+    the folder come from their library, which downloads them where it has not yet.
+
+    Parameters
+    ----------
+    own_code
+        Whether a folder may name a callable of any module to build a model with; that runs the code.
+
+    Raises
+    ------
+    InputError
+        Where something is missing or altered.
+    """
+    folder = Path(folder)
+    record = records.read(folder)
+    for role in ROLES:
+        model = record["models"][role]
+        if model["file"]:
+            checked_file(folder / f"{role}.safetensors", record["files"][model["file"]], f"the weights of {model['name']}")
+    base, sidekick = (member(role, record["models"][role], folder, own_code) for role in ROLES)
+    return _duo(record, base, sidekick)
+
+
+def _duo(record: Mapping[str, Any], base: Member, sidekick: Member) -> Duo:
+    return Duo(
+        base,
+        sidekick,
+        Temperatures(**record["temperatures"]),
+        classes=record["classes"],
+        variant=record["variant"],
+        kind=record["uncertainty"],
+        threshold=record["threshold"],
+        record=record,
+    ).eval()
+
+
+def _write_models(sources: Mapping[str, Source], record: Mapping[str, Any], folder: Path, onnx: bool) -> list[str]:
+    """Write weights and graphs; return a sentence for each that was left out."""
+    for role, source in sources.items():
+        if source.loaded is not None:
+            source.write(folder / f"{role}.safetensors")
+    left_out = [source.lacking for source in sources.values() if source.loaded is None]
+    if left_out:
+        return [*left_out, f"{graphs.TORCH} and {graphs.ONNX} were left out: they need the weights of both models"]
+    base, sidekick = (Member(s.loaded.module, s.loaded.transform) for s in sources.values() if s.loaded is not None)
+    return graphs.write(_duo(record, base, sidekick), folder, onnx)
+
+
+def _check_free(out: Path, force: bool) -> None:
+    if not out.exists():
+        return
+    if not out.is_dir() or (any(out.iterdir()) and not (out / records.FILE).is_file()):
+        raise InputError(f"expected a new folder at '{out}', got something that no export wrote; name another with --out")
+    if any(out.iterdir()) and not force:
+        raise InputError(
+            f"expected a new folder, got '{out}', which holds an exported duo; name another, or replace it with --force"
+        )
+
+
+@contextlib.contextmanager
+def _beside(out: Path) -> Iterator[Path]:
+    """Give a folder to write to; it takes the place of `out`, synced, only if the body ends well."""
+    out = out.absolute()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    new, old = (out.with_name(f".{out.name}.{word}.{os.getpid()}") for word in ("new", "old"))
+    new.mkdir()
+    try:
+        yield new
+        for file in new.iterdir():
+            with file.open("r+b") as written:
+                os.fsync(written.fileno())
+        if out.exists():
+            out.rename(old)
+        new.rename(out)
+    finally:
+        if old.exists() and not out.exists():
+            old.rename(out)
+        for left in (new, old):
+            shutil.rmtree(left, ignore_errors=True)

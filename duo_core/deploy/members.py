@@ -1,0 +1,151 @@
+"""The two models of a duo on their way into a folder and out of it: what each is, and where its weights are."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from duo_core.arrays import InputError
+from duo_core.deploy.module import Member
+from duo_core.logits import Card
+from duo_core.transforms import Transform
+from duo_core.zoo import LoadedModel, ModelSpec, load, resolve
+from duo_core.zoo.checkpoints import file_sha256
+from duo_core.zoo.loading import download
+
+ROLES = ("base", "sidekick")
+CHECKPOINTS = (".safetensors", ".pt", ".pth")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One model of a set, with the model itself where its weights are at hand."""
+
+    card: Card
+    spec: ModelSpec | None
+    """None where its logits were uploaded: nothing says how it is built."""
+    loaded: LoadedModel | None
+    lacking: str
+    """Why the model is not here, or nothing."""
+
+    @property
+    def file_of_its_own(self) -> bool:
+        """Whether the weights are a checkpoint's, which no library downloads."""
+        return (self.card.weights or "").endswith(CHECKPOINTS)
+
+    def record(self, role: str) -> dict[str, Any]:
+        """Return what duo.json says of the model; `file` is where its weights lie, or are to be put."""
+        card = self.card
+        ours = self.loaded is not None or (card.weights or "").endswith(".safetensors")
+        return {
+            "name": card.name,
+            "model": card.model,
+            "source": card.source,
+            "family": card.family,
+            "weights": card.weights,
+            "weights_sha256": card.weights_sha256,
+            "file": f"{role}.safetensors" if ours else None,
+            "arguments": dict(self.spec.arguments) if self.spec else {},
+            "transform": self.loaded.transform.to_dict() if self.loaded else card.transform,
+            "multiply_adds": card.multiply_adds,
+            "parameters": card.parameters,
+        }
+
+    def write(self, file: Path) -> None:
+        """Write the weights: the checkpoint as it is, or the state dict of what a library loaded."""
+        checkpoint = self.spec.checkpoint if self.spec else None
+        if checkpoint is not None and checkpoint.suffix == ".safetensors":
+            shutil.copyfile(checkpoint, file)
+        elif self.loaded is not None:
+            state = self.loaded.module.state_dict()
+            # Of tensors that share memory, safetensors would write none.
+            save_file({key: value.clone().contiguous() for key, value in state.items()}, file)
+
+
+def source_of(card: Card, k: int, *, checkpoint: Path | None = None, arguments: Mapping[str, Any] | None = None) -> Source:
+    """Find a model of a set, and its weights where they are on this machine: a checkpoint, a library's cache, own code.
+
+    Raises
+    ------
+    InputError
+        Where the checkpoint is not the one that the logits came from, or has other classes.
+    """
+    if card.source == "upload":
+        return Source(card, None, None, f"the logits of '{card.name}' were uploaded, so nothing says how the model is built")
+    spec = replace(
+        resolve(f"{card.name}={card.model}")[0],
+        checkpoint=Path(checkpoint) if checkpoint else None,
+        arguments=dict(arguments or {}),
+        transform=None if card.transform is None else Transform.from_dict(card.transform),
+    )
+    lacking = _lacking(card, spec)
+    return Source(card, spec, None if lacking else _same(load(spec), card, k), lacking)
+
+
+def _lacking(card: Card, spec: ModelSpec) -> str:
+    """Why the weights cannot be had without a download, or nothing."""
+    if spec.checkpoint is not None or spec.source == "python":
+        return ""
+    if card.weights is None or card.weights.endswith(CHECKPOINTS):
+        option = f"--checkpoint {card.name}={card.weights or 'FILE'}"
+        return f"the weights of '{card.name}' are those of the file '{card.weights}'; give it with {option}"
+    place = download(spec.reference)
+    # The hub keeps files under the name of a revision's commit.
+    if place is not None and any(place[1].parent.parent.glob(f"*/{place[1].name}")):
+        return ""
+    return f"the weights {card.weights} of '{card.name}' are not on this machine; they are downloaded when the folder is loaded"
+
+
+def _same(loaded: LoadedModel, card: Card, k: int) -> LoadedModel:
+    """Return the model, seen to be the one that the set's logits came from."""
+    if card.weights_sha256 is not None and loaded.weights_sha256 != card.weights_sha256:
+        raise InputError(
+            f"expected the weights that the logits of '{card.name}' came from ({card.weights}, SHA-256 {card.weights_sha256}), "
+            f"got {loaded.weights} with SHA-256 {loaded.weights_sha256}; give that file with --checkpoint {card.name}=FILE"
+        )
+    if loaded.classes != k:
+        raise InputError(f"expected a model of {k} classes as '{card.name}', got {loaded.classes}")
+    return loaded
+
+
+def member(role: str, record: Mapping[str, Any], folder: Path, own_code: bool) -> Member:
+    """Build a model that a folder's duo.json describes, with its weights from the folder or from its library."""
+    if record["source"] == "python" and not own_code:
+        raise InputError(
+            f"the {role} is built by running '{record['model']}', code that is not this project's; "
+            "say own_code=True if you trust the folder"
+        )
+    if record["transform"] is None or record["source"] == "upload":
+        raise InputError(f"nothing in '{folder}' says how the {role} '{record['name']}' is built: its logits were uploaded")
+    spec = replace(
+        resolve(f"{record['name']}={record['model']}")[0],
+        checkpoint=folder / record["file"] if record["file"] else None,
+        arguments=record["arguments"],
+        transform=Transform.from_dict(record["transform"]),
+    )
+    if spec.checkpoint is None and (record["weights"] or "").endswith(CHECKPOINTS):
+        raise InputError(
+            f"the weights of the {role} ({record['weights']}) are not in '{folder}'; make the folder with "
+            f"duo export --checkpoint {record['name']}={record['weights']}"
+        )
+    loaded = load(spec)
+    if spec.checkpoint is None and loaded.weights_sha256 != record["weights_sha256"]:
+        raise InputError(
+            f"expected the weights {record['weights']} of '{record['model']}' with SHA-256 {record['weights_sha256']}, "
+            f"got {loaded.weights_sha256}; the library has other ones now"
+        )
+    return Member(loaded.module, loaded.transform)
+
+
+def checked_file(file: Path, sha256: str, what: str) -> None:
+    """Raise InputError unless a file is there with the digest that duo.json states."""
+    if not file.is_file():
+        raise InputError(f"expected {what} with SHA-256 {sha256} at '{file}', got no file there; put it there or export again")
+    found = file_sha256(file)
+    if found != sha256:
+        raise InputError(
+            f"'{file}' was altered after it was exported: expected {what} with SHA-256 {sha256}, got {found}; export it again"
+        )

@@ -1,0 +1,177 @@
+"""What lies beside the numbers of an exported duo: README.md, requirements.txt, run.py, as texts."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from duo_core.deploy import graphs, records
+from duo_core.guarantee import METHODS
+from duo_core.metrics import METRICS
+
+RUN = "run.py"
+MODULE_LIBRARIES = ["torch", "torchvision", "timm", "safetensors"]
+SHOWN = ("base", "sidekick", "duo", "uq_only")
+ALONE = """\
+## Run it
+
+    python -m venv duo-env
+    duo-env/bin/pip install -r requirements.txt
+    duo-env/bin/python run.py photo.jpg more/*.jpg
+
+or from Python, in this folder:
+
+    from PIL import Image
+    from run import Duo
+
+    duo = Duo()
+    answer = duo([Image.open("photo.jpg")])
+    print(duo.classes[answer.predicted[0]], answer.uncertainty[0], answer.abstain)
+
+`requirements.txt` names all that this needs; {needs}. `{graph}` is the whole: it takes each member's uint8 pixels (b, 3, h, w), and
+normalises, runs and combines. `run.py` decodes, resizes and crops before it.
+"""
+MODULE = """\
+## {heading}
+
+With a checkout of the Asymmetric Duos Explorer, the project that wrote this:
+
+    python -m venv duo-env
+    duo-env/bin/pip install path/of/the/checkout {libraries}
+
+and then, in Python:
+
+    import torch
+    from PIL import Image
+    from duo_core import deploy
+
+    duo = deploy.load("path/of/this/folder")
+    with torch.inference_mode():
+        answer = duo([Image.open("photo.jpg")])
+    print(duo.classes[answer.predicted[0]], answer.uncertainty[0], answer.abstain)
+
+It reads the weights from safetensors and unpickles nothing.{weights}
+"""
+MEANING = {
+    "base.safetensors": "weights of the base",
+    "sidekick.safetensors": "weights of the sidekick",
+    graphs.TORCH: "the whole as torch.export saves it; `torch.export.load` needs torch alone",
+    graphs.ONNX: "the whole as ONNX; onnxruntime agreed with torch within 1e-4",
+}
+
+
+def texts(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return every text file of a folder by name; `record` is what duo.json says."""
+    found = {records.FILE: records.sealed(record), "README.md": _readme(record), "requirements.txt": _requirements(record)}
+    if graph_of(record):
+        found[RUN] = Path(__file__).with_name(RUN).read_text(encoding="utf-8")
+    return found
+
+
+def graph_of(record: Mapping[str, Any]) -> str | None:
+    """Name of the graph that run.py runs; None where there is none."""
+    return next((name for name in (graphs.ONNX, graphs.TORCH) if name in record["files"]), None)
+
+
+def _requirements(record: Mapping[str, Any]) -> str:
+    engine = {graphs.ONNX: ["onnxruntime"], graphs.TORCH: ["torch"]}.get(graph_of(record) or "", MODULE_LIBRARIES)
+    return "".join(f"{line}\n" for line in _pinned(record, ["numpy", "pillow", *engine]))
+
+
+def _pinned(record: Mapping[str, Any], packages: Sequence[str]) -> list[str]:
+    """Requirements of the versions that were used; a build's own suffix is not on the package index."""
+    found = record["provenance"]["versions"]
+    return [f"{package}=={found[package].partition('+')[0]}" for package in packages if package in found]
+
+
+def _readme(record: Mapping[str, Any]) -> str:
+    base, sidekick = (record["models"][role]["name"] for role in ("base", "sidekick"))
+    weights, graph = record["temperatures"], graph_of(record)
+    parts = [
+        f"# {base} + {sidekick}\n",
+        f"Two image classifiers of {len(record['classes']):,} classes whose logits are added, those of {base} times "
+        f"{weights['base']:.6g} and those of {sidekick} times {weights['sidekick']:.6g}. {_prediction(record, base)}\n",
+        *([ALONE.format(graph=graph, needs=_needs(graph))] if graph else []),
+        MODULE.format(
+            heading="As a torch module" if graph else "Run it",
+            libraries=" ".join(_pinned(record, MODULE_LIBRARIES)),
+            weights=_weights(record),
+        ),
+        *(["It cannot run yet:\n", *(f"* {line}" for line in record["left_out"]), ""] if record["left_out"] and not graph else []),
+        "## When it abstains\n",
+        _abstaining(record),
+        "## What it was seen to do\n",
+        _metrics(record),
+        "## Files\n",
+        *(f"* `{name}`: {MEANING[name]}" for name in record["files"]),
+        "* `duo.json`: models, transforms, temperatures, thresholds, metrics, provenance, and the SHA-256 of the files above",
+        *([f"* not here: {line}" for line in record["left_out"]] if graph else []),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _prediction(record: Mapping[str, Any], base: str) -> str:
+    whose = f"{base} alone" if record["variant"] == "uq_only" else "the sum"
+    how = (
+        "1 - softmax of the sum at that class"
+        if record["uncertainty"] == "softmax"
+        else "the entropy of the sum's softmax, in nats"
+    )
+    return f"The class is that of {whose}, the uncertainty {how}."
+
+
+def _needs(graph: str | None) -> str:
+    return "no torch" if graph == graphs.ONNX else "neither timm nor torchvision"
+
+
+def _weights(record: Mapping[str, Any]) -> str:
+    absent = [
+        f"{model['weights']} of {model['name']}"
+        for model in record["models"].values()
+        if model["file"] is None and model["source"] in ("torchvision", "timm")
+    ]
+    return f" It downloads {' and '.join(absent)} and compares the digest." if absent else ""
+
+
+def _abstaining(record: Mapping[str, Any]) -> str:
+    chosen = record["thresholds"]
+    above = record["threshold"]
+    now = "It does not, until a threshold is set" if above is None else f"Where the uncertainty is above {above:.6g}"
+    said = (
+        f"{now}: `duo.threshold = 0.1`, say, or `run.py --threshold 0.1`. These were chosen on {chosen['chosen_on']}; "
+        f"guaranteed ones bound the risk with a confidence of {chosen['confidence']:g}. {chosen['assumption']}\n"
+    )
+    rows = [
+        {
+            "goal": f"risk at most {e['value']:.4g}" if e["goal"] == "target_risk" else f"coverage {e['value']:.4g}",
+            "chosen": METHODS[e["method"]],
+            "threshold": e["threshold"],
+            "bound": e["bound"],
+            **{f"{split} {key}": found[key] for split, found in e["judged"].items() for key in ("coverage", "risk")},
+        }
+        for e in chosen["entries"]
+    ]
+    return said + "\n" + _table(rows)
+
+
+def _metrics(record: Mapping[str, Any]) -> str:
+    rows = [
+        {"split": split, "system": system, **{METRICS[key].label: value for key, value in variants[system].items()}}
+        for split, variants in record["metrics"].items()
+        for system in SHOWN
+    ]
+    return _table(rows)
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    """A table in Markdown."""
+    table = pd.DataFrame(rows)
+    lines = [list(table.columns), ["---"] * len(table.columns), *([_cell(v) for v in row] for row in table.itertuples(index=False))]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return "-" if pd.isna(value) else f"{value:.4g}"
