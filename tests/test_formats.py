@@ -174,6 +174,7 @@ ERRORS = {
             lambda: [Upload("a.npz", npz({"predictions": large(), "y": arrays()["labels"]}))],
             "the file has 'predictions', 'y'",
         ),
+        ("other columns", lambda: [Upload("a.csv", b"x,y\n1,2\n")], "the table has the columns 'x', 'y'"),
         ("one model", lambda: of(logits__small=None), "logits of 'large' alone; .* add the file of the other model"),
         ("none", lambda: of(logits__small=None, logits__large=None), "there are no logits"),
     ],

@@ -135,7 +135,7 @@ def softmax(logits):
     return weights / weights.sum(1, keepdims=True)
 
 
-@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f4"])
 def test_log_probabilities_do_as_well_as_logits(dtype):
     members = arrays()
     probabilities = {name: softmax(values).astype(dtype) if "logits" in name else values for name, values in members.items()}

@@ -34,10 +34,10 @@ def checked_logits(array: NDArray[np.floating], take_log: bool) -> NDArray[np.fl
         return array
     if not take_log:
         raise Flaw("E202", "every row lies in [0, 1] and sums to 1, as probabilities do")
-    least = np.finfo(array.dtype).smallest_subnormal
-    wide = np.float64 if array.dtype.itemsize == 8 else np.float32
-    logs: NDArray[np.floating] = np.log(np.maximum(array, least, dtype=array.dtype).astype(wide))
-    return logs
+    wide: NDArray[np.floating] = array.astype(np.float64 if array.dtype.itemsize == 8 else np.float32)
+    np.maximum(wide, wide.dtype.type(np.finfo(array.dtype).smallest_subnormal), out=wide)
+    np.log(wide, out=wide)
+    return wide
 
 
 def _blocks(array: NDArray[np.floating]) -> Iterator[tuple[int, NDArray[np.floating]]]:

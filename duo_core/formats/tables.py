@@ -57,6 +57,8 @@ def columns(upload: Upload, names: Sequence[str], report: Report) -> Columns:
     if lists and not found:
         report.add(f"{upload.label}, {shown(lists[0])}", "E204", f"all logits of a row stand in the column '{shown(lists[0])}'")
     roles = {role: next((name for name in choice if name in names), None) for role, choice in ROLES.items()}
+    if not (found or lists or roles["labels"]):
+        raise Flaw("E201", f"the table has the columns {listed(list(names))}")
     return Columns({role: name for role, name in roles.items() if name}, models)
 
 
