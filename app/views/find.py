@@ -172,7 +172,7 @@ def _advice(choice: Choice, view: View, budget: float, found: Advice | None) -> 
                 recommendation.stands(view.metric, _difference(choice, best, found.overall), recommendation.system(found.overall))
             )
         st.markdown(recommendation.lost_to_base(best, alone))
-        st.button("Take this pair", key="take", on_click=link.choose_pair, args=(best["base"], best["sidekick"]), type="primary")
+        st.button("Take this pair", key="take", on_click=link.choose_pair, args=(best["base"], best["sidekick"]))
         st.caption(f"{telling.draws_line(gain)} {recommendation.chosen_line(found)}")
 
 
