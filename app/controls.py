@@ -69,15 +69,21 @@ def sidebar() -> Choice | None:
 
 def set_sidebar() -> Place | None:
     """Draw the sidebar of a page about a whole set; None, with the reason in the page, where there is nothing to judge."""
-    names = state.set_names()
-    if not names:
+    sets = state.choices()
+    if not sets:
         stop("No logit set yet", f"The store `{state.store_path()}` has none. Make one:", MAKE_ONE)
         return None
-    link.settle("set", names, names[0])
+    wanted = st.session_state.get("set")
+    link.settle("set", sets, next(iter(sets)))
+    if wanted not in sets and state.is_upload(str(wanted)):
+        st.info(
+            f"This link is about logits that were uploaded in one browser session: only that session sees them, and until it "
+            f"ends. Shown instead: **{sets[st.session_state['set']]}**."
+        )
     with st.sidebar:
-        st.selectbox("Logit set", names, key="set", on_change=link.touched)
+        st.selectbox("Logit set", list(sets), key="set", format_func=lambda name: sets[name], on_change=link.touched)
     try:
-        handle = state.open_set(st.session_state["set"])
+        handle = state.opened(st.session_state["set"])
         return _place(handle)
     except InputError as error:
         stop("This logit set cannot be read", str(error))

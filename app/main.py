@@ -9,11 +9,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import streamlit as st
 
 from app import controls, link
-from app.views import claims, diagnose, explore, find, method, temperatures, zoo
+from app.views import claims, data, diagnose, explore, find, method, temperatures, zoo
 from duo_core.arrays import InputError
 
 FIRST = "explore"
-VIEWS = {view.__name__.rpartition(".")[2]: view for view in (explore, find, temperatures, diagnose, zoo, claims, method)}
+VIEWS = {view.__name__.rpartition(".")[2]: view for view in (explore, find, temperatures, diagnose, zoo, claims, data, method)}
 
 st.set_page_config(
     page_title="Asymmetric Duos Explorer",

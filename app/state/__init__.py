@@ -22,6 +22,7 @@ from app.state.pairs import (
 from app.state.pictures import IMAGES, thumbnails
 from app.state.sets import Handle, Survey, open_set, set_names, store_path, survey
 from app.state.tables import all_pairs, sidekicks
+from app.state.uploads import choices, is_upload, opened
 
 __all__ = [
     "AFFORDABLE",
@@ -34,6 +35,7 @@ __all__ = [
     "bowl_of",
     "by_hand",
     "calibration",
+    "choices",
     "claims_of",
     "classes",
     "curves",
@@ -46,10 +48,12 @@ __all__ = [
     "first_sidekick",
     "fitted",
     "gains",
+    "is_upload",
     "landscape",
     "marks_of",
     "moves",
     "open_set",
+    "opened",
     "promised",
     "refit_work",
     "refits",

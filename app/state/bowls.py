@@ -1,8 +1,8 @@
 """What the temperatures page computes: the NLL bowl of a pair, and refits on fewer images."""
 
 import pandas as pd
-import streamlit as st
 
+from app.state.caches import remembered
 from app.state.pairs import fitted
 from app.state.sets import Handle
 from duo_core.arrays import UncertaintyKind
@@ -22,7 +22,7 @@ def bowl_of(handle: Handle, base: str, sidekick: str) -> Bowl:
     return _bowl(key, base, sidekick, handle.logit_set, fitted(handle, base, sidekick).fit)
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@remembered(max_entries=64)
 def _bowl(key: str, base: str, sidekick: str, _set: LogitSet, _fit: Fit) -> Bowl:  # noqa: ARG001 (a cache's key)
     return bowl(_set.logits(base, FIT_SPLIT), _set.logits(sidekick, FIT_SPLIT), _set.labels[FIT_SPLIT], _fit)
 
@@ -33,7 +33,7 @@ def marks_of(handle: Handle, base: str, sidekick: str) -> dict[str, tuple[Temper
     return _marks(key, base, sidekick, handle.logit_set, fitted(handle, base, sidekick).fit)
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@remembered(max_entries=64)
 def _marks(
     key: str,  # noqa: ARG001 (the cache's)
     base: str,
@@ -62,7 +62,7 @@ def refits(handle: Handle, base: str, sidekick: str, split: str, kind: Uncertain
     return _refits(handle.pair(base, sidekick, split), base, sidekick, split, kind, seed, handle.logit_set, found)
 
 
-@st.cache_resource(max_entries=64, show_spinner="Fitting on fewer images")
+@remembered(max_entries=64, show_spinner="Fitting on fewer images")
 def _refits(
     key: str,  # noqa: ARG001 (the cache's)
     base: str,

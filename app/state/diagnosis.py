@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 import pandas as pd
-import streamlit as st
 
+from app.state.caches import remembered
 from app.state.pairs import evaluation
 from app.state.sets import Handle
 from duo_core.arrays import Predictions, UncertaintyKind
@@ -23,7 +23,7 @@ def gains(
     return _gains(handle.pair(found.base, found.sidekick, found.split), kind, keys, found)
 
 
-@st.cache_resource(max_entries=512, show_spinner=False)
+@remembered(max_entries=512)
 def _gains(
     key: str,  # noqa: ARG001 (the cache's)
     kind: UncertaintyKind,  # noqa: ARG001 (the cache's)
@@ -38,7 +38,7 @@ def entropy_gains(handle: Handle, found: Evaluation) -> Mapping[str, Interval | 
     return _entropy_gains(handle.pair(found.base, found.sidekick, found.split), found)
 
 
-@st.cache_resource(max_entries=128, show_spinner=False)
+@remembered(max_entries=128)
 def _entropy_gains(key: str, _found: Evaluation) -> Mapping[str, Interval | None]:  # noqa: ARG001 (a cache's key)
     duo = _found.predictions["duo"]
     return differences(duo.ranked_by("entropy"), duo.ranked_by("softmax"), keys=RANKING)
@@ -49,7 +49,7 @@ def calibration(handle: Handle, found: Evaluation) -> dict[str, pd.DataFrame]:
     return _calibration(handle.pair(found.base, found.sidekick, found.split), found)
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@remembered(max_entries=64)
 def _calibration(key: str, _found: Evaluation) -> dict[str, pd.DataFrame]:  # noqa: ARG001 (a cache's key)
     own = _found.logit_set
     base, sidekick = (own.logits(model, _found.split) for model in (_found.base, _found.sidekick))
@@ -63,7 +63,7 @@ def moves(handle: Handle, found: Evaluation, kind: UncertaintyKind) -> pd.DataFr
     return _moves(handle.pair(found.base, found.sidekick, found.split), kind, found)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@remembered(max_entries=32)
 def _moves(key: str, kind: UncertaintyKind, _found: Evaluation) -> pd.DataFrame:  # noqa: ARG001 (a cache's key)
     return rank_moves(_found.predictions["base"], _found.predictions["duo"])
 
@@ -75,7 +75,7 @@ def classes(
     return _classes(handle.pair(found.base, found.sidekick, found.split), score, least, ends, found)
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@remembered(max_entries=64)
 def _classes(
     key: str,  # noqa: ARG001 (the cache's)
     score: ClassScore,

@@ -4,8 +4,8 @@ import threading
 from dataclasses import dataclass, field
 
 import pandas as pd
-import streamlit as st
 
+from app.state.caches import remembered
 from app.state.pairs import fitted
 from app.state.sets import Handle
 from app.state.tables import all_pairs
@@ -39,7 +39,7 @@ def claims_of(handle: Handle, split: str) -> list[Claim]:
     return place.claims
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@remembered(max_entries=64)
 def _judged(stamp: str, split: str) -> _Judged:  # noqa: ARG001 (a cache's key)
     return _Judged()
 
@@ -50,7 +50,7 @@ def promised(handle: Handle, found: Evaluation, kind: UncertaintyKind, target: f
     return _promised(handle.pair(found.base, found.sidekick, found.split), kind, target, confidence, own, found)
 
 
-@st.cache_resource(max_entries=256, show_spinner=False)
+@remembered(max_entries=256)
 def _promised(
     key: str,  # noqa: ARG001 (the cache's)
     kind: UncertaintyKind,  # noqa: ARG001 (the cache's)
@@ -73,7 +73,7 @@ def _on_fit(handle: Handle, found: Evaluation, kind: UncertaintyKind) -> dict[st
     return _predicted_on_fit(key, found.base, found.sidekick, kind, found.logit_set, fitted(handle, found.base, found.sidekick).fit)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@remembered(max_entries=32)
 def _predicted_on_fit(
     key: str,  # noqa: ARG001 (the cache's)
     base: str,

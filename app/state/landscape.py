@@ -3,8 +3,8 @@
 from math import nan
 
 import pandas as pd
-import streamlit as st
 
+from app.state.caches import remembered
 from app.state.pairs import evaluation
 from app.state.sets import Handle, survey
 from app.state.tables import all_pairs
@@ -27,7 +27,7 @@ def singles(handle: Handle, split: str, kind: UncertaintyKind = "softmax") -> pd
     return _singles(handle.stamp, split, kind, list(survey(handle, split).accuracy), handle.logit_set)
 
 
-@st.cache_resource(max_entries=32, show_spinner="Judging the models alone")
+@remembered(max_entries=32, show_spinner="Judging the models alone")
 def _singles(stamp: str, split: str, kind: UncertaintyKind, models: list[str], _set: LogitSet) -> pd.DataFrame:  # noqa: ARG001
     rows = {model: _single(_set, model, split, kind) | _facts(_set.cards[model]) for model in models}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
@@ -83,7 +83,7 @@ def difference(handle: Handle, own: System, other: System, split: str, kind: Unc
     return _difference(key, own, other, split, kind, metric, handle)
 
 
-@st.cache_resource(max_entries=512, show_spinner=False)
+@remembered(max_entries=512)
 def _difference(
     key: str,  # noqa: ARG001 (the cache's)
     own: System,

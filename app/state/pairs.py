@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
-import streamlit as st
 
+from app.state.caches import remembered
 from app.state.sets import Handle
 from duo_core.arrays import UncertaintyKind
 from duo_core.duo import Fit, Temperatures
@@ -33,7 +33,7 @@ def fitted(handle: Handle, base: str, sidekick: str) -> TimedFit:
     return _fitted(handle.pair(base, sidekick, FIT_SPLIT), base, sidekick, handle.logit_set)
 
 
-@st.cache_resource(max_entries=4096, show_spinner=False)
+@remembered(max_entries=4096)
 def _fitted(key: str, base: str, sidekick: str, _set: LogitSet) -> TimedFit:  # noqa: ARG001 (a cache's key)
     start = time.perf_counter()
     found = fit_pair(_set, base, sidekick)
@@ -46,7 +46,7 @@ def evaluation(handle: Handle, base: str, sidekick: str, split: str, kind: Uncer
     return _evaluation(handle.pair(base, sidekick, split), base, sidekick, split, kind, handle.logit_set, found)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@remembered(max_entries=32)
 def _evaluation(
     key: str,  # noqa: ARG001 (the cache's)
     base: str,
@@ -64,7 +64,7 @@ def curves(handle: Handle, found: Evaluation, kind: UncertaintyKind) -> Curves:
     return _curves(handle.pair(found.base, found.sidekick, found.split), kind, found)
 
 
-@st.cache_resource(max_entries=128, show_spinner=False)
+@remembered(max_entries=128)
 def _curves(key: str, kind: UncertaintyKind, _found: Evaluation) -> Curves:  # noqa: ARG001 (a cache's key)
     return risk_coverage(_found.predictions, oracle_of="duo")
 

@@ -2,8 +2,7 @@
 
 import datetime
 
-import streamlit as st
-
+from app.state.caches import remembered
 from app.state.sets import Handle
 from app.state.tables import all_pairs
 from duo_core.arrays import UncertaintyKind
@@ -17,7 +16,7 @@ def report_of_pair(handle: Handle, found: Evaluation, metric: str, kind: Uncerta
 
 
 # A file is 5 MB: few are kept.
-@st.cache_resource(max_entries=8, show_spinner=False)
+@remembered(max_entries=8)
 def _of_pair(
     key: str,  # noqa: ARG001 (the cache's)
     stamp: str,  # noqa: ARG001 (the cache's: names, costs and origin)
@@ -34,7 +33,7 @@ def report_of_set(handle: Handle, split: str, metric: str, kind: UncertaintyKind
     return _of_set(handle.stamp, split, metric, kind, _today(), handle)
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
+@remembered(max_entries=4)
 def _of_set(
     stamp: str,  # noqa: ARG001 (the cache's)
     split: str,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
+from app.state.caches import OWN, remembered
 from duo_core import results
 from duo_core.arrays import InputError
 from duo_core.logits import FIT_SPLIT, LogitSet, tensor_digest
@@ -23,17 +24,18 @@ class Handle:
 
     logit_set: LogitSet
     stamp: str
-    """Of the files as they are now: a repaired file is read again."""
+    """Of the files as they are now: a repaired file is read again. An upload's begins with OWN."""
     labels: Mapping[str, str]
     """Digest of each split's labels."""
     store: Path | None = None
     """Where finished sweeps are remembered; None where nothing may be written."""
 
     def digest(self, *keys: tuple[str, str]) -> str:
-        """Digest of the named (model, split) logits and of their splits' labels."""
+        """Digest of the named (model, split) logits and of their splits' labels; an upload's is its session's own."""
         splits = sorted({split for _, split in keys})
         parts = [self.logit_set.digest(*keys), *(self.labels[split] for split in splits)]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        own = f"{self.stamp}/" if self.stamp.startswith(OWN) else ""
+        return own + hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def pair(self, base: str, sidekick: str, split: str) -> str:
         """Digest of all that the evaluation of a pair rests on."""
@@ -77,7 +79,7 @@ def survey(handle: Handle, split: str) -> Survey:
     return _survey(handle.stamp, split, handle.logit_set, handle.store)
 
 
-@st.cache_resource(max_entries=64, show_spinner="Reading the models")
+@remembered(max_entries=64, show_spinner="Reading the models")
 def _survey(stamp: str, split: str, _set: LogitSet, _store: Path | None) -> Survey:  # noqa: ARG001 (a cache's key)
     """Of models whose pairs are remembered nothing is read; they are compared with their digests when a pair is opened."""
     accuracy = {} if _store is None else _remembered_accuracy(_set, _store, split)

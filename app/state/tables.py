@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 import streamlit as st
 
+from app.state.caches import remembered
 from app.state.sets import SINGLE, Handle, survey
 from duo_core import results
 from duo_core.arrays import UncertaintyKind
@@ -55,7 +56,7 @@ def _computed(handle: Handle, split: str, kind: UncertaintyKind, base: str | Non
     return _with_models(found, own)
 
 
-@st.cache_resource(max_entries=512, show_spinner=False)
+@remembered(max_entries=512)
 def _place(stamp: str, split: str, kind: UncertaintyKind, base: str | None) -> _Place:  # noqa: ARG001 (a cache's key)
     return _Place()
 

@@ -1,0 +1,179 @@
+"""What one session has uploaded: read in memory, kept in the session alone, and gone when it ends or says so."""
+
+import ctypes
+import gc
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import streamlit as st
+from starlette.formparsers import MultiPartParser
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from app.state.caches import OWN, forget_own
+from app.state.sets import Handle, open_set, set_names
+from duo_core.arrays import InputError
+from duo_core.formats import Limits, Options, Reading, Upload, read
+from duo_core.logits import LogitSet, tensor_digest
+
+# The web server would write what of a file arrives beyond 1 MB into a temporary file on disk.
+MultiPartParser.spool_max_size = 2 * Limits().file_bytes
+
+UNLINKED = str.maketrans("[]", "［］")
+"""Names go into sentences, where brackets would make links, or pictures fetched from elsewhere."""
+
+
+@dataclass
+class _Shelf:
+    """Where a session's files and its set lie; `close` frees them, whoever still knows of them."""
+
+    drop: Callable[[], None]
+    """Lets go of the files that the web server holds for the session."""
+    files: list[Upload] = field(default_factory=list)
+    options: Options = field(default_factory=Options)
+    reading: Reading | None = None
+    used: Reading | None = None
+    handle: Handle | None = None
+
+    def close(self) -> None:
+        self.drop()
+        for reading in (self.reading, self.used):
+            _empty(reading)
+        self.files, self.reading, self.used, self.handle = [], None, None, None
+        _return_memory()
+
+
+@st.cache_resource(scope="session", show_spinner=False, on_release=_Shelf.close)
+def _shelf() -> _Shelf:
+    """The session's own; Streamlit closes it as soon as the browser is gone."""
+    context = get_script_run_ctx()
+    if context is None:
+        raise RuntimeError("expected a session of the dashboard, which uploads belong to; there is none")
+    manager, session = context.uploaded_file_mgr, context.session_id
+    return _Shelf(lambda: manager.remove_session_files(session))
+
+
+def put(files: Sequence[UploadedFile]) -> None:
+    """Take files from the web server; one takes the place of an earlier one of its name."""
+    shelf, names = _shelf(), {file.name for file in files}
+    kept = [file for file in shelf.files if file.name not in names]
+    _change(shelf, [*kept, *(Upload(file.name, file.getvalue()) for file in files)])
+    shelf.drop()
+
+
+def put_back(place: int) -> None:
+    """Let one of the files go."""
+    shelf = _shelf()
+    _change(shelf, [file for index, file in enumerate(shelf.files) if index != place])
+
+
+def _change(shelf: _Shelf, files: list[Upload]) -> None:
+    """Answers about models end with the files that they were given for."""
+    shelf.files, shelf.reading = files, None
+    shelf.options = replace(shelf.options, base=None, sidekick=None, costs={}, class_names=None) if files else Options()
+
+
+def said() -> Options:
+    """What the session has said about its files."""
+    return _shelf().options
+
+
+def say(options: Options) -> None:
+    """Say something else about the files."""
+    shelf = _shelf()
+    shelf.options, shelf.reading = options, None
+
+
+def reading() -> Reading | None:
+    """What the files hold; None where there are none."""
+    shelf = _shelf()
+    if shelf.reading is None and shelf.files:
+        shelf.reading = read(shelf.files, shelf.options)
+    return shelf.reading
+
+
+def use() -> Handle:
+    """Make what the files hold the session's own set, in place of the one before; the files are let go."""
+    shelf, found = _shelf(), reading()
+    if found is None:
+        raise InputError("expected logit files to use, got none; drop them again")
+    forget_own()
+    _empty(shelf.used)
+    shelf.used, shelf.handle = found, _handle(_unlinked(found.opened()))
+    _change(shelf, [])
+    _return_memory()
+    return shelf.handle
+
+
+def _handle(own: LogitSet) -> Handle:
+    """A handle that no other upload has, be it of the same bytes."""
+    labels = {split: tensor_digest(y) for split, y in own.labels.items()}
+    return Handle(own, f"{OWN}{secrets.token_hex(8)}", labels)
+
+
+def used() -> Reading | None:
+    """What the session's own set was read from."""
+    return _shelf().used
+
+
+def forget() -> None:
+    """Free what the session has uploaded, and all that was computed from it."""
+    forget_own()
+    _shelf.clear()  # which closes it
+
+
+def choices() -> dict[str, str]:
+    """The sets that this session may choose: what each is called, by its name in the address."""
+    own = _shelf().handle
+    names = {name: name for name in set_names()}
+    return names if own is None else {**names, own.stamp: f"your upload: {own.logit_set.name}"}
+
+
+def opened(name: str) -> Handle:
+    """Open one of the choices."""
+    own = _shelf().handle
+    return own if own is not None and own.stamp == name else open_set(name)
+
+
+def is_upload(name: str) -> bool:
+    """Whether a name in the address is that of an upload, be it another session's."""
+    return name.startswith(OWN)
+
+
+def _empty(found: Reading | None) -> None:
+    """Free a set's logits: evaluations, and parts of pages that Streamlit holds on to, may still know the set."""
+    if found and found.logit_set and isinstance(found.logit_set.arrays, dict):
+        found.logit_set.arrays.clear()
+
+
+def _unlinked(own: LogitSet) -> LogitSet:
+    """The set with names that are safe in a sentence; the logits are shared with it."""
+
+    def plain(name: str) -> str:
+        return name.translate(UNLINKED)
+
+    if not any(plain(text) != text for text in (own.title, *own.classes, *own.labels, *own.cards)):
+        return own
+    arrays = {(plain(model), plain(split)): own.arrays[model, split] for model, split in own.arrays}
+    if isinstance(own.arrays, dict):
+        own.arrays.clear()
+        own.arrays.update(arrays)
+    return replace(
+        own,
+        name=plain(own.name),
+        title=plain(own.title),
+        classes=tuple(map(plain, own.classes)),
+        labels={plain(split): y for split, y in own.labels.items()},
+        cards={plain(model): replace(card, name=plain(model)) for model, card in own.cards.items()},
+        ids={plain(split): ids for split, ids in own.ids.items()},
+        digests={(plain(model), plain(split)): digest for (model, split), digest in own.digests.items()},
+    )
+
+
+def _return_memory() -> None:
+    """Give freed memory back to the system, where the C library can."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

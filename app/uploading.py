@@ -1,0 +1,110 @@
+"""Forms of the page Your data: what files do not say, and commands that make such files."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import replace
+
+import streamlit as st
+
+from app.state import uploads
+from duo_core.formats import Cost, Found
+
+LACKS = {"costs": "the models' costs", "class_names": "the classes' names"}
+GIGA, MEGA = 1e9, 1e6
+
+
+def answers(found: Found) -> None:
+    """Ask for what the files do not say; everything may be left as it is."""
+    lacks = " and ".join(LACKS[what] for what in found.missing)
+    with st.expander(f"The files do not say {lacks}: add what you know" if lacks else "Say something else", expanded=bool(lacks)):
+        with st.form("answers", border=False):
+            base = _base(found)
+            seed = _seed(found)
+            costs = {facts.name: _cost(place, found) for place, facts in enumerate(found.models)}
+            text = st.text_area(
+                "Class names, one a line", "\n".join(uploads.said().class_names or ()), height=100, placeholder="cat\ndog"
+            )
+            if not st.form_submit_button("Apply"):
+                return
+        names = [line.strip() for line in text.splitlines() if line.strip()]
+        if names and len(names) != found.k:
+            st.error(f"Expected one name for each of the {found.k:,} classes, got {len(names):,}; nothing was changed.")
+            return
+        known = {model: cost for model, cost in costs.items() if any(cost)}
+        uploads.say(replace(uploads.said(), base=base, sidekick=None, seed=seed, costs=known, class_names=names or None))
+        st.rerun()
+
+
+def _base(found: Found) -> str:
+    models = [facts.name for facts in found.models]
+    return st.selectbox(
+        "Base: the model that would be used alone", models, index=models.index(found.base or models[0]), key="answer_base"
+    )
+
+
+def _seed(found: Found) -> int:
+    if found.seed is None:
+        return 0
+    fit, total = next(iter(found.splits.values())), found.n
+    label = f"Seed of the draw of the fit split: {fit:,} of {total:,} images, stratified by class"
+    return int(st.number_input(label, 0, 2**31 - 1, found.seed, key="answer_seed"))
+
+
+def _cost(place: int, found: Found) -> Cost:
+    facts = found.models[place]
+    left, right = st.columns(2)
+    with left:
+        flops = _number(f"GFLOPs of {facts.name} (multiply-adds of one image, in 10⁹)", f"flops_{place}", facts.multiply_adds, GIGA)
+    with right:
+        parameters = _number(f"Parameters of {facts.name} (in 10⁶)", f"parameters_{place}", facts.parameters, MEGA)
+    return Cost(flops, parameters)
+
+
+def _number(label: str, key: str, known: int | None, unit: float) -> int | None:
+    """A whole number asked for in a unit; None where it is left empty."""
+    value = st.number_input(label, min_value=0.0, value=None if known is None else known / unit, format="%.4f", key=f"answer_{key}")
+    return round(value * unit) if value else None
+
+
+def commands() -> None:
+    """Show the commands that compute logits from images, or convert files, filled in."""
+    st.markdown("Fill in what you have; the commands run on your own machine, where the project is installed.")
+    with st.container(border=True):
+        left, right = st.columns(2)
+        models = left.text_input(
+            "Models, by their names in timm, torchvision or this project", "convnext_base resnet18", key="models"
+        )
+        name = right.text_input("Name of the set", "my-set", key="set_name")
+        fit = left.text_input("Images to fit on: a folder or tar (empty: a fifth of the others)", "", key="val_images")
+        test = right.text_input("Images to judge on: a folder or tar", "images/test", key="test_images")
+        checkpoints = {
+            model: st.text_input(f"Checkpoint of {model} (empty: its published weights)", "", key=f"checkpoint_{model}")
+            for model in dict.fromkeys(models.split())
+        }
+        st.markdown("**From images.** The set then stands in the sidebar of the dashboard on that machine:")
+        st.code(logits_command(name, models.split(), fit, test, checkpoints), language="bash", wrap_lines=True)
+        st.markdown("**From logits in `.pt`, `.npy`, `.h5`, ...** The file can be dropped above:")
+        st.code(convert_command(name, models.split()), language="bash", wrap_lines=True)
+
+
+def logits_command(name: str, models: list[str], fit: str, test: str, checkpoints: Mapping[str, str]) -> str:
+    """The command that computes a set's logits.
+
+    >>> logits_command("mine", ["a", "b"], "", "my images", {"a": "a.pt", "b": ""})
+    "duo logits --set mine --images 'test=my images' --fit 0.2 --models a b --checkpoint a=a.pt"
+    """
+    images = [f"val={fit}", f"test={test}"] if fit else [f"test={test}", "--fit", "0.2"]
+    weights = [f"{model}={file}" for model, file in checkpoints.items() if file]
+    words = ["--set", name, "--images", *images, "--models", *models, *(["--checkpoint", *weights] if weights else [])]
+    return f"duo logits {shlex.join(words)}"
+
+
+def convert_command(name: str, models: list[str]) -> str:
+    """The command that joins files of single models to one that can be uploaded.
+
+    >>> convert_command("mine", ["a", "b"])
+    'duo convert --model a=a.pt b=b.pt --labels labels.npy --out mine.npz --dtype float16'
+    """
+    files = [f"{model}={model}.pt" for model in models]
+    words = ["--model", *files, "--labels", "labels.npy", "--out", f"{name}.npz", "--dtype", "float16"]
+    return f"duo convert {shlex.join(words)}"
