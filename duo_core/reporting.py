@@ -26,6 +26,9 @@ def report(options: argparse.Namespace) -> None:
     if any(named) and not all(named):
         raise InputError("expected both --base and --sidekick, or neither for all pairs, got only one of them")
     own = logit_set_of(options)
+    if options.split not in own.evaluation_splits:
+        others = ", ".join(own.evaluation_splits) or "none"
+        raise InputError(f"expected a split to judge on, got '{options.split}'; the set '{own.name}' has {others}")
     text = _of_pair(own, options) if all(named) else _of_set(own, options)
     write_text(options.out, text)
     print(f"{len(text.encode()) / 1e6:.1f} MB in '{options.out}'; it opens in any browser and asks no other machine for anything")

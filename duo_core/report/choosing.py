@@ -119,7 +119,7 @@ def recommendation(whole: Whole, advised: Sequence[Advised], draws: str) -> Sect
     title = "Which pair to take"
     if not advised:
         return Section("advice", title, [paragraph(f"No pair has a defined {METRICS[whole.metric].label}.")])
-    columns = ["Pair", "Largest extra compute", "Extra compute", words.label(whole.metric), "Base alone", "Worse than its base in"]
+    columns = ["Pair", "Budget", "Extra compute", words.label(whole.metric), "Base alone", "Worse than its base in"]
     rows = [_advice_row(whole, one) for one in advised]
     best = advised[-1]
     flattered = f"Being the best of {best.found.pairs} flatters a pair a little; its interval does not know."

@@ -94,7 +94,7 @@ def table(name: str, caption: str, columns: Sequence[str], rows: Iterable[Sequen
     It scrolls within itself where the screen is narrow, by keyboard too.
     """
     body = [list(row) for row in rows]
-    numeric = {place for row in body for place, cell in enumerate(row) if isinstance(cell, Number)}
+    numeric = {place for row in body for place, cell in enumerate(row) if place and isinstance(cell, Number)}
     look = [{"class_": "number"} if place in numeric else {} for place in range(len(columns))]
     head = tag("tr", *(tag("th", column, scope="col", **look[place]) for place, column in enumerate(columns)))
     lines = [

@@ -46,12 +46,13 @@
     for (const node of document.querySelectorAll(".chart")) {
       const { data, layout } = theme === "dark" ? recoloured(figures[node.id]) : structuredClone(figures[node.id]);
       fitted(node, data, layout);
+      node.style.height = `${layout.height}px`;
       Object.assign(layout, { template: template(theme), clickmode: "none" }, onPaper ? { width: 660 } : {});
       Plotly.react(node, data, layout, {
         responsive: true,
         displaylogo: false,
         modeBarButtons: [["zoomIn2d", "zoomOut2d", "resetScale2d", "toImage"]],
-        toImageButtonOptions: { format: "svg", filename: node.id },
+        toImageButtonOptions: { format: "svg", filename: node.id.replace("chart-", "") },
       });
     }
   }

@@ -30,8 +30,9 @@ class Charts:
 
     def add(self, name: str, figure: go.Figure, alternative: str, caption: str = "") -> Html:
         """Return the place of a figure; the alternative says in words what the chart shows."""
-        self.figures[name] = figure
-        place = tag("div", id=name, class_="chart", role="img", aria_label=alternative)
+        anchor = f"chart-{name}"
+        self.figures[anchor] = figure
+        place = tag("div", id=anchor, class_="chart", role="img", aria_label=alternative)
         return tag("figure", place, tag("figcaption", caption or alternative))
 
 

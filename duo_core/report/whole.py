@@ -19,7 +19,7 @@ from duo_core.report.markup import Content, Html, Number, Section, definitions, 
 from duo_core.report.page import Charts, page
 from duo_core.report.provenance import provenance, settings
 
-SIGNS = {"holds": "✓", "does not hold": "✗", "too little data": "–"}
+SIGNS = {"holds": "✓", "does not hold": "✗", "too little data": "?"}
 
 
 def set_report(
@@ -79,10 +79,11 @@ def _header(whole: Whole, found: Sequence[Claim]) -> Html:
     own, duos = whole.own, whole.duos
     where = f"{whole.split} · {len(own.labels[whole.split]):,} images · {own.k:,} classes · {len(whole.alone)} models"
     better = int((duos["gain"] > 0).sum())
-    holding = sum(claim.verdict == "holds" for claim in found)
+    holding, failing = (sum(claim.verdict == verdict for claim in found) for verdict in ("holds", "does not hold"))
+    verdicts = f"{holding} hold here and {failing} do not; for the others there is too little data"
     lead = (
         f"The duo has the better {METRICS[whole.metric].label} than its base in **{better} of {len(duos)} pairs**, and a mean gain "
-        f"of {words.percent(duos['gain'].mean())} of the way to perfect. Of {len(found)} claims of the paper, {holding} hold here."
+        f"of {words.percent(duos['gain'].mean())} of the way to perfect. Of {len(found)} claims of the paper {verdicts}."
     )
     return joined([tag("p", where, class_="eyebrow"), tag("h1", f"{own.title}: all pairs"), paragraph(lead, class_="lead")])
 

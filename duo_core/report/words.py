@@ -137,7 +137,7 @@ def fit_warnings(fit: Fit, names: Mapping[str, str]) -> list[str]:
         if fit.temperatures._asdict()[role] == 0
     ]
     if fit.separated:
-        which = " and ".join(names.get(name, name) for name in fit.separated)
+        which = " and ".join(names.get(name, "the duo") for name in fit.separated)
         said.append(
             f"The fit split is separated perfectly by {which}: no finite temperature is best, so the fit stopped at its bound."
         )

@@ -1,0 +1,40 @@
+"""A logit set whose every name tries to be markup, and reports about it."""
+
+import torch
+
+from duo_core.logits import Card, LogitSet
+from duo_core.report import pair_report, set_report
+from duo_core.sweep import evaluate, sweep
+
+ATTACK = "<script>window.attacked = 1</script>"
+IMAGE = "<img src=https://outside.example/x onerror=window.attacked=1>"
+MODELS = {f"large {ATTACK}": (4.0, 800), f"middle & {IMAGE}": (3.0, 200), "small </script>\"'": (2.5, 80), "tiny <b>": (2.0, 40)}
+PAIR = tuple(MODELS)[:2]
+
+
+def hostile_set(*, costs: bool = True, n: int = 200, k: int = 4, certain: bool = False) -> LogitSet:
+    """A set in memory, as an upload is one: its names were never checked. `certain` models are always right."""
+    random = torch.Generator().manual_seed(5)
+    splits = ("val", "test", "shift")
+    labels = {split: torch.randint(0, k, (n,), generator=random) for split in splits}
+    arrays = {}
+    for name, (strength, _) in MODELS.items():
+        for split in splits:
+            noise = torch.randn(n, k, generator=random) * (not certain)
+            noise[torch.arange(n), labels[split]] += strength
+            arrays[name, split] = noise
+    cards = {
+        name: Card(name, f"toy/{ATTACK}", "upload", family=f"Net {IMAGE}", multiply_adds=cost if costs else None, weights=ATTACK)
+        for name, (_, cost) in MODELS.items()
+    }
+    about = {"source": f"{IMAGE} https://outside.example", "licence": ATTACK, "how": {"test": ATTACK}}
+    return LogitSet("toy", f"The set {ATTACK}", tuple(f"{ATTACK} {i}" for i in range(k)), labels, cards, arrays, about=about)
+
+
+def hostile_pair_report(**options: object) -> str:
+    return pair_report(evaluate(hostile_set(), *PAIR), replicates=50, **options)
+
+
+def hostile_set_report(**options: object) -> str:
+    own = hostile_set()
+    return set_report(own, sweep(own, ["test"]), entropy=sweep(own, ["test"], kind="entropy"), replicates=50, **options)
