@@ -107,6 +107,11 @@ ERRORS = {
             lambda: [Upload("logits.npz", npz(arrays()).replace(b"\x01\x00\x00\x00", b"\x02\x00\x00\x00", 1))],
             "truncated or damaged .Bad CRC",
         ),
+        (
+            "altered logits",
+            lambda: [Upload("logits.npz", npz(arrays()).replace(large()[-9:].tobytes(), bytes(180)))],
+            "checksum differs",
+        ),
         ("csv as parquet", lambda: [Upload("large.parquet", csv(both()[0]))], "begins with b'file'"),
         ("truncated safetensors", lambda: [Upload("a.safetensors", safetensors_file(arrays())[:-5])], "declares .* but .* follow"),
         ("binary as csv", lambda: [Upload("a.csv", npz(arrays()))], "no text|no UTF-8"),

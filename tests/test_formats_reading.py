@@ -16,6 +16,7 @@ from duo_core.formats.joining import joined
 from duo_core.formats.parts import Part
 from duo_core.formats.problems import Report
 from duo_core.logits import tensor_digest
+from duo_core.store import DEFAULT_STORE, Store
 from duo_core.sweep import evaluate
 
 
@@ -308,3 +309,18 @@ def test_a_template_can_be_used_as_it_is(kind):
 
 def template_document():
     return evaluate(read([Upload("template.npz", formats.template("npz"))]).opened(), "base", "sidekick").document()
+
+
+def test_a_shipped_set_uploaded_is_the_same_set():
+    shipped = Store(DEFAULT_STORE).open("cifar10")
+    splits, pair = ["val", "test"], ("resnet56", "resnet20")
+    members = {f"logits/{m}": np.concatenate([shipped.logits(m, split).numpy() for split in splits]) for m in pair}
+    members |= {f"flops/{m}": np.array(shipped.cards[m].multiply_adds) for m in pair}
+    members["labels"] = np.concatenate([shipped.labels[split].numpy() for split in splits])
+    members["split"] = np.concatenate([[split] * len(shipped.labels[split]) for split in splits])
+    expected = evaluate(shipped, *pair).document()
+    found = evaluate(read([Upload("cifar10.npz", npz(members))]).opened(), *pair).document()
+    for variant, values in expected["variants"].items():
+        assert found["variants"][variant] == pytest.approx(values, rel=1e-12)
+    assert found["temperatures"] == pytest.approx(expected["temperatures"], rel=1e-12)
+    assert (found["set"], found["flops_balance"]) == ("cifar10", expected["flops_balance"])
