@@ -117,7 +117,7 @@ def _reason(claim: Claim) -> str:
 def measured(claim: Claim) -> str:
     """What stands in the column `Measured`, and in which unit."""
     _, unit = on_screen(claim)
-    return claim.measured.replace(" - ", " − ") + (f" ({unit})" if unit else "")
+    return claim.measured.replace(": ", ", ").replace(" - ", " − ") + (f" ({unit})" if unit else "")
 
 
 def pairs_table(claim: Claim) -> pd.DataFrame:
@@ -125,10 +125,10 @@ def pairs_table(claim: Claim) -> pd.DataFrame:
     factor, _ = on_screen(claim)
     return pd.DataFrame(
         {
+            "Agrees": ["✓ yes" if agrees else "✗ no" for agrees in claim.pairs["agrees"]],
             "Base": claim.pairs["base"],
             "Sidekick": claim.pairs["sidekick"],
             "Measured": claim.pairs["delta"] * factor,
             "Balance": claim.pairs["flops_balance"],
-            "Agrees": ["✓ agrees" if agrees else "✗ does not" for agrees in claim.pairs["agrees"]],
         }
     )

@@ -1,7 +1,10 @@
 """Does it hold, by its widgets: every claim, its verdict in words, why, and the pairs behind it."""
 
+import re
+
 import pytest
 import streamlit as st
+from browsing import settle
 from dashboard import open_page, query, step, text_of
 from logit_sets import write_set
 
@@ -132,3 +135,28 @@ def test_without_costs_bands_have_no_pairs_and_say_so(open_claims, tmp_path):
 
 def test_one_model_has_no_pair_to_judge(open_claims, tmp_path):
     assert "No pair to judge" in text_of(open_claims(write_set(tmp_path, models=("large",))))
+
+
+@pytest.mark.browser
+def test_a_click_on_a_point_opens_its_pair_in_explore(page):
+    opened = page("/claims?claim=aurc_above_20")
+    chart = opened.locator(".st-key-chart_claim_pairs .js-plotly-plot")
+    chart.wait_for()
+    chart.scroll_into_view_if_needed()
+    settle(opened)
+    # The lowest point, which no other lies over.
+    x, y, base, sidekick = chart.evaluate(
+        """plot => {
+            const trace = plot._fullData.find(t => t.name === 'Agrees'), ys = Array.from(trace.y), i = ys.indexOf(Math.min(...ys));
+            const box = plot.getBoundingClientRect(), {xaxis, yaxis} = plot._fullLayout;
+            const x = box.x + xaxis._offset + xaxis.d2p(trace.x[i]), y = box.y + yaxis._offset + yaxis.d2p(ys[i]);
+            return [x, y, ...trace.customdata[i]];
+        }"""
+    )
+    opened.mouse.move(x - 10, y - 10)
+    opened.mouse.move(x, y, steps=4)
+    opened.wait_for_timeout(200)
+    opened.mouse.click(x, y)
+    opened.wait_for_url(re.compile(f"/\\?.*base={re.escape(base)}&sidekick={re.escape(sidekick)}"))
+    settle(opened)
+    assert opened.get_by_role("combobox", name="Base").input_value().startswith(f"{base} · ")
