@@ -1,4 +1,4 @@
-"""The command line: `duo zoo | cost | logits | sets | check | convert | fit | sweep | app`."""
+"""The command line: `duo zoo | cost | logits | sets | check | convert | fit | sweep | threshold | report | export | app`."""
 
 import argparse
 import errno
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from duo_core import commands, uploading
+from duo_core import commands, exporting, reporting, thresholds, uploading
 from duo_core.arguments import assignment, count_or_fraction, input_size, json_assignment, port, positive
 from duo_core.arrays import InputError
 
@@ -72,6 +72,13 @@ def parser() -> Parser:
     )
     actions = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
+    _making(actions)
+    _judging(actions)
+    return root
+
+
+def _making(actions: Any) -> None:
+    """Commands that end in a logit set."""
     zoo = _command(actions, "zoo", commands.zoo, "list the models it knows: name, source, family, role, input size, parameters")
     _json_option(zoo)
 
@@ -106,6 +113,9 @@ def parser() -> Parser:
     convert = _command(actions, "convert", uploading.convert, "write logits of .pt, .npy, ... files as one that can be uploaded")
     uploading.convert_options(convert)
 
+
+def _judging(actions: Any) -> None:
+    """Commands that begin with one."""
     fit = _command(actions, "fit", commands.fit, "temperatures of a pair and all metrics of all variants")
     fit.add_argument("--base", required=True, metavar="MODEL")
     fit.add_argument("--sidekick", required=True, metavar="MODEL")
@@ -119,11 +129,26 @@ def parser() -> Parser:
     _set_options(sweep)
     _json_option(sweep)
 
+    threshold = _command(
+        actions, "threshold", thresholds.threshold, "the uncertainty up to which a pair answers under a target risk"
+    )
+    thresholds.threshold_options(threshold)
+    _set_options(threshold)
+    _json_option(threshold)
+
+    report = _command(actions, "report", reporting.report, "everything about a pair, or all pairs of a set, as one HTML file")
+    reporting.report_options(report)
+    _set_options(report)
+
+    export = _command(actions, "export", exporting.export, "the fitted duo as a folder that runs")
+    exporting.export_options(export)
+    _store_option(export)
+    _json_option(export)
+
     app = _command(actions, "app", commands.app, "open the dashboard")
     app.add_argument("--port", type=port, default=8501, metavar="N", help="default 8501")
     app.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     _store_option(app)
-    return root
 
 
 def _command(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:

@@ -18,8 +18,7 @@ from duo_core.metrics import METRICS
 from duo_core.printing import print_json, show
 from duo_core.store import Store
 from duo_core.sweep import COLUMNS, Evaluation, evaluate
-from duo_core.sweep import sweep as sweep_table
-from duo_core.uploading import logit_set_of
+from duo_core.uploading import logit_set_of, table_of
 
 if TYPE_CHECKING:
     from duo_core.zoo import LoadedModel, ModelSpec
@@ -236,7 +235,7 @@ def sweep(options: argparse.Namespace) -> None:
     if options.out and options.out.suffix not in (".parquet", ".csv"):
         raise InputError(f"expected a file ending in .parquet or .csv for --out, got '{options.out}'")
     logit_set = logit_set_of(options)
-    table = sweep_table(logit_set, options.split, kind=options.uncertainty, progress=_progress)
+    table = table_of(logit_set, options, options.split, options.uncertainty)
     if options.out:
         _write_table(table, options.out)
     if options.json:
@@ -252,11 +251,6 @@ def _write_table(table: pd.DataFrame, file: Path) -> None:
     else:
         table.to_parquet(file, index=False)
     print(f"{len(table):,} rows, {len(COLUMNS)} columns in '{file}'", file=sys.stderr)
-
-
-def _progress(done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{done} of {total} pairs", end="\n" if done == total else "", file=sys.stderr, flush=True)
 
 
 def app(options: argparse.Namespace) -> None:

@@ -2,20 +2,15 @@
 
 import argparse
 import datetime
-import sys
 from pathlib import Path
 
-import pandas as pd
-
-from duo_core.arrays import InputError, UncertaintyKind
+from duo_core.arrays import InputError
 from duo_core.files import write_text
 from duo_core.logits import LogitSet
 from duo_core.metrics import METRICS
 from duo_core.report import pair_report, set_report
-from duo_core.results import swept
-from duo_core.store import Store
-from duo_core.sweep import evaluate, sweep
-from duo_core.uploading import logit_set_of
+from duo_core.sweep import evaluate
+from duo_core.uploading import logit_set_of, table_of
 
 
 def report(options: argparse.Namespace) -> None:
@@ -50,7 +45,7 @@ def _of_pair(own: LogitSet, options: argparse.Namespace) -> str:
 
 
 def _of_set(own: LogitSet, options: argparse.Namespace) -> str:
-    tables = {kind: _table(own, kind, options) for kind in ("softmax", "entropy")}
+    tables = {kind: table_of(own, options, [options.split], kind) for kind in ("softmax", "entropy")}
     return set_report(
         own,
         tables[options.uncertainty],
@@ -60,18 +55,6 @@ def _of_set(own: LogitSet, options: argparse.Namespace) -> str:
         seed=options.bootstrap_seed,
         created=_today(),
     )
-
-
-def _table(own: LogitSet, kind: UncertaintyKind, options: argparse.Namespace) -> pd.DataFrame:
-    """All pairs; those of a set in the store are remembered there, as the dashboard's are."""
-    if options.file is None:
-        return swept(own, Store(options.store).path, [options.split], kind=kind, progress=_progress)
-    return sweep(own, [options.split], kind=kind, progress=_progress)
-
-
-def _progress(done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{done} of {total} pairs", end="\n" if done == total else "", file=sys.stderr, flush=True)
 
 
 def _today() -> str:

@@ -11,7 +11,7 @@ from duo_core.arrays import UncertaintyKind
 from duo_core.files import locked, replaced
 from duo_core.logits import FIT_SPLIT, LogitSet, tensor_digest
 from duo_core.pairing import Pair
-from duo_core.sweep import COLUMNS, pairs, sweep
+from duo_core.sweep import COLUMNS, check_judged, pairs, sweep
 
 FOLDER = ".results"
 """In the store; may be deleted at any time."""
@@ -37,6 +37,8 @@ def swept(
     store that cannot be written to gives the same table and remembers nothing.
     """
     chosen = list(splits) if splits is not None else logit_set.evaluation_splits
+    for split in chosen:
+        check_judged(logit_set, split)
     known = remembered(logit_set, store, chosen, kind=kind)
     missing: dict[frozenset[Pair], list[str]] = {}
     wanted = {split: set(only if only is not None else pairs(logit_set, FIT_SPLIT, split)) for split in chosen}

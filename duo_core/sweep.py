@@ -84,7 +84,7 @@ def evaluate(
     InputError
         For a model or split that the set does not have, and for judging on the fit split.
     """
-    _check_judged(logit_set, split)
+    check_judged(logit_set, split)
     pair = logit_set.logits(base, split), logit_set.logits(sidekick, split)
     found = fitted or fit_pair(logit_set, base, sidekick)
     predicted = variant_predictions(*pair, logit_set.labels[split], found, variants=variants, kind=kind)
@@ -92,7 +92,8 @@ def evaluate(
     return Evaluation(logit_set, base, sidekick, split, found, predicted, dict(zip(predicted, values, strict=True)))
 
 
-def _check_judged(logit_set: LogitSet, split: str) -> None:
+def check_judged(logit_set: LogitSet, split: str) -> None:
+    """Raise InputError for a split that the set does not have, or that temperatures are fitted on."""
     if split not in logit_set.evaluation_splits:
         why = ", which temperatures are fitted on" if split == FIT_SPLIT else ""
         others = ", ".join(logit_set.evaluation_splits) or "none"
@@ -136,7 +137,7 @@ def sweep(
     """
     chosen = list(splits) if splits is not None else logit_set.evaluation_splits
     for split in chosen:
-        _check_judged(logit_set, split)
+        check_judged(logit_set, split)
     todo = {split: sorted(only) if only is not None else pairs(logit_set, FIT_SPLIT, split) for split in chosen}
     every = sorted(set().union(*todo.values()))
     groups = [(split, group) for split in chosen for group in _groups(logit_set, split, todo[split], kind)]

@@ -35,6 +35,17 @@ def threshold(options: argparse.Namespace) -> None:
         _print(found)
 
 
+def threshold_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of `duo threshold` beside those that name a set."""
+    command.add_argument("--base", required=True, metavar="MODEL")
+    command.add_argument("--sidekick", required=True, metavar="MODEL")
+    command.add_argument("--split", default="test", help="split to judge on (default test)")
+    command.add_argument(
+        "--target-risk", type=float, action="append", metavar="R", help="errors among the answers, 0.02 is 2 %%; may be repeated"
+    )
+    command.add_argument("--confidence", type=float, default=CONFIDENCE, metavar="C", help="of the guarantee (default %(default)s)")
+
+
 def document(
     logit_set: LogitSet,
     base: str,

@@ -9,17 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from duo_core.arguments import assignment, cost_of
-from duo_core.arrays import InputError
+from duo_core.arrays import InputError, UncertaintyKind
 from duo_core.files import replaced
 from duo_core.formats import ModelFacts, Options, Reading, Upload, read
 from duo_core.formats.foreign import arrays_of
 from duo_core.formats.writing import left_out, prepared, write
 from duo_core.logits import LogitSet
 from duo_core.printing import print_json, show
+from duo_core.results import swept
 from duo_core.store import Store
+from duo_core.sweep import sweep
 
 
 def check(options: argparse.Namespace) -> None:
@@ -41,6 +44,18 @@ def logit_set_of(options: argparse.Namespace) -> LogitSet:
     opened = reading.opened()
     _print_warnings(reading, options.command)
     return opened
+
+
+def table_of(own: LogitSet, options: argparse.Namespace, splits: Sequence[str] | None, kind: UncertaintyKind) -> pd.DataFrame:
+    """All pairs; those of a set in the store are remembered there, as the dashboard's are."""
+    if options.file is None:
+        return swept(own, Store(options.store).path, splits, kind=kind, progress=_progress)
+    return sweep(own, splits, kind=kind, progress=_progress)
+
+
+def _progress(done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\rall pairs: {done / total:.0%}", end="\n" if done == total else "", file=sys.stderr, flush=True)
 
 
 def _read(files: Sequence[Path], options: argparse.Namespace) -> Reading:
