@@ -72,6 +72,7 @@ def settle_many(key: str, options: Collection[str], default: Sequence[str] = ())
 def share() -> None:
     """Write the state of the page into the address; the view everyone sees first has none."""
     session = st.session_state
+    session.pop("touched", None)  # a fragment runs without `follow_link`
     keys = session["linked"]
     link = link_of({key: session[key] for key in keys if key in session}, session.get("defaults", {}))
     if session["link"] is None:

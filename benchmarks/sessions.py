@@ -212,6 +212,7 @@ class Visitor:
     kind: str = "softmax"
     metric: str = "aurc"
     seconds: list[float] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
 
     async def arrive(self) -> None:
         await self.browser.follow("explore", set=self.stay.set, split=SPLIT, base=self.base, sidekick=self.sidekick)
@@ -227,6 +228,7 @@ class Visitor:
         if self.browser.widget("coverage"):
             actions += [self.move_coverage, self.move_temperature]
         action = self.random.choice(actions)
+        self.done.append(action.__name__)
         start = time.perf_counter()
         await action()
         self.seconds.append(time.perf_counter() - start)
@@ -293,7 +295,8 @@ class Visitor:
             self._cards()
 
     def _headings(self) -> list[str]:
-        return [markdown.body for markdown in self.browser.of("markdown")]
+        bodies = [markdown.body for markdown in self.browser.of("markdown")]
+        return [body for body in bodies if body.startswith(":blue-background")]
 
     def _cards(self) -> None:
         expected = self.stay.reference[self.base, self.sidekick, self.kind]
@@ -330,7 +333,8 @@ async def visit(port: int, seed: int, end: float, stay: Stay, tally: Tally) -> N
                 done = await visitor.click()
                 tally.clicks[done] = tally.clicks.get(done, 0) + 1
         except (WrongError, TimeoutError, websockets.WebSocketException) as error:
-            tally.wrong.append(f"session {seed}: {type(error).__name__} {error}")
+            last = ", ".join(visitor.done[-4:]) or "arrival"
+            tally.wrong.append(f"session {seed}, after {last}: {type(error).__name__} {error}")
         tally.seconds += visitor.seconds
 
 

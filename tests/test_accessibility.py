@@ -107,6 +107,8 @@ def test_the_keyboard_alone_moves_switches_and_sliders(page):
     shown.keyboard.press("ArrowLeft")
     shown.wait_for_url(re.compile("coverage=79"))
     shown.get_by_text("Keep 79 %:").wait_for()
+    shown.go_back(wait_until="commit")
+    shown.get_by_text("Keep 80 %:").wait_for()  # a slider's own rerun must not hide that the address went back
 
 
 def test_the_keyboard_goes_to_the_content_without_walking_through_the_sidebar(page):
