@@ -15,6 +15,7 @@ from app.state.caches import OWN, forget_own
 from app.state.sets import Handle, open_set, set_names
 from duo_core.arrays import InputError
 from duo_core.formats import Limits, Options, Reading, Upload, read
+from duo_core.formats.problems import shown
 from duo_core.logits import LogitSet, tensor_digest
 
 # The web server would write what of a file arrives beyond 1 MB into a temporary file on disk.
@@ -127,7 +128,7 @@ def choices() -> dict[str, str]:
     """The sets that this session may choose: what each is called, by its name in the address."""
     own = _shelf().handle
     names = {name: name for name in set_names()}
-    return names if own is None else {**names, own.stamp: f"your upload: {own.logit_set.name}"}
+    return names if own is None else {**names, own.stamp: f"your upload: {shown(own.logit_set.title, 40)}"}
 
 
 def opened(name: str) -> Handle:

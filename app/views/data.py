@@ -47,8 +47,10 @@ def show() -> None:
         _problems(read)
         if read.logit_set:
             _found(read.found)
+        _actions(read)
+        if read.logit_set:
+            _first_rows(read.found)
             uploading.answers(read.found)
-            _take(read.found)
     st.space("medium")
     st.header("What a file holds", anchor=False)
     _templates()
@@ -99,8 +101,6 @@ def _files(read: Reading) -> None:
     st.header("What was found", anchor=False)
     for place, file in enumerate(read.found.files):
         _file(place, file)
-    if not uploads.used():
-        _forget_button()
 
 
 def _file(place: int, file: FileFacts) -> None:
@@ -157,6 +157,9 @@ def _found(found: Found) -> None:
     st.markdown(_summary(found))
     _models(found)
     st.caption("Scores of the logits as they are, before any temperature, over the images of all splits.")
+
+
+def _first_rows(found: Found) -> None:
     with st.expander("The first rows"):
         rows = [
             {key: row[key] for key in ("id", "split", "label")}
@@ -184,12 +187,19 @@ def _models(found: Found) -> None:
         "Accuracy": st.column_config.NumberColumn(format="percent"),
         **{name: st.column_config.NumberColumn(format="%.3f") for name in ("NLL", "ECE", "GFLOPs", "M parameters")},
     }
-    st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=columns)
+    st.dataframe(pd.DataFrame(rows).dropna(axis="columns", how="all"), hide_index=True, column_config=columns)
 
 
-def _take(found: Found) -> None:
-    if not st.button("Use this set", type="primary", key="use_upload"):
-        return
+def _actions(read: Reading) -> None:
+    with st.container(horizontal=True):
+        wanted = read.logit_set is not None and st.button("Use this set", type="primary", key="use_upload")
+        if not uploads.used():
+            _forget_button()
+    if wanted:
+        _use(read.found)
+
+
+def _use(found: Found) -> None:
     handle = uploads.use()
     link.forget(*link.PAIR)
     base, sidekick = ((name or "").translate(uploads.UNLINKED) for name in (found.base, found.sidekick))

@@ -1,0 +1,288 @@
+"""Your data by its widgets: every problem and warning, what is asked, one's own set on every page, and letting go of it."""
+
+import ast
+import gc
+import re
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dashboard import go, labelled, open_page, query, step, text_of
+from logit_files import FORMATS, arrays, csv, models, npz, table
+from logit_sets import write_set
+from starlette.formparsers import MultiPartParser
+from streamlit.testing.v1 import AppTest
+from test_formats import ERRORS, WARNINGS, cases, softmax
+
+from app.state import uploads
+from duo_core import formats
+from duo_core.formats import CODES, Limits, Upload
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED_CACHES = {"sets.py": 1, "pictures.py": 3, "uploads.py": 1, "caches.py": 2}
+"""How often a file of app/state may keep something by other means than `remembered`: of the store, pictures, the shelf itself."""
+
+
+@pytest.fixture
+def page(monkeypatch, tmp_path) -> AppTest:
+    monkeypatch.setenv("DUO_STORE", str(write_set(tmp_path)))
+    return open_page("data")
+
+
+@pytest.fixture
+def used(monkeypatch):
+    """The sets that were used."""
+    sets, handle = [], uploads._handle
+    monkeypatch.setattr(uploads, "_handle", lambda own: (sets.append(own), handle(own))[1])
+    return sets
+
+
+def drop(app, files):
+    app.file_uploader[0].set_value([(file.name, bytes(file.content), "") for file in files]).run()
+    assert not app.exception
+    return app
+
+
+def drop_arrays(app, **changed):
+    members = arrays() | {name.replace("__", "/"): values for name, values in changed.items()}
+    return drop(app, [Upload("logits.npz", npz(members))])
+
+
+def plain(text):
+    """What Markdown shows of escaped text."""
+    return re.sub(r"\\(.)", r"\1", text)
+
+
+def buttons(app):
+    return [button.label for button in app.button]
+
+
+def use(app):
+    app.button(key="use_upload").click().run()
+    assert not app.exception
+    return app
+
+
+def forget(app):
+    labelled(app.button, "Forget").click().run()
+    assert not app.exception
+
+
+@pytest.mark.parametrize(("code", "files", "message"), cases(ERRORS))
+def test_the_page_shows_every_problem_and_offers_nothing_to_use(page, code, files, message):
+    given = files()
+    drop(page, given)
+    said = [plain(error.value) for error in page.error]
+    assert said == [
+        f"**{problem.code} · {CODES[problem.code].title}**  \n{problem.where}: {problem.message}"
+        for problem in formats.read(given).problems
+    ]
+    assert all(text.startswith(f"**{code} · ") and re.search(message, text) for text in said)
+    assert "Use this set" not in buttons(page)
+
+
+@pytest.mark.parametrize(("code", "files", "message"), cases(WARNINGS))
+def test_the_page_shows_every_warning_and_the_set_can_be_used(page, code, files, message):
+    drop(page, files())
+    assert {text[2:5] for text in (warning.value for warning in page.warning)} == {code}
+    assert re.search(message, plain(page.warning[-1].value))
+    use(page)
+    assert query(page)["set"].startswith("upload:")
+
+
+def test_all_problems_stand_there_at_once(page):
+    logits = arrays()["logits/large"]
+    logits[3] = np.nan
+    drop_arrays(page, logits__large=logits, embeddings=np.zeros(2), split=np.arange(600))
+    assert {error.value[2:6] for error in page.error} == {"E103", "E208", "E405"}
+    assert "3 problems" in text_of(page)
+
+
+def test_what_was_found_is_shown(page):
+    drop_arrays(page)
+    assert "**600 images, 5 classes**: `val` 200, `test` 400. The fit split `val` was drawn" in text_of(page)
+    found = formats.read([Upload("logits.npz", npz(arrays()))]).found
+    shown = page.dataframe[0].value
+    assert shown["Model"].tolist() == ["large", "small"]
+    assert shown["Logits"].tolist() == ["600 × 5 float32"] * 2
+    for column, name in {"Accuracy": "accuracy", "NLL": "nll", "ECE": "ece"}.items():
+        assert shown[column].tolist() == [getattr(facts, name) for facts in found.models]
+    assert page.dataframe[1].value["id"].tolist() == [row["id"] for row in found.rows]
+
+
+def test_a_tick_takes_the_logarithm_of_probabilities(page):
+    drop_arrays(page, logits__large=softmax(arrays()["logits/large"]), logits__small=softmax(arrays()["logits/small"]))
+    assert {error.value[2:6] for error in page.error} == {"E202"}
+    labelled(page.checkbox, "Take the logarithm").check().run()
+    assert not page.error
+    plain_scores = formats.read([Upload("logits.npz", npz(arrays()))]).found.models
+    assert page.dataframe[0].value["NLL"].tolist() == pytest.approx([facts.nll for facts in plain_scores], abs=1e-5)
+    labelled(page.checkbox, "Take the logarithm").uncheck().run()
+    assert page.error
+
+
+def test_one_is_taken_from_labels_only_where_it_is_said(page):
+    drop_arrays(page, labels=arrays()["labels"] + 1)
+    assert not [box for box in page.checkbox if box.label == "Take the logarithm"]
+    labelled(page.checkbox, "Labels start at 1").check().run()
+    assert not page.error
+    assert page.dataframe[1].value["label"].tolist() == [
+        row["label"] for row in formats.read([Upload("a.npz", npz(arrays()))]).found.rows
+    ]
+
+
+def test_what_the_files_do_not_say_is_asked_and_shown_on_explore(page, used):
+    drop_arrays(page)
+    assert "The files do not say the models' costs and the classes' names: add what you know" in [e.label for e in page.expander]
+    labelled(page.number_input, "GFLOPs of large (multiply-adds of one image, in 10⁹)").set_value(4.0)
+    labelled(page.number_input, "GFLOPs of small (multiply-adds of one image, in 10⁹)").set_value(0.4)
+    labelled(page.text_area, "Class names, one a line").set_value("ant\nbee\ncat\ndog\nelk")
+    labelled(page.button, "Apply").click().run()
+    assert page.dataframe[0].value["GFLOPs"].tolist() == [4.0, 0.4]
+    assert "Say something else" in [expander.label for expander in page.expander]
+    use(page)
+    assert next(card for card in page.metric if card.label == "Extra compute").value == "+10 %"
+    assert used[0].classes == ("ant", "bee", "cat", "dog", "elk")
+
+
+def test_another_number_of_class_names_changes_nothing(page):
+    drop_arrays(page)
+    labelled(page.text_area, "Class names, one a line").set_value("ant\nbee")
+    labelled(page.button, "Apply").click().run()
+    assert [error.value for error in page.error] == ["Expected one name for each of the 5 classes, got 2; nothing was changed."]
+    assert "Use this set" in buttons(page)
+
+
+def test_the_base_and_the_seed_can_be_said(page):
+    drop_arrays(page)
+    first = page.dataframe[1].value["id"].tolist()
+    page.selectbox(key="answer_base").set_value("small")
+    page.number_input(key="answer_seed").set_value(3)
+    labelled(page.button, "Apply").click().run()
+    assert [warning.value[2:5] for warning in page.warning] == ["W05"]
+    assert "with seed 3" in text_of(page)
+    assert page.dataframe[1].value["id"].tolist() != first
+    use(page)
+    assert (page.selectbox(key="base").value, page.selectbox(key="sidekick").value) == ("small", "large")
+
+
+def test_files_add_up_are_replaced_by_name_and_can_be_removed(page):
+    frames = {model: table(arrays(), model) for model in models(arrays())}
+    drop(page, [Upload("large.csv", csv(frames["large"]))])
+    assert {error.value[2:6] for error in page.error} == {"E201"}
+    drop(page, [Upload("small.csv", csv(frames["small"][:-1]))])
+    assert not page.error
+    assert "599 images" in text_of(page)
+    assert "1 images are not in every file" in text_of(page)
+    drop(page, [Upload("small.csv", csv(frames["small"]))])
+    assert "600 images" in text_of(page)
+    page.button(key="remove_1").click().run()
+    assert "small.csv" not in plain(text_of(page))
+    assert {error.value[2:6] for error in page.error} == {"E201"}
+    page.button(key="remove_0").click().run()
+    assert "What was found" not in text_of(page)
+
+
+def test_files_are_still_there_after_a_look_at_another_page(page):
+    drop_arrays(page)
+    step(page, "method")
+    step(page, "data")
+    assert "600 images" in text_of(page)
+
+
+@pytest.mark.parametrize("files", FORMATS.values(), ids=FORMATS)
+def test_a_set_of_any_format_is_used_on_every_page(page, files):
+    use(drop(page, files(arrays())))
+    set_name = query(page)["set"]
+    titles = ", ".join(file.name for file in files(arrays()))
+    assert page.selectbox(key="set").options == ["toy", f"your upload: {titles}"]
+    assert next(card for card in page.metric if card.label == "Accuracy").value
+    for name in ("find", "temperatures", "diagnose", "zoo", "claims"):
+        step(page, name)
+        assert page.selectbox(key="set").value == set_name, name
+        assert not page.error
+    step(page, "data")
+    assert "Your logits are in use" in text_of(page)
+
+
+def test_a_second_set_takes_the_place_of_the_first(page, used):
+    use(drop_arrays(page))
+    first = weakref.ref(used[0].arrays["large", "test"])
+    step(page, "data")
+    use(drop(page, [Upload("other.npz", npz(arrays(seed=1)))]))
+    assert page.selectbox(key="set").options == ["toy", "your upload: other.npz"]
+    gc.collect()
+    assert first() is None
+
+
+def test_forget_frees_the_logits_and_goes_back_to_the_store(page, used):
+    use(drop_arrays(page))
+    for name in ("find", "temperatures", "diagnose", "claims"):
+        step(page, name)
+    own = used[0]
+    held = [weakref.ref(array) for array in own.arrays.values()]
+    assert len(held) == 4
+    step(page, "data")
+    forget(page)
+    gc.collect()
+    assert [ref() for ref in held] == [None] * 4
+    assert own.arrays == {}, "who still knows the set has nothing of it"
+    assert "Forget" not in buttons(page)
+    step(page, "explore")
+    assert page.selectbox(key="set").options == ["toy"]
+    assert not page.info
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_forget_lets_go_of_files_that_were_not_used(page, wrong):
+    drop_arrays(page, labels=arrays()["labels"] - wrong)
+    forget(page)
+    assert "What was found" not in text_of(page)
+
+
+def test_a_link_to_an_upload_opens_the_first_set_and_says_why(monkeypatch, tmp_path):
+    monkeypatch.setenv("DUO_STORE", str(write_set(tmp_path)))
+    app = open_page(set="upload:0123456789abcdef", split="test", base="a", sidekick="b")
+    assert app.selectbox(key="set").value == "toy"
+    assert app.info[0].value.startswith("This link is about logits that were uploaded in one browser session")
+    assert "**toy**" in app.info[0].value
+    go(app, "explore")
+    assert "set=upload" not in str(query(app))
+
+
+def test_names_of_a_file_make_no_links_or_pictures(page):
+    evil = "![x](https://outside.example/x.png)"
+    members = arrays(models=((evil, 3.0), ("[small](https://outside.example)", 2.0)))
+    drop(page, [Upload("![y](https://outside.example/y.png).npz", npz(members))])
+    assert not page.error
+    assert "![" not in text_of(page)
+    use(page)
+    for name in ("explore", "find", "temperatures", "diagnose", "zoo", "claims", "data"):
+        step(page, name)
+        assert not re.search(r"\]\(https", text_of(page)), name
+
+
+def test_no_upload_is_spooled_to_disk():
+    assert MultiPartParser.spool_max_size > Limits().file_bytes
+
+
+def test_what_is_kept_by_stamp_or_digest_is_kept_in_the_session_of_an_upload():
+    found = {}
+    for file in (ROOT / "app" / "state").glob("*.py"):
+        tree = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        found[file.name] = sum(isinstance(node, ast.Attribute) and node.attr in {"cache_resource", "cache_data"} for node in tree)
+    assert {name: count for name, count in found.items() if count} == SHARED_CACHES
+
+
+def test_the_commands_are_filled_in(page):
+    code = [block.value for block in page.code]
+    assert code[0].startswith("duo logits --set my-set --images test=images/test --fit 0.2 --models convnext_base resnet18")
+    labelled(page.text_input, "Models, by their names in timm, torchvision or this project").set_value("timm/vit_b resnet50").run()
+    page.text_input(key="val_images").set_value("my images/val")
+    labelled(page.text_input, "Checkpoint of timm/vit_b (empty: its published weights)").set_value("a.pt").run()
+    assert [block.value for block in page.code] == [
+        "duo logits --set my-set --images 'val=my images/val' test=images/test --models timm/vit_b resnet50 "
+        "--checkpoint timm/vit_b=a.pt",
+        "duo convert --model timm/vit_b=timm/vit_b.pt resnet50=resnet50.pt --labels labels.npy --out my-set.npz --dtype float16",
+    ]
