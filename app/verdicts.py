@@ -126,9 +126,9 @@ def pairs_table(claim: Claim) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "Agrees": ["✓ yes" if agrees else "✗ no" for agrees in claim.pairs["agrees"]],
+            "Measured": claim.pairs["delta"] * factor,
             "Base": claim.pairs["base"],
             "Sidekick": claim.pairs["sidekick"],
-            "Measured": claim.pairs["delta"] * factor,
             "Balance": claim.pairs["flops_balance"],
         }
     )

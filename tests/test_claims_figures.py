@@ -42,6 +42,11 @@ def test_units_are_those_of_the_metric():
     assert on_screen(FOUND["nll"]) == on_screen(FOUND["base_leads"]) == on_screen(FOUND["uq_only_keeps_sac98"]) == (1, "")
 
 
+def test_ratios_stand_on_a_logarithmic_axis():
+    assert pairs_behind(FOUND["base_leads"]).layout.yaxis.type == "log"
+    assert pairs_behind(FOUND["accuracy"]).layout.yaxis.type is None
+
+
 def test_pairs_that_cannot_be_drawn_are_said():
     off = dataclasses.replace(FOUND["base_leads"], pairs=FOUND["base_leads"].pairs.assign(delta=np.inf))
     figure = pairs_behind(off)

@@ -7,12 +7,13 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from duo_core.claims import CALIBRATED, KEPT, Claim
-from duo_core.figures.frame import cost_axis, layout, level, note
+from duo_core.figures.frame import cost_axis, layout, level, note, ticks
 from duo_core.figures.screen import COSTS, LIGHT, SCREEN, Colours
 from duo_core.metrics import METRICS
 
 INK = "#7b8794"
 """Of small pictures, which know no theme: a contrast of 3 to a white page and to a dark one."""
+RATIO = "Temperature ratio"
 UNKNOWN = "Pairs by base: their cost is unknown"
 
 
@@ -52,7 +53,7 @@ def borders(claim: Claim) -> tuple[list[float], str, str]:
         return [-CALIBRATED, CALIBRATED], "One point of ECE", "agrees between the lines"
     if key is not None:
         return [0.0], "No difference", f"agrees {'above' if METRICS[key].higher_is_better else 'below'} the line"
-    if claim.measured.startswith("Temperature ratio"):
+    if claim.measured == RATIO:
         return [1.0], "Both weigh the same", "agrees above the line"
     named = "Half of the gain" if "gain" in claim.measured else "Half of them"
     return [KEPT], named, "agrees above the line"
@@ -75,6 +76,9 @@ def pairs_behind(claim: Claim, *, colours: Colours = LIGHT) -> go.Figure:
         figure.data[-1].showlegend = place == 0
     if known:
         cost_axis(figure, claim.pairs["flops_balance"])
+    drawn = rows["y"][np.isfinite(rows["y"])]
+    if claim.measured == RATIO and len(drawn) and drawn.min() > 0:
+        figure.update_yaxes(type="log", tickvals=ticks(drawn.min(), drawn.max()))
     if rows.empty:
         note(figure, "This claim is about none of the pairs.", colours)
     elif np.isinf(rows["y"]).any():
