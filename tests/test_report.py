@@ -23,6 +23,7 @@ from duo_core.metrics import METRICS
 from duo_core.report import pair_report, set_report, words
 from duo_core.report.markup import Html, Number, rich, table, tag
 from duo_core.report.page import policy
+from duo_core.report.pair import ORDER
 from duo_core.reporting import report
 from duo_core.sweep import evaluate, sweep
 
@@ -200,7 +201,7 @@ def _cell(markup):
 def test_every_number_of_every_variant_with_its_interval(documents):
     found = evaluate(hostile_set(), *PAIR)
     rows = cells(documents["pair"], "metrics")
-    assert [row[1:] for row in rows] == [[found.metrics[variant][key] for variant in found.metrics] for key in METRICS]
+    assert [row[1:] for row in rows] == [[found.metrics[variant][key] for variant in ORDER] for key in METRICS]
     for variant in set(found.predictions) - {"base"}:
         gains = differences(found.predictions[variant], found.predictions["base"], replicates=50)
         for key, gain in gains.items():

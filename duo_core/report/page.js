@@ -38,6 +38,7 @@
     const room = node.clientWidth - 90;
     for (const title of [layout.xaxis.title, ...data.map((trace) => trace.colorbar?.title)])
       if (title?.text) title.text = wrapped(title.text, room);
+    if (layout.hovermode === "x unified") layout.hoverdistance = -1; // curves are thinned: their points may lie far apart
     if (layout.legend2 && room < 400) layout.height += 240; // its columns stand below each other
   }
 

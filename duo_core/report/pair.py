@@ -19,6 +19,8 @@ from duo_core.report.provenance import provenance, settings
 from duo_core.sweep import Evaluation
 
 CARDS = ("accuracy", "auroc", "aurc", "sac98")
+ORDER = ("base", "duo", "uq_only", "unweighted", "sidekick")
+"""Of the variants' columns: what matters most stands where a narrow screen begins."""
 COVERAGES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 Gains = dict[str, dict[str, Interval | None]]
@@ -86,9 +88,8 @@ def _card(key: str, found: Evaluation, gain: Interval | None) -> Html:
 
 
 def _numbers(found: Evaluation, gains: Gains, draws: str) -> Section:
-    variants = [key for key in VARIANTS if key in found.predictions]
-    rows = [[_named(key), *(_value(found, gains, key, variant) for variant in variants)] for key in METRICS]
-    columns = ["Metric", *(VARIANTS[variant].label for variant in variants)]
+    rows = [[_named(key), *(_value(found, gains, key, variant) for variant in ORDER)] for key in METRICS]
+    columns = ["Metric", *(VARIANTS[variant].label for variant in ORDER)]
     caption = "Value of each variant, and its difference to the base"
     about = (
         "Base and sidekick alone are calibrated by temperature scaling. The duo adds their logits with learned weights; unweighted "
