@@ -37,16 +37,17 @@ def _slider(key: str, role: str, found: Evaluation) -> float:
 def consequences(choice: Choice, found: Evaluation, chosen: Temperatures) -> None:
     """Draw what the duo does at the chosen temperatures, beside the learned ones, and the way back."""
     learned = found.fit.temperatures
-    values, at_best = (
-        state.by_hand(choice.handle, choice.base, choice.sidekick, choice.split, choice.kind, at) for at in (chosen, learned)
-    )
+    at_best = {**found.metrics["duo"], "nll_fit": found.fit.nll["duo"]}
+    by_hand = chosen != learned
+    pair = choice.handle, choice.base, choice.sidekick, choice.split, choice.kind
+    values = state.by_hand(*pair, chosen) if by_hand else at_best
     labels = {"nll_fit": "NLL, fit split", "nll": f"NLL, {choice.split}"}
     for keys in (("nll_fit", "nll"), ("accuracy", "aurc")):
         with st.container(horizontal=True):
             for key in keys:
                 metric = "nll" if key in labels else key
                 _card(labels.get(key, words.card_label(metric)), metric, values[key], at_best[key])
-    st.button("Back to learned", key="learned", disabled=chosen == learned, on_click=link.forget, args=slider_keys(choice))
+    st.button("Back to learned", key="learned", disabled=not by_hand, on_click=link.forget, args=slider_keys(choice))
     st.caption("Temperatures multiply the logits; at 0 a model has no say. Differences are to the learned temperatures.")
 
 
