@@ -86,7 +86,7 @@ def _claim(shown: Sequence[Claim]) -> None:
     st.subheader("Which pairs are behind it?", anchor=False)
     st.selectbox("Claim", list(by_key), key="claim", format_func=lambda key: by_key[key].text, on_change=link.touched)
     claim = by_key[st.session_state["claim"]]
-    st.markdown(f"{verdicts.why(claim)} Paper: {claim.source}.")
+    st.markdown(f"{claim.text} {verdicts.why(claim)} Paper: {claim.source}.")
     st.markdown(f"Measured: {verdicts.measured(claim)}. A click on a point, or a row selected, opens its pair in Explore.")
     left, right = st.columns(2, gap="medium")
     with left:
