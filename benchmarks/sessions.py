@@ -344,6 +344,12 @@ def memory(process: int) -> float:
     return next(int(row.split()[1]) / 1024 for row in status.splitlines() if row.startswith("RssAnon"))
 
 
+def processor(process: int) -> float:
+    """Seconds of all cores that a process has used."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 async def watch(process: int, end: float, seen: list[tuple[float, float]]) -> None:
     start = time.monotonic()
     while time.monotonic() < end:
@@ -388,10 +394,11 @@ async def load(options: argparse.Namespace) -> None:
     async with server() as (port, process):
         end = time.monotonic() + options.seconds
         await asyncio.gather(watch(process, end, seen), *(visit(port, seed, end, stay, tally) for seed in range(options.sessions)))
-    report(tally, seen)
+        used = processor(process)
+    report(tally, seen, used)
 
 
-def report(tally: Tally, seen: list[tuple[float, float]]) -> None:
+def report(tally: Tally, seen: list[tuple[float, float]], processor_seconds: float) -> None:
     at, used = (np.array(column) for column in zip(*seen, strict=True))
     late = at >= at[-1] / 2
     slope = np.polyfit(at[late], used[late], 1)[0] * 60 if late.sum() > 2 else float("nan")
@@ -401,6 +408,7 @@ def report(tally: Tally, seen: list[tuple[float, float]]) -> None:
     if tally.seconds:
         slow = float(np.quantile(tally.seconds, 0.95))
         print(f"  answers, all sessions at once: median {statistics.median(tally.seconds):.2f} s, 95 % within {slow:.2f} s")
+        print(f"  the server's own work: {processor_seconds / len(tally.seconds):.2f} CPU seconds an answer, its start included")
     print(f"  {len(tally.wrong)} sessions saw something wrong" + "".join(f"\n    {row}" for row in tally.wrong))
 
 
