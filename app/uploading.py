@@ -1,5 +1,6 @@
 """Forms of the page Your data: what files do not say, and commands that make such files."""
 
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,6 +12,15 @@ from duo_core.formats import Cost, Found
 
 LACKS = {"costs": "the models' costs", "class_names": "the classes' names"}
 GIGA, MEGA = 1e9, 1e6
+
+
+def plain(text: str) -> str:
+    r"""Text of a file as it is, where Markdown is read.
+
+    >>> plain("![a](b)")
+    '\\!\\[a\\]\\(b\\)'
+    """
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!|~<>$:&])", r"\\\1", text)
 
 
 def answers(found: Found) -> None:
@@ -52,11 +62,12 @@ def _seed(found: Found) -> int:
 
 def _cost(place: int, found: Found) -> Cost:
     facts = found.models[place]
+    name = plain(facts.name)
     left, right = st.columns(2)
     with left:
-        flops = _number(f"GFLOPs of {facts.name} (multiply-adds of one image, in 10⁹)", f"flops_{place}", facts.multiply_adds, GIGA)
+        flops = _number(f"GFLOPs of {name} (multiply-adds of one image, in 10⁹)", f"flops_{place}", facts.multiply_adds, GIGA)
     with right:
-        parameters = _number(f"Parameters of {facts.name} (in 10⁶)", f"parameters_{place}", facts.parameters, MEGA)
+        parameters = _number(f"Parameters of {name} (in 10⁶)", f"parameters_{place}", facts.parameters, MEGA)
     return Cost(flops, parameters)
 
 
@@ -78,7 +89,7 @@ def commands() -> None:
         fit = left.text_input("Images to fit on: a folder or tar (empty: a fifth of the others)", "", key="val_images")
         test = right.text_input("Images to judge on: a folder or tar", "images/test", key="test_images")
         checkpoints = {
-            model: st.text_input(f"Checkpoint of {model} (empty: its published weights)", "", key=f"checkpoint_{model}")
+            model: st.text_input(f"Checkpoint of {plain(model)} (empty: its published weights)", "", key=f"checkpoint_{model}")
             for model in dict.fromkeys(models.split())
         }
         st.markdown("**From images.** The set then stands in the sidebar of the dashboard on that machine:")

@@ -1,6 +1,5 @@
 """Your data: logit files of one's own, checked, completed and used on every other page."""
 
-import re
 from dataclasses import replace
 from functools import partial
 
@@ -9,6 +8,7 @@ import streamlit as st
 
 from app import controls, link, uploading
 from app.state import uploads
+from app.uploading import plain
 from duo_core.formats import CODES, OPENERS, FileFacts, Found, Options, Problem, Reading, template
 from duo_core.formats.limits import words as size_words
 
@@ -105,8 +105,8 @@ def _files(read: Reading) -> None:
 
 def _file(place: int, file: FileFacts) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key=f"file_{place}"):
-        st.button("Remove", key=f"remove_{place}", on_click=uploads.put_back, args=(place,), help=f"Leave out {_plain(file.name)}.")
-        st.markdown(f"**{_plain(file.name)}** · {size_words(file.size)}  \n{_plain(' · '.join(file.members))}")
+        st.button("Remove", key=f"remove_{place}", on_click=uploads.put_back, args=(place,), help=f"Leave out {plain(file.name)}.")
+        st.markdown(f"**{plain(file.name)}** · {size_words(file.size)}  \n{plain(' · '.join(file.members))}")
 
 
 def _ticks(read: Reading) -> None:
@@ -134,20 +134,11 @@ def _problems(read: Reading) -> None:
 
 def _sentence(problem: Problem) -> str:
     """A problem with its code, its title and its place above what was found, is needed and mends it."""
-    return f"**{problem.code} · {CODES[problem.code].title}**  \n{_plain(problem.where)}: {_plain(problem.message)}"
-
-
-def _plain(text: str) -> str:
-    r"""Text of a file as it is, where Markdown is read.
-
-    >>> _plain("![a](b)")
-    '\\!\\[a\\]\\(b\\)'
-    """
-    return re.sub(r"([\\`*_{}\[\]()#+\-.!|~<>$:&])", r"\\\1", text)
+    return f"**{problem.code} · {CODES[problem.code].title}**  \n{plain(problem.where)}: {plain(problem.message)}"
 
 
 def _summary(found: Found) -> str:
-    splits = ", ".join(f"`{_plain(split)}` {n:,}" for split, n in found.splits.items())
+    splits = ", ".join(f"`{plain(split)}` {n:,}" for split, n in found.splits.items())
     drawn = "" if found.seed is None else f" The fit split `val` was drawn, stratified by class, with seed {found.seed}."
     left = f" {found.left_out:,} images are not in every file and were left out." if found.left_out else ""
     return f"**{found.n:,} images, {found.k:,} classes**: {splits}.{drawn}{left}"

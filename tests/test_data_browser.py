@@ -1,0 +1,259 @@
+"""Your data on the real server: every format, two sessions, no byte on disk, and memory that returns."""
+
+import contextlib
+import re
+import resource
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browsing import ROOT, Pages, outside_requests, settle, streamlit_server
+from logit_files import FORMATS, arrays, npz
+from logit_sets import write_set
+
+from app.state.caches import OWN
+from duo_core.formats import OPENERS
+
+pytestmark = pytest.mark.browser
+
+MEGABYTE = 1 << 20
+LARGEST_FILE = MEGABYTE
+"""The server may write no file beyond this; a larger upload fails if any of it goes to disk."""
+LARGE = {"n": 20_000, "k": 500}
+"""Two models of 40 MB each as float32."""
+SLACK = 40 * MEGABYTE
+"""What the process may keep of it: compiled loops and the allocator's own."""
+SECONDS = 20
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The dashboard on one small set, unable to write large files; its address and its process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DUO_STORE", str(write_set(tmp_path_factory.mktemp("store"))))
+        with streamlit_server(ROOT / "app" / "main.py", tmp_path_factory.mktemp("log") / "streamlit.log") as address:
+            process = process_of(address)
+            resource.prlimit(process, resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
+            yield address, process
+
+
+def process_of(address):
+    port = f"--server.port={address.rpartition(':')[2]}".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # a process that has ended meanwhile
+            if port in (folder / "cmdline").read_bytes().split(b"\0"):
+                return int(folder.name)
+    raise RuntimeError("the server has no process")
+
+
+@pytest.fixture
+def opened(browser, server):
+    pages = Pages(browser, server[0])
+    yield pages
+    for context in browser.contexts:
+        context.close()
+    assert outside_requests(pages.requested) == []
+
+
+def resident(process):
+    """Bytes of memory that a process holds."""
+    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{process}/status").read_text())[1]) * 1024
+
+
+def returns_to(process, size):
+    """Whether the process comes down to a size; what it had instead."""
+    end = time.monotonic() + SECONDS
+    while resident(process) > size and time.monotonic() < end:
+        time.sleep(0.2)
+    return resident(process) <= size, f"{resident(process) / MEGABYTE:.0f} MB instead of {size / MEGABYTE:.0f}"
+
+
+def drop(page, files):
+    """Drop files and wait until they were read."""
+    page.locator("[data-testid=stFileUploaderDropzoneInput]").set_input_files(files)
+    page.locator("[class*=st-key-remove_]").first.wait_for()
+    settle(page)
+
+
+def payload(files):
+    return [{"name": file.name, "mimeType": "application/octet-stream", "buffer": file.content} for file in files]
+
+
+def use(page):
+    page.locator(".st-key-use_upload button").click()
+    page.locator(".st-key-cards").wait_for()
+    settle(page)
+
+
+def go(page, name):
+    page.get_by_role("link", name=name, exact=True).first.click()
+    page.wait_for_timeout(200)
+    settle(page)
+
+
+def sets(page):
+    """What the sidebar offers."""
+    page.locator(".st-key-set [role=combobox], .st-key-set input").first.click()
+    names = page.locator("[role=option]").all_inner_texts()
+    page.keyboard.press("Escape")
+    return names
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    file = tmp_path_factory.mktemp("large") / "large.npz"
+    members = arrays(**LARGE)
+    del members["ids"]
+    file.write_bytes(npz(members))
+    return file
+
+
+def cards(page):
+    return page.locator(".st-key-cards [data-testid=stMetricValue]").all_inner_texts()
+
+
+def test_every_format_goes_from_a_file_to_the_same_cards(opened):
+    shown = {}
+    for name, files in FORMATS.items():
+        page = opened("/data")
+        drop(page, payload(files(arrays())))
+        use(page)
+        shown[name] = cards(page)
+        page.context.close()
+    assert len(shown["npz"]) == 5
+    assert shown == dict.fromkeys(FORMATS, shown["npz"])
+
+
+@pytest.mark.parametrize("suffix", OPENERS)
+def test_a_template_can_be_dropped_as_it_was_downloaded(opened, suffix, tmp_path):
+    page = opened("/data")
+    with page.expect_download() as download:
+        page.locator(f".st-key-template_{suffix.removeprefix('.')} button").click()
+    assert download.value.suggested_filename == f"template{suffix}"
+    download.value.save_as(tmp_path / f"template{suffix}")
+    drop(page, tmp_path / f"template{suffix}")
+    assert "W03" in page.locator("[data-testid=stAlert]").first.inner_text()
+    use(page)
+    assert (
+        page.locator("h1").inner_text().startswith("9.5 % more compute" if suffix in (".npz", ".safetensors") else "Cost unknown")
+    )
+
+
+def test_a_problem_is_shown_mended_and_gone(opened):
+    page = opened("/data")
+    drop(page, payload(FORMATS["npz"](arrays() | {"labels": arrays()["labels"] + 1})))
+    assert "E305" in page.locator("[data-testid=stAlert]").inner_text()
+    page.get_by_text("Labels start at 1", exact=True).click()
+    page.locator(".st-key-use_upload").wait_for()
+    page.locator("[data-testid=stAlert]").wait_for(state="detached")
+
+
+def test_names_ask_no_other_machine(opened):
+    page = opened("/data")
+    members = arrays(models=(("![x](https://outside.example/x.png)", 3.0), ("<img src=https://outside.example/y.png>", 2.0)))
+    drop(page, payload(FORMATS["npz"](members)))
+    use(page)
+    for name in ("Find a pair", "Temperatures", "Diagnose", "Zoo", "Does it hold?", "Your data"):
+        go(page, name)
+    assert page.locator("img[src*='outside.example']").count() == 0
+
+
+def test_two_sessions_do_not_see_each_other(opened):
+    one, other = opened("/data"), opened("/data")
+    drop(one, payload(FORMATS["npz"](arrays())))
+    go(other, "Explore")
+    assert sets(other) == ["toy"]
+    use(one)
+    assert sets(one) == ["toy", "your upload: logits.npz"]
+    go(other, "Your data")
+    assert other.get_by_text("What was found").count() == 0
+    assert other.get_by_text("Your logits are in use").count() == 0
+    go(other, "Explore")
+    assert sets(other) == ["toy"]
+    # The same bytes in the other session are another set.
+    go(other, "Your data")
+    drop(other, payload(FORMATS["npz"](arrays())))
+    use(other)
+    links = [re.search(f"set=({OWN}[0-9a-f]+)", page.url.replace("%3A", ":"))[1] for page in (one, other)]
+    assert links[0] != links[1]
+    # Letting go of one leaves the other.
+    go(one, "Your data")
+    one.get_by_role("button", name="Forget").click()
+    one.get_by_text("Your logits are in use").wait_for(state="detached")
+    go(other, "Find a pair")
+    assert other.locator("h1").inner_text() == "Which pair is worth its cost?"
+    assert sets(other) == ["toy", "your upload: logits.npz"]
+
+
+def test_a_copied_link_opens_the_first_set_elsewhere_and_says_why(opened):
+    page = opened("/data")
+    drop(page, payload(FORMATS["npz"](arrays())))
+    use(page)
+    path = page.url.removeprefix(opened.server)
+    assert "upload" in path
+    elsewhere = opened(path)
+    assert "only that session sees them" in elsewhere.locator("[data-testid=stAlert]").first.inner_text()
+    assert elsewhere.locator(".st-key-cards").count() == 1
+    assert sets(elsewhere) == ["toy"]
+
+
+def everywhere(page):
+    for name in ("Find a pair", "Temperatures", "Diagnose", "Does it hold?", "Your data"):
+        go(page, name)
+
+
+def test_memory_returns_after_forget(opened, server, large):
+    page, process = opened("/data"), server[1]
+    held = []
+    for _turn in range(2):  # the first one compiles, imports and fills what all sessions share
+        before = resident(process)
+        drop(page, large)
+        use(page)
+        everywhere(page)
+        held.append(resident(process) - before)
+        page.get_by_role("button", name="Forget").click()
+        page.get_by_text("Your logits are in use").wait_for(state="detached")
+        settle(page)
+    assert held[1] > 70 * MEGABYTE, "the set was in memory"
+    returned, found = returns_to(process, before + SLACK)
+    assert returned, found
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_memory_returns_after_the_browser_is_closed(opened, server, large, used):
+    process = server[1]
+    for _turn in range(2):
+        page = opened("/data")
+        before = resident(process)
+        drop(page, large)
+        if used:
+            use(page)
+            everywhere(page)
+        held = resident(process) - before
+        page.context.close()
+        time.sleep(1)
+    assert held > 70 * MEGABYTE, "the set was in memory"
+    returned, found = returns_to(process, before + SLACK)
+    assert returned, found
+
+
+def test_an_upload_is_not_written_to_disk(opened, server, large):
+    assert resource.prlimit(server[1], resource.RLIMIT_FSIZE) == (LARGEST_FILE, LARGEST_FILE)
+    assert large.stat().st_size > 70 * LARGEST_FILE
+    page = opened("/data")
+    drop(page, large)
+    assert page.locator(".st-key-use_upload").count() == 1
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_narrow_screen_needs_no_sideways_scrolling(opened, dark):
+    page = opened("/data", width=390, height=844, dark=dark)
+    wrong = arrays() | {"labels": arrays()["labels"] + 1, "embeddings_of_the_last_layer_before_the_head": np.zeros(3)}
+    for members in (wrong, arrays()):
+        drop(page, payload(FORMATS["npz"](members)))
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        widest = page.evaluate(
+            "Math.max(...[...document.querySelectorAll('.stMain p, .stMain button')].map(e => e.getBoundingClientRect().right))"
+        )
+        assert widest <= 390
