@@ -7,9 +7,9 @@ from typing import Any
 
 from safetensors.torch import save
 
+from duo_core.arrays import InputError
 from duo_core.deploy import graphs, records
-from duo_core.deploy.folders import sources_of
-from duo_core.deploy.members import Source
+from duo_core.deploy.members import Source, source_of
 from duo_core.deploy.records import Asked
 from duo_core.deploy.texts import texts
 from duo_core.logits import LogitSet
@@ -21,7 +21,7 @@ def packed(logit_set: LogitSet, base: str, sidekick: str, asked: Asked | None = 
     The zip's folder is named after the pair. Graphs take long to trace, so they are left to `duo export`. Where a model's
     weights are a checkpoint in safetensors, the file itself may be put into the folder; its digest is compared on loading.
     """
-    sources = sources_of(logit_set, {"base": base, "sidekick": sidekick}, {}, {})
+    sources = {role: _source(logit_set, name) for role, name in (("base", base), ("sidekick", sidekick))}
     record = records.document(logit_set, sources, asked or Asked())
     weights: dict[str, bytes] = {
         f"{role}.safetensors": _bytes(source) for role, source in sources.items() if source.loaded is not None
@@ -37,6 +37,15 @@ def packed(logit_set: LogitSet, base: str, sidekick: str, asked: Asked | None = 
         return file.getvalue()
 
 
+def _source(logit_set: LogitSet, name: str) -> Source:
+    """A model of the set; one that cannot be had is described as far as the set knows it, with the reason."""
+    card = logit_set.cards[name]
+    try:
+        return source_of(card, logit_set.k)
+    except InputError as error:
+        return Source(card, None, None, str(error))
+
+
 def _bytes(source: Source) -> bytes:
     state = source.loaded.module.state_dict() if source.loaded else {}
     content: bytes = save({key: value.clone().contiguous() for key, value in state.items()})
@@ -50,7 +59,7 @@ def _expected(record: dict[str, Any]) -> dict[str, str]:
 
 def _left_out(logit_set: LogitSet, sources: dict[str, Source], base: str, sidekick: str) -> list[str]:
     """A sentence for what is not in the zip."""
-    lacking = [source.lacking for source in sources.values() if source.lacking]
+    lacking = [_sentence(role, source) for role, source in sources.items() if source.lacking]
     if any(source.spec is None for source in sources.values()):
         return [*lacking, "compute the logits with duo logits, and duo export writes a duo that runs"]
     files = [s for s in sources.values() if s.loaded is None and s.file_of_its_own]
@@ -59,3 +68,8 @@ def _left_out(logit_set: LogitSet, sources: dict[str, Source], base: str, sideki
         f" --checkpoint {given}" if given else ""
     )
     return [*lacking, f"{graphs.TORCH}, {graphs.ONNX} and run.py: `{command}` writes them"]
+
+
+def _sentence(role: str, source: Source) -> str:
+    file = source.record(role)["file"]
+    return f"{source.lacking}, or put that file here as {file}" if file and source.file_of_its_own else source.lacking

@@ -93,12 +93,12 @@ def _readme(record: Mapping[str, Any]) -> str:
         f"Two image classifiers of {len(record['classes']):,} classes whose logits are added, those of {base} times "
         f"{weights['base']:.6g} and those of {sidekick} times {weights['sidekick']:.6g}. {_prediction(record, base)}\n",
         *([ALONE.format(graph=graph, needs=_needs(graph))] if graph else []),
+        *(["Not in this folder:\n", *(f"* {line}" for line in record["left_out"]), ""] if not graph else []),
         MODULE.format(
             heading="As a torch module" if graph else "Run it",
             libraries=" ".join(_pinned(record, MODULE_LIBRARIES)),
             weights=_weights(record),
         ),
-        *(["It cannot run yet:\n", *(f"* {line}" for line in record["left_out"]), ""] if record["left_out"] and not graph else []),
         "## When it abstains\n",
         _abstaining(record),
         "## What it was seen to do\n",
@@ -138,8 +138,9 @@ def _abstaining(record: Mapping[str, Any]) -> str:
     chosen = record["thresholds"]
     above = record["threshold"]
     now = "It does not, until a threshold is set" if above is None else f"Where the uncertainty is above {above:.6g}"
+    script = ", or `run.py --threshold 0.1`" if graph_of(record) else ""
     said = (
-        f"{now}: `duo.threshold = 0.1`, say, or `run.py --threshold 0.1`. These were chosen on {chosen['chosen_on']}; "
+        f"{now}: `duo.threshold = 0.1`, say{script}. These were chosen on {chosen['chosen_on']}; "
         f"guaranteed ones bound the risk with a confidence of {chosen['confidence']:g}. {chosen['assumption']}\n"
     )
     rows = [

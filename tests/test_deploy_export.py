@@ -1,0 +1,564 @@
+"""An exported duo: its folder says what the set says, runs with and without the project, and is refused where it was touched."""
+
+import argparse
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from app.state.exports import exported as exported_by_page
+from app.state.sets import Handle
+from duo_core import deploy, exporting
+from duo_core.arrays import InputError
+from duo_core.deploy import graphs
+from duo_core.deploy import run as run_alone
+from duo_core.deploy.records import Asked
+from duo_core.duo import Temperatures
+from duo_core.guarantee import thresholds
+from duo_core.images import open_source
+from duo_core.images.splits import splits
+from duo_core.inference import compute
+from duo_core.logits import Card, LogitSet
+from duo_core.metrics import METRICS, metrics
+from duo_core.predictions import pair_predictions, variant_predictions
+from duo_core.store import Store
+from duo_core.sweep import evaluate, fit_pair
+from duo_core.zoo import load as load_model
+from duo_core.zoo import resolve
+
+CLASSES = ("cat", "dog", "fox")
+ON_DEVICE = {**tiny.ON_DEVICE.to_dict(), "input_size": [3, 40, 40], "resize": [40, 40]}
+SMALLER = {**tiny.LARGER.to_dict(), "input_size": [3, 24, 24], "resize": 28}
+
+
+def own_network(classes=3, seed=0, branches=False):
+    """A model of code that is not the project's."""
+    return Branching(tiny.network(classes, seed)) if branches else tiny.network(classes, seed)
+
+
+class Branching(nn.Module):
+    """A model that no tracer follows: what it does depends on the numbers."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, images):
+        logits = self.inner(images)
+        return logits if float(logits.sum()) > 0 else 2 * logits
+
+
+def pictures(root):
+    """A folder of noise with a tint by class, weak enough that a model errs."""
+    random = np.random.default_rng(5)
+    for place, name in enumerate(CLASSES):
+        (root / name).mkdir(parents=True)
+        for number in range(40):
+            noise = random.normal(128, 40, (36, 44, 3)) + random.normal(0, 12, 3)
+            noise[..., place] += 12
+            Image.fromarray(noise.clip(0, 255).astype(np.uint8)).save(root / name / f"{number}.png")
+    return open_source(str(root))
+
+
+@torch.inference_mode()
+def trained(model, source):
+    """Random features with a head that was fitted by least squares: right more often than not, and wrong at times."""
+    module, head = model.module, model.module.linear
+    module.linear = nn.Identity()
+    features = tiny.reference(model, source, range(len(source)))
+    module.linear = head
+    mean, deviation = features.mean(0), features.std(0).clamp_min(1e-6)
+    features = (features - mean) / deviation
+    target = nn.functional.one_hot(source.labels, 3).float() - 1 / 3
+    weight = torch.linalg.solve(features.T @ features + 10 * torch.eye(features.shape[1]), features.T @ target)
+    head.weight.copy_(8 * weight.T / deviation)
+    head.bias.copy_(-head.weight @ mean)
+    return module
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Images, two checkpoints, and the set of logits that they give: (set, source, checkpoints)."""
+    root = tmp_path_factory.mktemp("made")
+    source = pictures(root / "images")
+    models, checkpoints = [], {}
+    for seed, (name, transform) in enumerate({"resnet32": ON_DEVICE, "resnet20": SMALLER}.items()):
+        checkpoints[name] = root / f"{name}.safetensors"
+        spec = resolve(f"cifar/{name}", arguments={name: {"num_classes": 3}}, transforms={name: transform})[0]
+        torch.manual_seed(seed)
+        module = trained(load_model(spec, random_weights=True), source)
+        save_file(module.state_dict(), checkpoints[name])
+        models += [
+            load_model(s) for s in resolve(spec.reference, checkpoints={name: checkpoints[name]}, transforms={name: transform})
+        ]
+    store = Store(root / "store")
+    compute(models, splits({"test": source}, fit=50), store, "pictures", device="cpu", workers=0, title="Pictures")
+    return store.open("pictures"), source, checkpoints
+
+
+@pytest.fixture(scope="module")
+def exported(made, tmp_path_factory):
+    """The folder of the pair, with everything in it."""
+    logit_set, _, checkpoints = made
+    asked = Asked(target_risks=[0.9, 0.5], coverages=[0.7])
+    return deploy.export(
+        logit_set, "resnet32", "resnet20", tmp_path_factory.mktemp("out") / "duo", checkpoints=checkpoints, asked=asked
+    )
+
+
+@pytest.fixture
+def without_graphs(monkeypatch):
+    """Exports without graphs, which take seconds to trace."""
+    monkeypatch.setattr(graphs, "write", lambda *_: ["there are no graphs"])
+
+
+@pytest.fixture
+def touched(exported, tmp_path):
+    """A copy of the folder that a test may damage."""
+    return shutil.copytree(exported.folder, tmp_path / "copy")
+
+
+@pytest.fixture
+def test_images(made):
+    logit_set, source, _ = made
+    rows = {name: row for row, name in enumerate(source.ids)}
+    return [source.image(rows[name]) for name in logit_set.ids["test"]]
+
+
+def judged(logits, labels):
+    """Metrics of logits that are combined already."""
+    logits = torch.as_tensor(np.asarray(logits))
+    return metrics(pair_predictions(logits, torch.zeros_like(logits), labels, Temperatures(1.0, 0.0)))
+
+
+def same_metrics(found, expected):
+    assert found == {key: pytest.approx(expected[key], rel=0, abs=1e-6) for key in METRICS}
+
+
+def command(store, out, *words):
+    """The command, as the command line calls it."""
+    parser = argparse.ArgumentParser()
+    exporting.export_options(parser)
+    parser.add_argument("--json", action="store_true")
+    pair = ["--set", "pictures", "--base", "resnet32", "--sidekick", "resnet20"]
+    options = parser.parse_args([*pair, "--out", str(out), *map(str, words)])
+    options.store = store
+    exporting.export(options)
+
+
+def given(checkpoints):
+    return ["--checkpoint", *(f"{name}={file}" for name, file in checkpoints.items())]
+
+
+def refused(*arguments, **options):
+    with pytest.raises(InputError) as caught:
+        deploy.export(*arguments, **options)
+    return str(caught.value)
+
+
+def unloadable(folder, **options):
+    with pytest.raises(InputError) as caught:
+        deploy.load(folder, **options)
+    return str(caught.value)
+
+
+def test_the_loaded_duo_gives_the_metrics_of_the_set(made, exported, test_images):
+    logit_set = made[0]
+    duo = deploy.load(exported.folder)
+    with torch.inference_mode():
+        answer = duo(test_images)
+    found = evaluate(logit_set, "resnet32", "resnet20")
+    same_metrics(judged(answer.logits, logit_set.labels["test"]), found.metrics["duo"])
+    same_metrics(exported.record["metrics"]["test"]["duo"], found.metrics["duo"])
+    assert answer.predicted.tolist() == found.predictions["duo"].predicted.tolist()
+    np.testing.assert_allclose(answer.uncertainty.numpy(), found.predictions["duo"].uncertainty, atol=1e-6)
+    assert 0.5 < found.metrics["duo"]["accuracy"] < 1  # neither chance nor trivial
+    assert duo.classes == logit_set.classes
+    assert not duo.training
+
+
+def test_the_script_in_the_folder_gives_the_metrics_of_the_set(made, exported, test_images, tmp_path):
+    names = [f"{place}.png" for place in range(len(test_images))]
+    for name, image in zip(names, test_images, strict=True):
+        image.save(tmp_path / name)
+    code = (
+        "import numpy, sys; from PIL import Image; from run import Duo\n"
+        f"numpy.save({str(tmp_path / 'logits.npy')!r}, Duo()([Image.open(f) for f in sys.argv[1:]]).logits)\n"
+        "assert not {'duo_core', 'torch'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, *(tmp_path / name for name in names)], cwd=exported.folder, check=True)
+    found = evaluate(made[0], "resnet32", "resnet20").metrics["duo"]
+    same_metrics(judged(np.load(tmp_path / "logits.npy"), made[0].labels["test"]), found)
+
+
+def test_the_script_prints_a_line_an_image(exported, test_images, tmp_path):
+    for place in range(3):
+        test_images[place].resize((30 + place, 50)).save(tmp_path / f"{place}.png")
+    line = [sys.executable, "run.py", *(tmp_path / f"{place}.png" for place in range(3)), "--threshold", "0"]
+    out = subprocess.run(line, cwd=exported.folder, check=True, capture_output=True, text=True)
+    rows = [json.loads(line) for line in out.stdout.splitlines()]
+    with torch.inference_mode():
+        answer = deploy.load(exported.folder)([test_images[place].resize((30 + place, 50)) for place in range(3)])
+    assert [row["class"] for row in rows] == [exported.record["classes"][c] for c in answer.predicted]
+    assert [row["uncertainty"] for row in rows] == pytest.approx(answer.uncertainty.tolist(), abs=1e-5)
+    assert all(row["abstain"] is True for row in rows)
+    assert out.stderr == ""
+
+
+@pytest.mark.parametrize("images", [1, 4])
+@pytest.mark.parametrize("file", [graphs.ONNX, graphs.TORCH])
+def test_both_graphs_agree_with_the_module_for_any_number_of_images(exported, test_images, images, file):
+    alone = run_alone.Duo(exported.folder)
+    alone._graph = {graphs.ONNX: run_alone._by_onnx, graphs.TORCH: run_alone._by_torch}[file](exported.folder / file)
+    with torch.inference_mode():
+        expected = deploy.load(exported.folder)(test_images[:images])
+    answer = alone(test_images[:images])
+    np.testing.assert_allclose(answer.logits, expected.logits.numpy(), atol=1e-4)
+    np.testing.assert_allclose(answer.uncertainty, expected.uncertainty.numpy(), atol=1e-4)
+    assert answer.predicted.tolist() == expected.predicted.tolist()
+    assert answer.abstain.tolist() == expected.abstain.tolist()
+
+
+def test_the_record_says_what_the_set_says(made, exported):
+    logit_set, _, checkpoints = made
+    record = json.loads((exported.folder / "duo.json").read_text())
+    found = evaluate(logit_set, "resnet32", "resnet20")
+    assert record["temperatures"] == found.fit.temperatures._asdict()
+    assert record["metrics"] == {"test": found.metrics}
+    assert record["classes"] == ["cat", "dog", "fox"]
+    assert record["provenance"]["images"] == {"val": 50, "test": 70}
+    assert record["provenance"]["digests"]["logits"]["resnet20/val"] == logit_set.digests["resnet20", "val"]
+    assert set(record["provenance"]["versions"]) >= {"torch", "timm", "numpy"}
+    for role, name in (("base", "resnet32"), ("sidekick", "resnet20")):
+        card, model = logit_set.cards[name], record["models"][role]
+        assert (model["model"], model["weights_sha256"]) == (f"cifar/{name}", card.weights_sha256)
+        assert model["transform"] == card.transform
+        assert (exported.folder / f"{role}.safetensors").read_bytes() == checkpoints[name].read_bytes()
+    assert set(record["files"]) == {"base.safetensors", "sidekick.safetensors", "duo.pt2", "duo.onnx"}
+    assert record["left_out"] == []
+
+
+def test_thresholds_are_those_of_the_guarantee(made, exported):
+    logit_set = made[0]
+    logits = [logit_set.logits(model, "val") for model in ("resnet32", "resnet20")]
+    fitted = fit_pair(logit_set, "resnet32", "resnet20")
+    own = variant_predictions(*logits, logit_set.labels["val"], fitted, variants=["duo"])["duo"]
+    expected = thresholds(own, [0.9, 0.5])
+    entries = exported.record["thresholds"]["entries"]
+    assert [(e["goal"], e["value"], e["method"]) for e in entries] == [
+        ("target_risk", 0.9, "sgr"),
+        ("target_risk", 0.9, "empirical"),
+        ("target_risk", 0.5, "sgr"),
+        ("target_risk", 0.5, "empirical"),
+        ("coverage", 0.7, "empirical"),
+    ]
+    for entry, row in zip(entries, expected.to_dict("records"), strict=False):
+        assert entry["threshold"] == pytest.approx(row["threshold"], nan_ok=True) or np.isnan(row["threshold"])
+        assert entry["coverage"] == row["coverage"]
+    assert exported.record["threshold"] == entries[0]["threshold"]
+    assert "exchangeable" in exported.record["thresholds"]["assumption"]
+    covered = (own.uncertainty <= entries[-1]["threshold"]).sum()
+    assert covered == 35  # of 50
+    assert entries[-1]["coverage"] == 0.7
+    assert entries[-1]["risk"] == pytest.approx(1 - own.correct[own.uncertainty <= entries[-1]["threshold"]].mean())
+    judged_on_test = entries[0]["judged"]["test"]
+    duo = evaluate(logit_set, "resnet32", "resnet20").predictions["duo"]
+    assert judged_on_test["coverage"] == (duo.uncertainty <= entries[0]["threshold"]).mean()
+
+
+def test_the_duo_abstains_as_often_as_the_record_says(made, exported, test_images):
+    duo = deploy.load(exported.folder)
+    duo.threshold = exported.record["thresholds"]["entries"][-1]["threshold"]
+    with torch.inference_mode():
+        answered = 1 - duo(test_images).abstain.double().mean().item()
+    assert answered == pytest.approx(exported.record["thresholds"]["entries"][-1]["judged"]["test"]["coverage"], abs=1e-9)
+    assert 0 < answered < 1
+
+
+@pytest.mark.parametrize("kind", ["softmax", "entropy"])
+def test_uq_only_predicts_the_class_of_the_base(made, test_images, tmp_path, kind):
+    logit_set, _, checkpoints = made
+    asked = Asked("uq_only", kind, coverages=[0.5])
+    found = deploy.export(logit_set, "resnet32", "resnet20", tmp_path / "duo", checkpoints=checkpoints, asked=asked, onnx=False)
+    duo, expected = deploy.load(found.folder), evaluate(logit_set, "resnet32", "resnet20", kind=kind).predictions["uq_only"]
+    with torch.inference_mode():
+        answer = duo(test_images)
+    assert answer.predicted.tolist() == expected.predicted.tolist()
+    np.testing.assert_allclose(answer.uncertainty.numpy(), expected.uncertainty, atol=1e-6)
+    assert duo.threshold == found.record["thresholds"]["entries"][-1]["threshold"]
+    assert "duo.onnx was left out, as asked for" in found.left_out
+    assert (found.folder / "requirements.txt").read_text().splitlines()[-1] == f"torch=={torch.__version__.partition('+')[0]}"
+
+
+def test_the_readme_says_how_to_run_it(exported):
+    readme = (exported.folder / "README.md").read_text()
+    assert readme.startswith("# resnet32 + resnet20\n")
+    for said in (
+        "pip install -r requirements.txt",
+        "python run.py photo.jpg",
+        "deploy.load(",
+        "exchangeable",
+        "`duo.onnx`",
+        "Guaranteed",
+    ):
+        assert said in readme
+    requirements = (exported.folder / "requirements.txt").read_text().split()
+    assert [line.partition("==")[0] for line in requirements] == ["numpy", "pillow", "onnxruntime"]
+    assert all("==" in line for line in requirements)
+
+
+def test_the_command_prints_what_it_wrote(made, tmp_path, capsys, without_graphs):
+    store, checkpoints = Path(made[1].text).parent / "store", made[2]
+    command(store, tmp_path / "a", "--no-onnx", *given(checkpoints))
+    out, err = capsys.readouterr()
+    assert "abstains      never; duo.json lists thresholds" in out
+    assert err == "duo export: there are no graphs\n"
+    command(store, tmp_path / "b", "--no-onnx", "--coverage", "0.8", "--json", *given(checkpoints))
+    document = json.loads(capsys.readouterr().out)
+    assert document["folder"] == str(tmp_path / "b")
+    assert document["threshold"] == next(e["threshold"] for e in document["thresholds"]["entries"] if e["goal"] == "coverage")
+    with pytest.raises(InputError, match="expected one --checkpoint a model"):
+        command(store, tmp_path / "c", "--checkpoint", "resnet20=a", "resnet20=b")
+
+
+def test_a_folder_is_not_overwritten_unless_asked(made, exported, touched, tmp_path, without_graphs):
+    logit_set, _, checkpoints = made
+    pair = (logit_set, "resnet32", "resnet20")
+    assert "holds an exported duo; name another, or replace it with --force" in refused(*pair, touched, checkpoints=checkpoints)
+    (touched / "mark").touch()
+    deploy.export(*pair, touched, checkpoints=checkpoints, onnx=False, force=True)
+    assert not (touched / "mark").exists()
+    foreign = tmp_path / "mine"
+    foreign.mkdir()
+    (foreign / "thesis.txt").touch()
+    assert "got something that no export wrote" in refused(*pair, foreign, checkpoints=checkpoints, force=True)
+    assert (foreign / "thesis.txt").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "mine"]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_an_export_that_fails_leaves_what_was_there(made, touched, tmp_path, monkeypatch, there):
+    logit_set, _, checkpoints = made
+    out = touched if there else tmp_path / "new"
+    before = sorted(file.name for file in touched.iterdir())
+
+    def fails(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(graphs, "write", fails)
+    with pytest.raises(OSError, match="No space"):
+        deploy.export(logit_set, "resnet32", "resnet20", out, checkpoints=checkpoints, force=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+    assert sorted(file.name for file in touched.iterdir()) == before
+
+
+def test_a_checkpoint_has_to_be_the_one_of_the_set(made, tmp_path, without_graphs):
+    logit_set, _, checkpoints = made
+    pair = (logit_set, "resnet32", "resnet20", tmp_path / "duo")
+    own, other = checkpoints["resnet32"], tmp_path / "resnet32.safetensors"
+    complaint = refused(*pair, checkpoints={"resnet32": own})
+    assert complaint == (
+        "the weights of 'resnet20' are those of the file 'resnet20.safetensors'; give it with --checkpoint "
+        "resnet20=resnet20.safetensors"
+    )
+    save_file({key: value + 1 for key, value in load_file(own).items()}, other)
+    complaint = refused(*pair, checkpoints={**checkpoints, "resnet32": other})
+    assert complaint.startswith("expected the weights that the logits of 'resnet32' came from (resnet32.safetensors, SHA-256 ")
+    assert complaint.endswith("give that file with --checkpoint resnet32=FILE")
+    assert "--checkpoint names the model 'resnet44', which is not in this duo" in refused(*pair, checkpoints={"resnet44": own})
+    assert "--arguments names the model 'x'" in refused(*pair, checkpoints=checkpoints, arguments={"x": {}})
+    assert "expected a model of the set 'pictures', got 'y'" in refused(logit_set, "y", "resnet20", tmp_path / "duo")
+    assert not (tmp_path / "duo").exists()
+
+
+def test_goals_that_cannot_be_met_are_refused(made, tmp_path, without_graphs):
+    logit_set, _, checkpoints = made
+    asked = Asked(target_risks=[0.001])
+    complaint = refused(logit_set, "resnet32", "resnet20", tmp_path / "duo", checkpoints=checkpoints, asked=asked)
+    assert complaint == (
+        "expected a target risk that 50 images of 'val' can guarantee with a confidence of 0.95, got 0.001, which no threshold "
+        "reaches; ask for a larger one, or for a coverage"
+    )
+    with pytest.raises(InputError, match=r"expected a coverage in \(0, 1\], got 90; 0.9 is 90 %"):
+        Asked(coverages=[90])
+
+
+def test_uploaded_logits_say_nothing_of_a_model(made, tmp_path):
+    logit_set = made[0]
+    cards = {name: Card(name, f"upload/{name}", "upload") for name in logit_set.cards}
+    uploaded = LogitSet("mine", "Mine", logit_set.classes, logit_set.labels, cards, logit_set.arrays)
+    complaint = refused(uploaded, "resnet32", "resnet20", tmp_path / "duo")
+    assert complaint == "the logits of 'resnet32' were uploaded, so nothing says how the model is built"
+    names = unzipped(deploy.packed(uploaded, "resnet32", "resnet20"), tmp_path)
+    assert names == {"duo.json", "README.md", "requirements.txt"}
+    assert "the sidekick" not in (readme := (tmp_path / "resnet32+resnet20" / "README.md").read_text())
+    assert "compute the logits with duo logits" in readme
+    assert "how the base 'resnet32' is built: its logits were uploaded" in unloadable(tmp_path / "resnet32+resnet20")
+
+
+def test_a_zip_says_which_model_cannot_be_had(made, tmp_path):
+    logit_set = made[0]
+    cards = {**logit_set.cards, "resnet20": Card("resnet20", "nobody.knows:it", "python")}
+    other = LogitSet("other", "Other", logit_set.classes, logit_set.labels, cards, logit_set.arrays)
+    assert unzipped(deploy.packed(other, "resnet32", "resnet20"), tmp_path) == {"duo.json", "README.md", "requirements.txt"}
+    assert "cannot import 'nobody.knows'" in (tmp_path / "resnet32+resnet20" / "README.md").read_text()
+
+
+def unzipped(content, where):
+    """Unpack a zip of one folder; the names of its files."""
+    with zipfile.ZipFile(BytesIO(content)) as archive:
+        archive.extractall(where)
+        return {Path(name).name for name in archive.namelist()}
+
+
+def test_a_zip_is_completed_by_the_checkpoints(made, test_images, tmp_path):
+    logit_set, _, checkpoints = made
+    content = exported_by_page(Handle(logit_set, "", {}), "resnet32", "resnet20", "softmax")
+    assert unzipped(content, tmp_path) == {"duo.json", "README.md", "requirements.txt"}
+    folder = tmp_path / "resnet32+resnet20"
+    readme = (folder / "README.md").read_text()
+    given_files = "--checkpoint resnet32=resnet32.safetensors resnet20=resnet20.safetensors"
+    assert f"duo export --set pictures --base resnet32 --sidekick resnet20 --out DIR {given_files}" in readme
+    assert "or put that file here as base.safetensors" in readme
+    assert "expected the weights of resnet32 with SHA-256" in unloadable(folder)
+    for role, name in (("base", "resnet32"), ("sidekick", "resnet20")):
+        shutil.copy(checkpoints[name], folder / f"{role}.safetensors")
+    with torch.inference_mode():
+        logits = deploy.load(folder)(test_images).logits
+    same_metrics(judged(logits, logit_set.labels["test"]), evaluate(logit_set, "resnet32", "resnet20").metrics["duo"])
+
+
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [
+        (lambda f: (f / "duo.json").unlink(), "expected the file '.*duo.json', got nothing there; name a folder that duo export"),
+        (lambda f: (f / "duo.json").write_text("{"), "expected JSON in"),
+        (
+            lambda f: edit(f, temperatures={"base": 1.0, "sidekick": 1.0}),
+            "'.*duo.json' was altered after it was exported; export it",
+        ),
+        (lambda f: edit(f, models=None), r"was altered after it was exported \(models missing or of another type\)"),
+        (lambda f: edit(f, format=9), "expected format 1 in '.*', got 9; export it again with this version"),
+        (lambda f: (f / "base.safetensors").unlink(), "expected the weights of resnet32 with SHA-256 .* got no file there"),
+        (
+            lambda f: flip(f / "sidekick.safetensors"),
+            "sidekick.safetensors' was altered after it was exported: expected the weights",
+        ),
+        (lambda f: torch.save({"a": 1}, f / "base.safetensors"), "base.safetensors' was altered"),
+    ],
+)
+def test_what_is_missing_or_altered_is_named(touched, damage, complaint):
+    damage(touched)
+    with pytest.raises(InputError, match=complaint) as caught:
+        deploy.load(touched)
+    assert "\n" not in str(caught.value)
+
+
+def edit(folder, **changes):
+    record = json.loads((folder / "duo.json").read_text())
+    (folder / "duo.json").write_text(json.dumps({**record, **changes}))
+
+
+def flip(file):
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+
+
+def test_an_altered_graph_is_not_run(touched):
+    flip(touched / "duo.onnx")
+    with pytest.raises(ValueError, match=r"duo\.onnx' was altered after it was exported"):
+        run_alone.Duo(touched)
+
+
+@pytest.fixture
+def code(made, tmp_path):
+    """A set of models that are own code, one of which no tracer follows: (set, arguments)."""
+    arguments = {"one": {"seed": 3, "branches": True}, "two": {"seed": 4}}
+    transform = {**tiny.AS_IS.to_dict(), "input_size": [3, 36, 44]}
+    specs = [
+        resolve(f"{name}=test_deploy_export:own_network", arguments={name: own}, transforms={name: transform})[0]
+        for name, own in arguments.items()
+    ]
+    models = [load_model(spec) for spec in specs]
+    store = Store(tmp_path / "store")
+    compute(models, splits({"test": made[1]}, fit=50), store, "code", device="cpu", workers=0)
+    return store.open("code"), arguments
+
+
+def test_models_that_cannot_be_traced_are_exported_without_graphs(code, test_images, tmp_path):
+    logit_set, arguments = code
+    found = deploy.export(logit_set, "one", "two", tmp_path / "duo", arguments=arguments)
+    assert found.left_out[0].startswith("duo.pt2 and duo.onnx were left out: torch.export cannot trace the members (")
+    assert {file.name for file in found.folder.iterdir()} == {
+        *("duo.json", "README.md", "requirements.txt"),
+        *("base.safetensors", "sidekick.safetensors"),
+    }
+    assert "run.py" not in (found.folder / "README.md").read_text().partition("## When")[0]
+    assert "torch==" in (found.folder / "requirements.txt").read_text()
+    with torch.inference_mode():
+        logits = deploy.load(found.folder, own_code=True)(test_images).logits
+    same_metrics(judged(logits, logit_set.labels["test"]), evaluate(logit_set, "one", "two").metrics["duo"])
+
+
+def test_code_that_a_folder_names_runs_only_if_trusted(code, tmp_path, without_graphs):
+    logit_set, arguments = code
+    found = deploy.export(logit_set, "one", "two", tmp_path / "duo", arguments=arguments, onnx=False)
+    assert unloadable(found.folder) == (
+        "the base is built by running 'test_deploy_export:own_network', code that is not this project's; say own_code=True if you "
+        "trust the folder"
+    )
+
+
+def test_without_the_onnx_packages_the_rest_is_written(made, tmp_path, monkeypatch):
+    logit_set, _, checkpoints = made
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        graphs.importlib.util, "find_spec", lambda name, *rest: None if name == "onnxscript" else found(name, *rest)
+    )
+    out = deploy.export(logit_set, "resnet32", "resnet20", tmp_path / "duo", checkpoints=checkpoints)
+    assert out.left_out == [
+        "duo.onnx was left out: onnxscript not installed; pip install onnx onnxscript onnxruntime and export again"
+    ]
+    assert (out.folder / "duo.pt2").exists()
+
+
+def test_a_graph_that_says_something_else_is_not_kept(tmp_path):
+    file, own = tmp_path / "duo.onnx", [torch.ones(2, 3), torch.zeros(2), torch.ones(2)]
+    for far, kept in ((0.00005, True), (0.0003, False)):
+        file.touch()
+        said = graphs._unless_same(own, [own[0], own[1], own[2] + far], file)
+        assert file.exists() == kept
+        assert said == ([] if kept else ["duo.onnx was left out: it differs from the model by 0.0003, more than 0.0001"])
+
+
+def test_a_checkpoint_of_torch_becomes_safetensors(made, tmp_path, without_graphs):
+    _, source, checkpoints = made
+    pickled = tmp_path / "resnet20.pt"
+    torch.save({"state_dict": load_file(checkpoints["resnet20"])}, pickled)
+    models = [
+        load_model(resolve("cifar/resnet20", checkpoints={"resnet20": pickled}, transforms={"resnet20": SMALLER})[0]),
+        load_model(
+            resolve("cifar/resnet32", checkpoints={"resnet32": checkpoints["resnet32"]}, transforms={"resnet32": ON_DEVICE})[0]
+        ),
+    ]
+    store = Store(tmp_path / "store")
+    compute(models, splits({"test": source}, fit=50), store, "pickled", device="cpu", workers=0)
+    given_files = {**checkpoints, "resnet20": pickled}
+    found = deploy.export(store.open("pickled"), "resnet32", "resnet20", tmp_path / "duo", checkpoints=given_files)
+    written, expected = load_file(found.folder / "sidekick.safetensors"), load_file(checkpoints["resnet20"])
+    assert written.keys() == expected.keys()
+    assert all(torch.equal(written[key], expected[key]) for key in expected)
+    deploy.load(found.folder)

@@ -1,0 +1,91 @@
+"""The shipped set's own duo, on the images that lie beside some checkouts; and weights that libraries download."""
+
+import numpy as np
+import pytest
+import torch
+from test_deploy_export import judged
+
+from duo_core import deploy
+from duo_core.arrays import InputError
+from duo_core.deploy import members
+from duo_core.deploy.run import Duo as Alone
+from duo_core.images import open_source
+from duo_core.logits import Card
+from duo_core.metrics import METRICS, metrics
+from duo_core.store import DEFAULT_STORE, Store
+from duo_core.sweep import evaluate
+from duo_core.zoo import load, resolve
+
+PAIR = ("resnet18", "shufflenet_v2_x0_5")
+IMAGES = 400
+WEIGHTS = "IMAGENET1K_V1"
+
+
+@pytest.mark.shared
+def test_the_exported_duo_gives_the_metrics_of_the_shipped_set(shared, tmp_path):
+    logit_set = Store(DEFAULT_STORE).open("cifar10")
+    checkpoints = {name: shared / "zoo" / "cifar10" / f"torchvision-{name}.safetensors" for name in PAIR}
+    folder = deploy.export(logit_set, *PAIR, tmp_path / "duo", checkpoints=checkpoints).folder
+    rows = np.linspace(0, len(logit_set.labels["test"]) - 1, IMAGES).astype(int)
+    source = open_source(str(shared / "images" / "cifar10-test.tar"))
+    places = {name: place for place, name in enumerate(source.ids)}
+    images = [source.image(places[logit_set.ids["test"][row]]) for row in rows]
+    predicted = evaluate(logit_set, *PAIR, variants=["duo"]).predictions["duo"].take(rows)
+    expected = metrics(predicted)
+    with torch.inference_mode():
+        answers = {"module": deploy.load(folder)(images), "alone": Alone(folder)(images)}
+    for answer in answers.values():
+        found = judged(answer.logits, logit_set.labels["test"][rows])
+        assert found == {key: pytest.approx(expected[key], rel=0, abs=1e-6) for key in METRICS}
+        assert answer.predicted.tolist() == predicted.predicted.tolist()
+        np.testing.assert_allclose(answer.uncertainty, predicted.uncertainty, atol=1e-5)
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """The folder where torch keeps what it downloaded."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    return tmp_path / "hub" / "checkpoints"
+
+
+def card(**changes):
+    return Card(
+        **{"name": "small", "model": "torchvision/shufflenet_v2_x0_5", "source": "torchvision", "weights": WEIGHTS, **changes}
+    )
+
+
+def test_weights_that_a_library_has_downloaded_are_copied(hub, tmp_path):
+    module = load(resolve("torchvision/shufflenet_v2_x0_5")[0], random_weights=True).module
+    torch.save(module.state_dict(), hub / "shufflenetv2_x0.5-f707e7126e.pth")
+    loaded = load(resolve("torchvision/shufflenet_v2_x0_5")[0])
+    here = members.source_of(card(weights_sha256=loaded.weights_sha256), 1000)
+    assert (here.lacking, here.record("base")["file"]) == ("", "base.safetensors")
+    here.write(tmp_path / "base.safetensors")
+    again = members.member("base", here.record("base"), tmp_path, own_code=False)
+    assert all(torch.equal(value, module.state_dict()[key]) for key, value in again.module.state_dict().items())
+    with pytest.raises(InputError, match="expected the weights that the logits of 'small' came from"):
+        members.source_of(card(weights_sha256="0" * 64), 1000)
+    with pytest.raises(InputError, match="expected a model of 10 classes as 'small', got 1000"):
+        members.source_of(card(), 10)
+
+
+def test_weights_that_a_library_downloads_are_left_to_the_loading(hub, tmp_path):
+    absent = members.source_of(card(weights_sha256="0" * 64), 1000)
+    assert absent.lacking == (
+        "the weights IMAGENET1K_V1 of 'small' are not on this machine; they are downloaded when the folder is loaded"
+    )
+    record = absent.record("base") | {"transform": resolved_transform()}
+    assert record["file"] is None
+    module = load(resolve("torchvision/shufflenet_v2_x0_5")[0], random_weights=True).module
+    torch.save(module.state_dict(), hub / "shufflenetv2_x0.5-f707e7126e.pth")
+    with pytest.raises(
+        InputError, match=r"expected the weights IMAGENET1K_V1 of .* with SHA-256 0+, got .*; the library has other ones"
+    ):
+        members.member("base", record, tmp_path, own_code=False)
+    record["weights_sha256"] = load(resolve("torchvision/shufflenet_v2_x0_5")[0]).weights_sha256
+    assert isinstance(members.member("base", record, tmp_path, own_code=False), deploy.Member)
+
+
+def resolved_transform():
+    return load(resolve("torchvision/shufflenet_v2_x0_5")[0], random_weights=True).transform.to_dict()
