@@ -41,10 +41,12 @@ def show() -> None:
     if found := uploads.used():
         _in_use(found)
     _drop()
-    if read := uploads.reading():
+    with st.spinner("Reading the files"):
+        read = uploads.reading()
+    if read:
         _files(read)
-        _ticks(read)
         _problems(read)
+        _ticks(read)
         if read.logit_set:
             _found(read.found)
         _actions(read)
@@ -63,10 +65,10 @@ def _in_use(found: Reading) -> None:
         st.subheader("Your logits are in use", anchor=False)
         st.markdown(f"{_summary(found.found)} Every page shows them: *your upload* under *Logit set*.")
         _models(found.found)
-        with st.container(horizontal=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
             for name, label in {"explore": "Explore the pair", "find": "Find a pair", "temperatures": "Temperatures"}.items():
                 controls.open_page(name, label)
-        _forget_button()
+            _forget_button()
 
 
 def _forget_button() -> None:
@@ -104,9 +106,10 @@ def _files(read: Reading) -> None:
 
 
 def _file(place: int, file: FileFacts) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", key=f"file_{place}"):
-        st.button("Remove", key=f"remove_{place}", on_click=uploads.put_back, args=(place,), help=f"Leave out {plain(file.name)}.")
-        st.markdown(f"**{plain(file.name)}** · {size_words(file.size)}  \n{plain(' · '.join(file.members))}")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{plain(file.name)}** · {size_words(file.size)}", width="content")
+        st.button("Remove", key=f"remove_{place}", type="tertiary", on_click=uploads.put_back, args=(place,))
+    st.caption(plain(" · ".join(file.members)))
 
 
 def _ticks(read: Reading) -> None:
