@@ -228,6 +228,19 @@ def download(table: pd.DataFrame, name: str, kind: Literal["csv", "parquet"] = "
     )
 
 
+def report(name: str, write: Callable[[], bytes]) -> None:
+    """A button that saves a report; it is written only when pressed."""
+    st.download_button(
+        "Download report (HTML)",
+        write,
+        file_name=f"{name}.html",
+        mime="text/html",
+        on_click="ignore",
+        key=f"report_{name}",
+        help="One file with every figure, table and setting, for readers who have nothing installed.",
+    )
+
+
 def open_page(name: str, label: str) -> None:
     """A link to another page of the dashboard; the session goes along."""
     st.page_link(st.session_state["pages"][name], label=label)

@@ -86,6 +86,7 @@ def commands() -> None:
             "Models, by their names in timm, torchvision or this project", "convnext_base resnet18", key="models"
         )
         name = right.text_input("Name of the set", "my-set", key="set_name")
+        left, right = st.columns(2)
         fit = left.text_input("Images to fit on: a folder or tar (empty: a fifth of the others)", "", key="val_images")
         test = right.text_input("Images to judge on: a folder or tar", "images/test", key="test_images")
         checkpoints = {

@@ -1,9 +1,11 @@
 """What each command does: plain options in, text or one JSON document out, progress on standard error."""
 
 import argparse
+import importlib
 import os
 import socket
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -254,7 +256,7 @@ def _write_table(table: pd.DataFrame, file: Path) -> None:
 
 
 def app(options: argparse.Namespace) -> None:
-    """Become the dashboard's server."""
+    """Run the dashboard's server until it is stopped."""
     page = ROOT / "app" / "main.py"
     if not page.exists():
         raise InputError(f"expected the dashboard at '{page}', got nothing there; run it from a checkout (pip install -e .)")
@@ -264,8 +266,11 @@ def app(options: argparse.Namespace) -> None:
     elif os.environ.get("DUO_STORE"):
         os.environ["DUO_STORE"] = str(Path(os.environ["DUO_STORE"]).resolve())
     os.chdir(ROOT)  # the theme lies in .streamlit/ here
-    where = [f"--server.address={options.host}", f"--server.port={options.port}"]
-    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(page), *where])
+    # What the first page needs is read while the server starts, not when someone waits for it.
+    sys.path.insert(0, str(ROOT))
+    threading.Thread(target=importlib.import_module, args=["app.state"], daemon=True).start()
+    sys.argv = ["streamlit", "run", str(page), f"--server.address={options.host}", f"--server.port={options.port}"]
+    importlib.import_module("streamlit.web.cli").main()
 
 
 def _check_free(host: str, port: int) -> None:

@@ -5,7 +5,7 @@ Ch. 13: percentile intervals). The intervals cover which images were collected; 
 stay as they are.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,10 +77,36 @@ def differences(
     if (own.labels != other.labels).any():
         raise InputError(f"expected the same images twice, got labels that differ for {(own.labels != other.labels).sum()} of them")
     keys = tuple(keys)
-    of_own, of_other = metrics(own), metrics(other)
-    drawn = metrics_on_draws([own, other], keys, replicates, seed)
-    estimates = {key: _difference(of_own[key], of_other[key]) for key in keys}
-    return _intervals(estimates, drawn[0] - drawn[1], level, seed)
+    of_own, of_other = metrics_on_draws([own, other], keys, replicates, seed)
+    return between(Drawn(_measured(own, keys), of_own, seed), Drawn(_measured(other, keys), of_other, seed), level)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One system's metrics on every draw: half of what a difference takes, for whoever compares one system with many."""
+
+    measured: Mapping[str, float | None]
+    """By key, on all images."""
+    values: Floats
+    """(replicates, keys)."""
+    seed: int
+
+
+def drawn(predictions: Predictions, *, keys: Iterable[str], replicates: int = REPLICATES, seed: int = 0) -> Drawn:
+    """Judge one system on every draw; systems of the same images, keys and seed see the same draws."""
+    keys = tuple(keys)
+    return Drawn(_measured(predictions, keys), metrics_on_draws([predictions], keys, replicates, seed)[0], seed)
+
+
+def between(own: Drawn, other: Drawn, level: float = LEVEL) -> dict[str, Interval | None]:
+    """What `differences` returns, from two systems drawn before with the same keys and seed."""
+    estimates = {key: _difference(value, other.measured[key]) for key, value in own.measured.items()}
+    return _intervals(estimates, own.values - other.values, level, own.seed)
+
+
+def _measured(predictions: Predictions, keys: Iterable[str]) -> dict[str, float | None]:
+    found = metrics(predictions)
+    return {key: found[key] for key in keys}
 
 
 def values(
@@ -98,8 +124,8 @@ def values(
     """
     keys = tuple(keys)
     measured = {**metrics(predictions), "ece": None}
-    drawn = metrics_on_draws([predictions], keys, replicates, seed)
-    return _intervals({key: measured[key] for key in keys}, drawn[0], level, seed)
+    of_own = metrics_on_draws([predictions], keys, replicates, seed)[0]
+    return _intervals({key: measured[key] for key in keys}, of_own, level, seed)
 
 
 def _difference(own: float | None, other: float | None) -> float | None:

@@ -5,7 +5,8 @@ import pytest
 
 from duo_core import metrics as m
 from duo_core.arrays import InputError, Predictions
-from duo_core.intervals import Interval, differences, values
+from duo_core.intervals import Interval, between, differences, drawn, values
+from duo_core.metrics import METRICS
 
 
 def pair(rng: np.random.Generator, n: int) -> tuple[Predictions, Predictions]:
@@ -125,3 +126,9 @@ def test_what_cannot_be_compared_is_refused(rng: np.random.Generator) -> None:
             differences(own, other, level=level)
     with pytest.raises(InputError, match="got speed"):
         values(own, keys=["speed"])
+
+
+def test_systems_drawn_apart_differ_as_drawn_together(rng: np.random.Generator) -> None:
+    own, other = pair(rng, 200)
+    apart = between(*(drawn(system, keys=list(METRICS), replicates=50, seed=3) for system in (own, other)))
+    assert apart == differences(own, other, replicates=50, seed=3)

@@ -111,6 +111,9 @@ def test_explore(toy):
     same_elsewhere(page, toy)
     assert {"coverage", "duo", "base", "oracle"} <= set(table_taken_home(page, "The curves as numbers")[0])
     assert "Coverage" in picture_taken_home(page, "risk_coverage")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download report (HTML)").click()
+    assert "large" in download.value.path().read_text()
 
 
 def test_find_a_pair(toy):

@@ -20,6 +20,7 @@ from app.state.pairs import (
     fitted,
 )
 from app.state.pictures import IMAGES, thumbnails
+from app.state.reports import report_of_pair, report_of_set
 from app.state.sets import Handle, Survey, open_set, set_names, store_path, survey
 from app.state.tables import all_pairs, sidekicks
 from app.state.uploads import choices, is_upload, opened
@@ -57,6 +58,8 @@ __all__ = [
     "promised",
     "refit_work",
     "refits",
+    "report_of_pair",
+    "report_of_set",
     "set_names",
     "sidekicks",
     "singles",

@@ -10,7 +10,8 @@ from app.state.sets import Handle
 from duo_core.arrays import Predictions, UncertaintyKind
 from duo_core.diagnosis import RANKING, ClassScore, class_intervals, gain_by_class, rank_moves, reliability
 from duo_core.duo import Temperatures
-from duo_core.intervals import Interval, differences
+from duo_core.intervals import Drawn, Interval, between, differences, drawn
+from duo_core.logits import FIT_SPLIT
 from duo_core.metrics import METRICS
 from duo_core.predictions import pair_predictions
 from duo_core.sweep import Evaluation
@@ -19,18 +20,22 @@ from duo_core.sweep import Evaluation
 def gains(
     handle: Handle, found: Evaluation, kind: UncertaintyKind, keys: tuple[str, ...] = tuple(METRICS)
 ) -> Mapping[str, Interval | None]:
-    """Intervals of duo minus base."""
-    return _gains(handle.pair(found.base, found.sidekick, found.split), kind, keys, found)
+    """Intervals of duo minus base; the base's own draws serve all its sidekicks."""
+    base = handle.digest((found.base, FIT_SPLIT), (found.base, found.split))
+    of_base = _drawn(base, "base", kind, keys, found.predictions["base"])
+    pair = handle.pair(found.base, found.sidekick, found.split)
+    return between(_drawn(pair, "duo", kind, keys, found.predictions["duo"]), of_base)
 
 
-@remembered(max_entries=512)
-def _gains(
+@remembered(max_entries=128)
+def _drawn(
     key: str,  # noqa: ARG001 (the cache's)
+    variant: str,  # noqa: ARG001 (the cache's)
     kind: UncertaintyKind,  # noqa: ARG001 (the cache's)
     keys: tuple[str, ...],
-    _found: Evaluation,
-) -> Mapping[str, Interval | None]:
-    return differences(_found.predictions["duo"], _found.predictions["base"], keys=keys)
+    _predictions: Predictions,
+) -> Drawn:
+    return drawn(_predictions, keys=keys)
 
 
 def entropy_gains(handle: Handle, found: Evaluation) -> Mapping[str, Interval | None]:

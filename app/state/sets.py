@@ -11,6 +11,7 @@ import streamlit as st
 from app.state.caches import OWN, remembered
 from duo_core import results
 from duo_core.arrays import InputError
+from duo_core.blocks import in_parallel
 from duo_core.logits import FIT_SPLIT, LogitSet, tensor_digest
 from duo_core.store import Store, default_store
 
@@ -82,23 +83,25 @@ def survey(handle: Handle, split: str) -> Survey:
 @remembered(max_entries=64, show_spinner="Reading the models")
 def _survey(stamp: str, split: str, _set: LogitSet, _store: Path | None) -> Survey:  # noqa: ARG001 (a cache's key)
     """Of models whose pairs are remembered nothing is read; they are compared with their digests when a pair is opened."""
-    accuracy = {} if _store is None else _remembered_accuracy(_set, _store, split)
-    broken = dict(_set.broken)
-    for model in _set.models(FIT_SPLIT, split):
-        if model not in accuracy:
-            try:
-                accuracy[model] = _accuracy(_set, model, split)
-            except InputError as error:
-                broken[model] = str(error)
-    return Survey({model: accuracy[model] for model in _set.models(FIT_SPLIT, split) if model in accuracy}, broken)
+    models = _set.models(FIT_SPLIT, split)
+    known = {} if _store is None else _remembered_accuracy(_set, _store, split)
+    unknown = [model for model in models if model not in known]
+    found = known | dict(zip(unknown, in_parallel(lambda model: _accuracy(_set, model, split), unknown), strict=True))
+    broken = {model: str(error) for model, error in found.items() if isinstance(error, InputError)}
+    return Survey({m: value for m in models if isinstance(value := found[m], float)}, {**_set.broken, **broken})
 
 
-def _remembered_accuracy(own: LogitSet, store: Path, split: str) -> dict[str, float]:
+def _remembered_accuracy(own: LogitSet, store: Path, split: str) -> dict[str, float | InputError]:
     table = results.remembered(own, store, [split])
     rows = [table[table["variant"] == role].set_index(role)["accuracy"] for role in SINGLE]
     return dict(pd.concat(rows).items())
 
 
-def _accuracy(own: LogitSet, model: str, split: str) -> float:
-    own.logits(model, FIT_SPLIT)
-    return (own.logits(model, split).argmax(1) == own.labels[split]).double().mean().item()
+def _accuracy(own: LogitSet, model: str, split: str) -> float | InputError:
+    """The model's accuracy, or why it cannot be read."""
+    try:
+        own.logits(model, FIT_SPLIT)
+        logits = own.logits(model, split)
+    except InputError as error:
+        return error
+    return (logits.argmax(1) == own.labels[split]).double().mean().item()

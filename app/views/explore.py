@@ -1,5 +1,7 @@
 """Explore: one pair, what it buys and what it costs."""
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from app import controls, link, manual, promising, state, telling, words
@@ -8,6 +10,7 @@ from duo_core import figures
 from duo_core.figures.curves import risk_at
 from duo_core.figures.screen import SCREEN, cost_column
 from duo_core.guarantee import ASSUMPTION
+from duo_core.intervals import Interval
 from duo_core.logits import FIT_SPLIT
 from duo_core.metrics import METRICS
 from duo_core.sweep import Evaluation
@@ -34,7 +37,9 @@ def show() -> None:
         return
     found = state.evaluation(choice.handle, choice.base, choice.sidekick, choice.split, choice.kind)
     _heading(choice, found)
-    _cards(choice, found)
+    place = st.container(key="cards").empty()
+    with place.container():  # the pair at once; its intervals take longest and come last
+        _cards(found, {})
     _fit(choice)
     st.space("small")
     left, right = st.columns([3, 2], gap="large")
@@ -50,6 +55,12 @@ def show() -> None:
         _temperatures(choice, found)
     with right:
         _ratios(choice)
+    controls.report(
+        f"{choice.base}-{choice.sidekick}-{choice.split}",
+        lambda: state.report_of_pair(choice.handle, found, choice.metric, choice.kind),
+    )
+    with place.container():
+        _cards(found, state.gains(choice.handle, found, choice.kind, tuple(CARDS)))
 
 
 def _heading(choice: Choice, found: Evaluation) -> None:
@@ -57,33 +68,28 @@ def _heading(choice: Choice, found: Evaluation) -> None:
     st.markdown(f":blue-background[{choice.base}] + :orange-background[{choice.sidekick}]")
     accuracy = {key: found.metrics[key]["accuracy"] or 0.0 for key in ("base", "duo")}
     st.title(words.headline(found.flops_balance, accuracy["base"], accuracy["duo"]), anchor=False)
-    st.caption(f"{own.title} · {choice.split} · {len(own.labels[choice.split]):,} images · {own.k:,} classes")
+    st.caption(
+        f"{own.title} · {choice.split} · {len(own.labels[choice.split]):,} images · {own.k:,} classes",
+        help="Compute is the FLOPs balance: multiply-adds of the sidekick over those of the base, where the set says them.",
+    )
 
 
-def _cards(choice: Choice, found: Evaluation) -> None:
+def _cards(found: Evaluation, gains: Mapping[str, Interval | None]) -> None:
     duo, base = found.metrics["duo"], found.metrics["base"]
-    gains = state.gains(choice.handle, found, choice.kind, tuple(CARDS))
-    with st.container(horizontal=True, key="cards"):
+    with st.container(horizontal=True):
         for key, meaning in CARDS.items():
             st.metric(
                 words.card_label(key),
                 SCREEN[key].text(duo[key]),
                 words.delta(key, duo[key], base[key]),
                 delta_color="normal" if METRICS[key].higher_is_better else "inverse",
-                delta_description=words.within(key, gains[key]) or words.beside(key, duo[key], base[key], "base"),
+                delta_description=words.within(key, gains.get(key)) or words.beside(key, duo[key], base[key], "base"),
                 help=f"{meaning} Base alone: {SCREEN[key].text(base[key])}.",
                 border=True,
                 height="stretch",
             )
-        st.metric(
-            "Extra compute",
-            None if found.flops_balance is None else f"+{words.share(found.flops_balance)}",
-            help="FLOPs balance: multiply-adds of the sidekick over those of the base; unknown where the set does not say.",
-            border=True,
-            height="stretch",
-        )
-    st.markdown(words.standing(gains))
-    st.caption(f"{telling.draws_line(gains['accuracy'])} {COVERED}")
+    st.markdown(words.standing(gains) if gains else "Drawing other images of this kind…")
+    st.caption(f"{telling.draws_line(gains.get('accuracy'))} {COVERED}")
 
 
 def _fit(choice: Choice) -> None:

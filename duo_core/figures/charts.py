@@ -33,7 +33,7 @@ def risk_coverage(table: pd.DataFrame, *, coverage: float | None = None, colours
             customdata=table["coverage"],
             hovertemplate="%{y:.2f} %",
         )
-    figure.update_layout(hovermode="x unified", legend_traceorder="reversed")
+    figure.update_layout(hovermode="x unified", hoverdistance=-1, legend_traceorder="reversed")
     figure.update_xaxes(range=[0, 100.5], hoverformat=".1f", unifiedhovertitle_text="Keep %{x} %")
     figure.update_yaxes(range=[0, _top(table) * 100])
     if coverage is not None:
