@@ -7,7 +7,7 @@ import streamlit as st
 
 from app import link, state, words
 from app.controls import Choice
-from duo_core.bowl import reach
+from duo_core.analysis.bowl import reach
 from duo_core.duo import Temperatures
 from duo_core.figures.screen import SCREEN
 from duo_core.metrics import METRICS

@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from duo_core.advice import best_under
+from duo_core.analysis.advice import best_under
 from duo_core.metrics import METRICS
 
 BUDGET = 0.15

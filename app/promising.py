@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 
 from app.words import percent
+from duo_core.analysis.guarantee import METHODS
 from duo_core.figures.screen import LABELS
-from duo_core.guarantee import METHODS
 
 SELDOM = 0.01
 """Chance below which splits are said to differ in kind."""

@@ -6,7 +6,7 @@ import pandas as pd
 
 from app.telling import verdict
 from app.words import card_label, percent, share
-from duo_core.advice import PAIR, Advice, Row, losses
+from duo_core.analysis.advice import PAIR, Advice, Row, losses
 from duo_core.duo import VARIANTS
 from duo_core.figures.landscape import UNITS
 from duo_core.figures.screen import SCREEN

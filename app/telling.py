@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from duo_core.diagnosis import Exchange, mean_gap
+from duo_core.analysis.diagnosis import Exchange, mean_gap
 from duo_core.figures.diagnosis import SYSTEMS
 from duo_core.figures.screen import SCREEN
 from duo_core.intervals import REPLICATES, Interval

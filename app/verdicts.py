@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from app.words import percent
-from duo_core.claims import MODELS, RULE, WIDE, Claim, Verdict
+from duo_core.analysis.claims import MODELS, RULE, WIDE, Claim, Verdict
 from duo_core.figures.claims import on_screen, range_picture
 from duo_core.intervals import Interval
 

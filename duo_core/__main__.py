@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from duo_core import commands, exporting, reporting, thresholds, uploading
-from duo_core.arguments import assignment, count_or_fraction, input_size, json_assignment, port, positive
 from duo_core.arrays import InputError
+from duo_core.cli import commands, exporting, reporting, thresholds, uploading
+from duo_core.cli.arguments import assignment, count_or_fraction, input_size, json_assignment, port, positive
 
 EXAMPLE = """\
 example:

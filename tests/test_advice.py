@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duo_core.advice import best_under, gains, losses, pareto
+from duo_core.analysis.advice import best_under, gains, losses, pareto
 from duo_core.arrays import InputError
 from duo_core.metrics import METRICS, relative_gain
 

@@ -10,14 +10,14 @@ from dashboard import go, labelled, open_page, query, step, text_of
 from logit_sets import write_set
 
 from app import link, promising, state, words
+from duo_core.analysis.guarantee import ASSUMPTION
+from duo_core.cli.thresholds import document
 from duo_core.duo import Fit, Temperatures
 from duo_core.figures.screen import SCREEN
-from duo_core.guarantee import ASSUMPTION
 from duo_core.intervals import Interval, differences
 from duo_core.metrics import METRICS
 from duo_core.store import Store
 from duo_core.sweep import evaluate
-from duo_core.thresholds import document
 
 
 @pytest.fixture(scope="module")

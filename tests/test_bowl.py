@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-import duo_core.bowl
+import duo_core.analysis.bowl
+from duo_core.analysis.bowl import bowl, reach
 from duo_core.arrays import InputError
-from duo_core.bowl import bowl, reach
 from duo_core.duo import Fit, Temperatures, fit
 
 
@@ -72,7 +72,7 @@ def test_a_constant_added_to_an_images_logits_changes_nothing(pair, rng):
 def test_blocks_do_not_matter(pair, monkeypatch):
     found = fit(*pair)
     whole = bowl(*pair, found, points=5).nll
-    monkeypatch.setattr(duo_core.bowl, "_BLOCK", 60)
+    monkeypatch.setattr(duo_core.analysis.bowl, "_BLOCK", 60)
     np.testing.assert_allclose(bowl(*pair, found, points=5).nll, whole, atol=1e-9)
 
 
@@ -88,12 +88,12 @@ def test_models_that_are_sure_of_different_classes_do_not_overflow():
 
 
 def test_a_large_split_is_sampled_by_class_and_says_how_many_images_counted(pair, monkeypatch):
-    monkeypatch.setattr(duo_core.bowl, "LOGITS", 6 * 60)
+    monkeypatch.setattr(duo_core.analysis.bowl, "LOGITS", 6 * 60)
     base, sidekick, labels = pair
     found = fit(*pair)
     surface = bowl(*pair, found, points=3)
     assert surface.images == 60
-    rows = duo_core.bowl.stratified_sample(labels, 60, duo_core.bowl.SEED)
+    rows = duo_core.analysis.bowl.stratified_sample(labels, 60, duo_core.analysis.bowl.SEED)
     np.testing.assert_allclose(surface.nll, exact(base[rows], sidekick[rows], labels[rows], surface), atol=1e-5)
     np.testing.assert_array_equal(surface.nll, bowl(*pair, found, points=3).nll)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from duo_core.analysis.claims import BANDS, COLUMNS, Claim, claims
+from duo_core.analysis.claims import _verdict as verdict
 from duo_core.arrays import InputError
-from duo_core.claims import BANDS, COLUMNS, Claim, claims
-from duo_core.claims import _verdict as verdict
 from duo_core.duo import VARIANTS
 from duo_core.intervals import Interval
 from duo_core.metrics import METRICS

@@ -8,7 +8,7 @@ import pytest
 from test_claims import BAD, GOOD
 
 from app import verdicts
-from duo_core.claims import claims
+from duo_core.analysis.claims import claims
 from duo_core.figures.claims import borders, on_screen, pairs_behind, range_picture
 from duo_core.intervals import Interval
 

@@ -10,7 +10,7 @@ from logit_sets import write_set
 
 from app import verdicts
 from app.views.claims import open_pair
-from duo_core.claims import RULE, claims
+from duo_core.analysis.claims import RULE, claims
 from duo_core.store import Store
 from duo_core.sweep import sweep
 

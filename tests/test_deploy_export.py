@@ -20,13 +20,14 @@ from torch import nn
 
 from app.state.exports import exported as exported_by_page
 from app.state.sets import Handle
-from duo_core import deploy, exporting
+from duo_core import deploy
+from duo_core.analysis.guarantee import thresholds
 from duo_core.arrays import InputError
+from duo_core.cli import exporting
 from duo_core.deploy import graphs
 from duo_core.deploy import run as run_alone
 from duo_core.deploy.records import Asked
 from duo_core.duo import Temperatures
-from duo_core.guarantee import thresholds
 from duo_core.images import open_source
 from duo_core.images.splits import splits
 from duo_core.inference import compute

@@ -15,7 +15,7 @@ from PIL import Image
 from app import telling
 from app.state import pictures
 from app.views import diagnose
-from duo_core.diagnosis import exchange, gain_by_class, mean_gap, rank_moves
+from duo_core.analysis.diagnosis import exchange, gain_by_class, mean_gap, rank_moves
 from duo_core.images import Corruption
 from duo_core.intervals import differences
 from duo_core.logits import Card

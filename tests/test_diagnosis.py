@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 from sklearn.metrics import f1_score, recall_score
 
-from duo_core.arrays import InputError, Predictions
-from duo_core.diagnosis import (
+from duo_core.analysis.diagnosis import (
     OUTCOMES,
     RANKING,
     by_split,
@@ -21,6 +20,7 @@ from duo_core.diagnosis import (
     rank_moves,
     reliability,
 )
+from duo_core.arrays import InputError, Predictions
 from duo_core.intervals import Interval, differences
 from duo_core.metrics import METRICS, ece, metrics
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from duo_core.analysis.diagnosis import RANKING, by_split, by_uncertainty, reliability
 from duo_core.arrays import Predictions
-from duo_core.diagnosis import RANKING, by_split, by_uncertainty, reliability
 from duo_core.figures import diagnosis as figures
 from duo_core.figures.screen import SCREEN, metric_title
 from duo_core.intervals import Interval

@@ -10,7 +10,7 @@ from logit_sets import write_set
 
 from app import controls, recommendation
 from app.telling import verdict
-from duo_core.advice import best_under
+from duo_core.analysis.advice import best_under
 from duo_core.figures.screen import SCREEN
 from duo_core.intervals import differences
 from duo_core.metrics import METRICS, relative_gain

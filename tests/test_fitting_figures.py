@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from duo_core.bowl import Bowl
+from duo_core.analysis.bowl import Bowl
 from duo_core.duo import Temperatures
 from duo_core.figures import fitting
 from duo_core.figures.bowl import nll_bowl
@@ -149,9 +149,9 @@ def test_both_temperatures_are_told_apart_without_colour(refits):
 
 
 def test_a_real_bowl_and_its_refits_draw():
-    from duo_core.bowl import bowl
+    from duo_core.analysis.bowl import bowl
+    from duo_core.analysis.stability import stability
     from duo_core.duo import fit
-    from duo_core.stability import stability
 
     random = torch.Generator().manual_seed(0)
     labels = torch.randint(0, 3, (60,), generator=random)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from duo_core import figures
-from duo_core.advice import mean_gains
+from duo_core.analysis.advice import mean_gains
 from duo_core.metrics import METRICS, relative_gain
 
 

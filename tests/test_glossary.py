@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from duo_core.analysis.guarantee import METHODS
 from duo_core.duo import VARIANTS
-from duo_core.guarantee import METHODS
 from duo_core.metrics import METRICS
 
 ENTRIES = dict(

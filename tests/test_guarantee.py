@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 from scipy.stats import binom
 
-from duo_core import guarantee
+from duo_core.analysis import guarantee
+from duo_core.analysis.guarantee import COLUMNS, applied, thresholds, upper_bound
 from duo_core.arrays import InputError, Predictions
-from duo_core.guarantee import COLUMNS, applied, thresholds, upper_bound
 
 TARGETS = (0.01, 0.05, 0.1, 0.3, 0.6, 0.9)
 

@@ -191,7 +191,10 @@ def test_what_does_not_fit_is_refused_before_anything_is_computed(source, store,
     assert "has 7 classes" in refused([model("p"), model("q", classes=7)], made, store)
     assert refused([model()], made, store, precision="int8") == "expected the precision float32 or bfloat16, got 'int8'"
     assert refused([model()], made, store, batch_size=0) == "expected a batch of at least one image, got 0"
-    assert refused([model()], made, store, dtype=torch.int8) == "expected logits stored as float32, float16 or bfloat16, got torch.int8"
+    assert (
+        refused([model()], made, store, dtype=torch.int8)
+        == "expected logits stored as float32, float16 or bfloat16, got torch.int8"
+    )
     assert store.names() == []
 
 

@@ -6,7 +6,7 @@ import pytest
 from logit_sets import write_set
 
 from duo_core import figures
-from duo_core.advice import pareto
+from duo_core.analysis.advice import pareto
 from duo_core.figures.landscape import AXES, FILLS, Marks, look_of
 from duo_core.figures.screen import DARK, HUES, LABELS, LIGHT, SCREEN, SYMBOLS, metric_title
 from duo_core.metrics import METRICS

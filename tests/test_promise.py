@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from scipy.stats import hypergeom
 
+from duo_core.analysis.guarantee import applied, thresholds
+from duo_core.analysis.promise import COLUMNS, chance_of_difference, promises
 from duo_core.arrays import Predictions
-from duo_core.guarantee import applied, thresholds
-from duo_core.promise import COLUMNS, chance_of_difference, promises
 
 
 def predictions(wrong, doubt):

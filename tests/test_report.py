@@ -13,9 +13,10 @@ from hostile import ATTACK, IMAGE, MODELS, PAIR, hostile_pair_report, hostile_se
 from logit_sets import write_set
 from plotly.offline import get_plotlyjs
 
-from duo_core.advice import best_under
+from duo_core.analysis.advice import best_under
+from duo_core.analysis.claims import claims
 from duo_core.arrays import InputError
-from duo_core.claims import claims
+from duo_core.cli.reporting import report
 from duo_core.figures.screen import LIGHT, SCREEN
 from duo_core.intervals import differences
 from duo_core.logits import FIT_SPLIT, tensor_digest
@@ -24,7 +25,6 @@ from duo_core.report import pair_report, set_report, words
 from duo_core.report.markup import Html, Number, rich, table, tag
 from duo_core.report.page import policy
 from duo_core.report.pair import ORDER
-from duo_core.reporting import report
 from duo_core.sweep import evaluate, sweep
 
 VOID = {"meta", "link"}

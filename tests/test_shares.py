@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from duo_core.shares import ModelDraws
+from duo_core.analysis.shares import ModelDraws
 
 
 def written_out(members: list[tuple[str, ...]], agrees: list[float], seed: int) -> list[float]:

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from duo_core.analysis.stability import JUDGED, stability, work
+from duo_core.analysis.subsets import stratified_sample
 from duo_core.duo import fit
 from duo_core.metrics import aurc
-from duo_core.stability import JUDGED, stability, work
-from duo_core.subsets import stratified_sample
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from duo_core.analysis.subsets import stratified_sample
 from duo_core.arrays import InputError
-from duo_core.subsets import stratified_sample
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.data())

@@ -10,9 +10,9 @@ from logit_sets import write_set
 
 from app import manual, state
 from app.views import temperatures
-from duo_core.bowl import reach
+from duo_core.analysis.bowl import reach
+from duo_core.analysis.stability import stability
 from duo_core.logits import Card
-from duo_core.stability import stability
 from duo_core.store import Store
 from duo_core.sweep import evaluate, sweep
 

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from logit_sets import write_set
 
+from duo_core.analysis.guarantee import ASSUMPTION, applied
+from duo_core.analysis.guarantee import thresholds as chosen_on
 from duo_core.arrays import InputError
-from duo_core.guarantee import ASSUMPTION, applied
-from duo_core.guarantee import thresholds as chosen_on
+from duo_core.cli.thresholds import document, threshold
 from duo_core.logits import LogitSet
 from duo_core.predictions import variant_predictions
 from duo_core.store import Store
 from duo_core.sweep import fit_pair
-from duo_core.thresholds import document, threshold
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import torch
 
 from app.state.bowls import LIVE, bowl_of, marks_of, refit_work, refits
 from app.state.diagnosis import calibration, classes, entropy_gains, every_split, gains, moves
+from app.state.exports import exported
 from app.state.holding import claims_of, exchangeable, promised
 from app.state.landscape import difference, landscape, singles
 from app.state.pairs import (
@@ -45,6 +46,7 @@ __all__ = [
     "evaluation",
     "every_split",
     "exchangeable",
+    "exported",
     "first_base",
     "first_sidekick",
     "fitted",

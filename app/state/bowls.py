@@ -5,12 +5,12 @@ import pandas as pd
 from app.state.caches import remembered
 from app.state.pairs import fitted
 from app.state.sets import Handle
+from duo_core.analysis.bowl import Bowl, bowl
+from duo_core.analysis.stability import REPEATS, stability, work
 from duo_core.arrays import UncertaintyKind
-from duo_core.bowl import Bowl, bowl
 from duo_core.duo import VARIANTS, Fit, Temperatures
 from duo_core.logits import FIT_SPLIT, LogitSet
 from duo_core.predictions import pair_predictions
-from duo_core.stability import REPEATS, stability, work
 
 LIVE = 40_000_000
 """Logits that refits may read (`stability.work`) without being asked for: about a second."""

@@ -7,8 +7,8 @@ import pandas as pd
 from app.state.caches import remembered
 from app.state.pairs import evaluation
 from app.state.sets import Handle
+from duo_core.analysis.diagnosis import RANKING, ClassScore, class_intervals, gain_by_class, rank_moves, reliability
 from duo_core.arrays import Predictions, UncertaintyKind
-from duo_core.diagnosis import RANKING, ClassScore, class_intervals, gain_by_class, rank_moves, reliability
 from duo_core.duo import Temperatures
 from duo_core.intervals import Drawn, Interval, between, differences, drawn
 from duo_core.logits import FIT_SPLIT

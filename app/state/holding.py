@@ -9,12 +9,12 @@ from app.state.caches import remembered
 from app.state.pairs import fitted
 from app.state.sets import Handle
 from app.state.tables import all_pairs
+from duo_core.analysis.claims import Claim, claims
+from duo_core.analysis.promise import chance_of_difference, promises
 from duo_core.arrays import Predictions, UncertaintyKind
-from duo_core.claims import Claim, claims
 from duo_core.duo import Fit
 from duo_core.logits import FIT_SPLIT, LogitSet
 from duo_core.predictions import variant_predictions
-from duo_core.promise import chance_of_difference, promises
 from duo_core.sweep import Evaluation
 
 PROMISING = ("duo", "base")

@@ -8,7 +8,7 @@ from app.state.caches import remembered
 from app.state.pairs import evaluation
 from app.state.sets import Handle, survey
 from app.state.tables import all_pairs
-from duo_core.advice import gains
+from duo_core.analysis.advice import gains
 from duo_core.arrays import UncertaintyKind
 from duo_core.duo import Temperatures, calibrate
 from duo_core.intervals import Interval, differences

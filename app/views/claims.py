@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import controls, link, state, verdicts
 from app.controls import THEMED
-from duo_core.claims import BANDS, Claim
+from duo_core.analysis.claims import BANDS, Claim
 from duo_core.figures.claims import measured_metric, pairs_behind
 
 TITLE = "Does it hold?"

@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import controls, link, state, telling
 from app.controls import THEMED, Choice
-from duo_core.diagnosis import OUTCOMES, RANKING, ClassScore, by_split, by_uncertainty, exchange
+from duo_core.analysis.diagnosis import OUTCOMES, RANKING, ClassScore, by_split, by_uncertainty, exchange
 from duo_core.figures import diagnosis as figures
 from duo_core.metrics import METRICS
 from duo_core.sweep import Evaluation

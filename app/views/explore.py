@@ -7,9 +7,9 @@ import streamlit as st
 from app import controls, link, manual, promising, state, telling, words
 from app.controls import THEMED, Choice
 from duo_core import figures
+from duo_core.analysis.guarantee import ASSUMPTION
 from duo_core.figures.curves import risk_at
 from duo_core.figures.screen import SCREEN, cost_column
-from duo_core.guarantee import ASSUMPTION
 from duo_core.intervals import Interval
 from duo_core.logits import FIT_SPLIT
 from duo_core.metrics import METRICS
@@ -55,12 +55,26 @@ def show() -> None:
         _temperatures(choice, found)
     with right:
         _ratios(choice)
-    controls.report(
-        f"{choice.base}-{choice.sidekick}-{choice.split}",
-        lambda: state.report_of_pair(choice.handle, found, choice.metric, choice.kind),
-    )
+    _take_home(choice, found)
     with place.container():
         _cards(found, state.gains(choice.handle, found, choice.kind, tuple(CARDS)))
+
+
+def _take_home(choice: Choice, found: Evaluation) -> None:
+    st.subheader("Take it home", anchor=False)
+    with st.container(horizontal=True):
+        name = f"{choice.base}-{choice.sidekick}-{choice.split}"
+        controls.report(name, lambda: state.report_of_pair(choice.handle, found, choice.metric, choice.kind))
+        if choice.handle.store is not None:
+            st.download_button(
+                "Download this duo (zip)",
+                lambda: state.exported(choice.handle, choice.base, choice.sidekick, choice.kind),
+                file_name=f"{choice.base}+{choice.sidekick}.zip",
+                mime="application/zip",
+                on_click="ignore",
+                key="export",
+                help="Models, transforms, temperatures and thresholds as a folder; its README says how it gets its weights and runs.",
+            )
 
 
 def _heading(choice: Choice, found: Evaluation) -> None:

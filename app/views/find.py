@@ -11,7 +11,7 @@ import streamlit as st
 from app import controls, link, recommendation, state, telling, words
 from app.controls import THEMED, Choice
 from duo_core import figures
-from duo_core.advice import Advice, Row, best_under, mean_gains
+from duo_core.analysis.advice import Advice, Row, best_under, mean_gains
 from duo_core.duo import VARIANTS
 from duo_core.figures.landscape import AXES, FILLS, Look, Marks, look_of
 from duo_core.figures.screen import cost_column

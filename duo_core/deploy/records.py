@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from duo_core.analysis.guarantee import ASSUMPTION, COLUMNS, CONFIDENCE, applied, thresholds
 from duo_core.arrays import InputError, Predictions, UncertaintyKind
 from duo_core.deploy.members import ROLES, Source
 from duo_core.deploy.module import checked_variant
 from duo_core.files import read_json
-from duo_core.guarantee import ASSUMPTION, COLUMNS, CONFIDENCE, applied, thresholds
 from duo_core.logits import FIT_SPLIT, LogitSet, tensor_digest
 from duo_core.metrics import tie_blocks
 from duo_core.predictions import variant_predictions

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from duo_core.analysis.guarantee import METHODS
 from duo_core.deploy import graphs, records
-from duo_core.guarantee import METHODS
 from duo_core.metrics import METRICS
 
 RUN = "run.py"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import plotly.graph_objects as go
 
-from duo_core.bowl import Bowl
+from duo_core.analysis.bowl import Bowl
 from duo_core.duo import Temperatures
 from duo_core.figures.frame import layout, ticks
 from duo_core.figures.screen import LABELS, LIGHT, STYLES, Colours

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from duo_core.claims import CALIBRATED, KEPT, Claim
+from duo_core.analysis.claims import CALIBRATED, KEPT, Claim
 from duo_core.figures.frame import cost_axis, layout, level, note, ticks
 from duo_core.figures.screen import COSTS, LIGHT, SCREEN, Colours
 from duo_core.metrics import METRICS

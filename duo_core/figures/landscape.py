@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from duo_core.advice import pareto
+from duo_core.analysis.advice import pareto
 from duo_core.figures.frame import cost_axis, layout, level, note, ticks
 from duo_core.figures.screen import COSTS, HUES, LABELS, LIGHT, SCREEN, SYMBOLS, Colours, metric_title
 from duo_core.metrics import METRICS

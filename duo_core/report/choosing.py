@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from duo_core.advice import Advice, best_under, gains, losses
+from duo_core.analysis.advice import Advice, best_under, gains, losses
 from duo_core.arrays import InputError, UncertaintyKind
 from duo_core.figures.landscape import Marks, look_of, pairs_by_cost
 from duo_core.figures.screen import cost_column

@@ -1,7 +1,7 @@
 """Everything about one pair on one split."""
 
-from duo_core.bowl import bowl
-from duo_core.diagnosis import exchange, mean_gap, reliability
+from duo_core.analysis.bowl import bowl
+from duo_core.analysis.diagnosis import exchange, mean_gap, reliability
 from duo_core.duo import VARIANTS, Temperatures
 from duo_core.figures.bowl import nll_bowl
 from duo_core.figures.charts import risk_coverage as coverage_chart

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from duo_core.advice import mean_gains
+from duo_core.analysis.advice import mean_gains
+from duo_core.analysis.claims import RULE, Claim, claims
 from duo_core.arrays import UncertaintyKind
-from duo_core.claims import RULE, Claim, claims
 from duo_core.duo import VARIANTS
 from duo_core.figures.fitting import all_ratios
 from duo_core.figures.gains import gains_by_metric

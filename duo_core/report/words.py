@@ -6,7 +6,7 @@ from html import escape
 
 import pandas as pd
 
-from duo_core.diagnosis import Exchange
+from duo_core.analysis.diagnosis import Exchange
 from duo_core.duo import Fit
 from duo_core.figures.screen import SCREEN
 from duo_core.intervals import LEVEL, Interval

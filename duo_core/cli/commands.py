@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from duo_core.arrays import InputError
+from duo_core.cli.printing import print_json, show
+from duo_core.cli.uploading import logit_set_of, table_of
 from duo_core.duo import VARIANTS
 from duo_core.logits import LogitSet
 from duo_core.metrics import METRICS
-from duo_core.printing import print_json, show
 from duo_core.store import Store
 from duo_core.sweep import COLUMNS, Evaluation, evaluate
-from duo_core.uploading import logit_set_of, table_of
 
 if TYPE_CHECKING:
     from duo_core.zoo import LoadedModel, ModelSpec
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def zoo(options: argparse.Namespace) -> None:

@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from duo_core.arguments import assignment, cost_of
 from duo_core.arrays import InputError, UncertaintyKind
+from duo_core.cli.arguments import assignment, cost_of
+from duo_core.cli.printing import print_json, show
 from duo_core.files import replaced
 from duo_core.formats import ModelFacts, Options, Reading, Upload, read
 from duo_core.formats.foreign import arrays_of
 from duo_core.formats.writing import left_out, prepared, write
 from duo_core.logits import LogitSet
-from duo_core.printing import print_json, show
 from duo_core.results import swept
 from duo_core.store import Store
 from duo_core.sweep import sweep

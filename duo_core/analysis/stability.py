@@ -5,12 +5,12 @@ from typing import Any
 import pandas as pd
 from torch import Tensor
 
+from duo_core.analysis.subsets import stratified_sample
 from duo_core.arrays import UncertaintyKind
 from duo_core.blocks import in_parallel
 from duo_core.duo import Fit, fit
 from duo_core.metrics import METRICS
 from duo_core.predictions import pair_predictions
-from duo_core.subsets import stratified_sample
 
 SIZES = (25, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000)
 REPEATS = 20

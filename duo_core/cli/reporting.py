@@ -5,12 +5,12 @@ import datetime
 from pathlib import Path
 
 from duo_core.arrays import InputError
+from duo_core.cli.uploading import logit_set_of, table_of
 from duo_core.files import write_text
 from duo_core.logits import LogitSet
 from duo_core.metrics import METRICS
 from duo_core.report import pair_report, set_report
 from duo_core.sweep import evaluate
-from duo_core.uploading import logit_set_of, table_of
 
 
 def report(options: argparse.Namespace) -> None:

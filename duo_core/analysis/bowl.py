@@ -7,10 +7,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from duo_core.analysis.subsets import stratified_sample
 from duo_core.arrays import Floats, InputError, same_length
 from duo_core.blocks import over_blocks
 from duo_core.duo import Fit
-from duo_core.subsets import stratified_sample
 
 POINTS = 41
 LOGITS = 5_000_000

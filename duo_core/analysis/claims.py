@@ -10,11 +10,11 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from duo_core.analysis.shares import ModelDraws
 from duo_core.arrays import InputError
 from duo_core.duo import VARIANTS
 from duo_core.intervals import LEVEL, REPLICATES, Interval
 from duo_core.metrics import METRICS
-from duo_core.shares import ModelDraws
 
 Verdict = Literal["holds", "does not hold", "too little data"]
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import pandas as pd
 from scipy.stats import fisher_exact
 
+from duo_core.analysis.guarantee import applied, thresholds
 from duo_core.arrays import Predictions
-from duo_core.guarantee import applied, thresholds
 
 COLUMNS = [
     "system", "method", "threshold", "bound", "fit_coverage", "fit_risk", "judged_coverage", "judged_risk", "met",

@@ -5,15 +5,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from duo_core.arguments import assignment, json_assignment
+from duo_core.analysis.guarantee import CONFIDENCE
 from duo_core.arrays import InputError
+from duo_core.cli.arguments import assignment, json_assignment
+from duo_core.cli.printing import print_json
 from duo_core.deploy import Exported
 from duo_core.deploy import export as write
 from duo_core.deploy.module import VARIANTS
 from duo_core.deploy.records import Asked
-from duo_core.guarantee import CONFIDENCE
 from duo_core.metrics import METRICS
-from duo_core.printing import print_json
 from duo_core.store import Store
 
 

@@ -1,0 +1,1 @@
+"""The commands of `duo`: options in, one line of complaint or a document out."""
