@@ -82,7 +82,7 @@ def payload(files):
 
 def use(page):
     page.locator(".st-key-use_upload button").click()
-    page.locator(".st-key-cards").wait_for()
+    page.locator(".js-plotly-plot .main-svg").first.wait_for()  # which come after the cards
     settle(page)
 
 

@@ -280,7 +280,7 @@ def test_the_commands_are_filled_in(page):
     assert code[0].startswith("duo logits --set my-set --images test=images/test --fit 0.2 --models convnext_base resnet18")
     labelled(page.text_input, "Models, by their names in timm, torchvision or this project").set_value("timm/vit_b resnet50").run()
     page.text_input(key="val_images").set_value("my images/val")
-    labelled(page.text_input, "Checkpoint of timm/vit_b (empty: its published weights)").set_value("a.pt").run()
+    page.text_input(key="checkpoint_timm/vit_b").set_value("a.pt").run()
     assert [block.value for block in page.code] == [
         "duo logits --set my-set --images 'val=my images/val' test=images/test --models timm/vit_b resnet50 "
         "--checkpoint timm/vit_b=a.pt",
