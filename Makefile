@@ -15,8 +15,9 @@ help:
 app: $(APP)
 	$(BIN)/python -m duo_core app $(if $(PORT),--port $(PORT))
 
+# Files of tests side by side, each file in one process.
 test: $(DEV)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 # All three have their say before the target fails.
 lint: $(DEV)
