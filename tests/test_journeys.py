@@ -102,7 +102,7 @@ def test_explore(toy):
     pick(page, "Sidekick", "tiny")
     pick(page, "Evaluation split", "shift")
     assert page.locator("h1").inner_text() != before
-    slider = page.get_by_role("slider", name=re.compile("^T_sidekick"))
+    slider = page.get_by_role("slider", name=re.compile("^T_base"))
     slider.press("Home")
     card = page.get_by_test_id("stMetric").filter(has_text="NLL, fit split")
     expect(card).not_to_contain_text("same as learned")
