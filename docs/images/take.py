@@ -35,8 +35,7 @@ def _take(pages: Pages, name: str, look: str) -> None:
     page = pages("/" if name == "explore" else f"/{name}", width=width, height=height, dark=dark)
     page.wait_for_timeout(3000)
     settle(page)
-    picture = Image.open(BytesIO(page.screenshot())).convert("RGB")
-    picture.quantize(128).save(HERE / f"{name}-{look}.png", optimize=True)
+    Image.open(BytesIO(page.screenshot())).convert("RGB").save(HERE / f"{name}-{look}.png", optimize=True)
     page.context.close()
 
 
