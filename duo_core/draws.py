@@ -1,6 +1,7 @@
 """Metrics on draws of the images with replacement: a draw is a count for each image.
 
-Images are sorted once; a draw then costs one pass over them, and images of equal uncertainty stay together as in `metrics`.
+Images are sorted once, and those between which no metric tells a difference share a cell: a draw then costs one pass over the
+images and one over the cells. Images of equal uncertainty stay together as in `metrics`.
 The loops are compiled and run without Python's lock, so threads share the draws.
 """
 
@@ -12,9 +13,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from duo_core.arrays import Booleans, Floats, InputError, Integers, Predictions, same_length
+from duo_core.arrays import Floats, InputError, Integers, Predictions, same_length
 from duo_core.blocks import over_blocks
 from duo_core.metrics import ECE_BINS, METRICS, SAC_TARGET
+
+_AT_ONCE = 1 << 10
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+"""Of SplitMix64: random numbers made at once, and how far apart their states are."""
 
 _IMAGES = 1 << 15
 """Images drawn in one go by a thread, which takes about half a millisecond."""
@@ -69,19 +74,17 @@ class _Columns(NamedTuple):
     brier: Floats
     gap: Floats  # 1 if right, less the confidence
     bin: NDArray[np.uint8]  # of the confidence, for the ECE
-    order: NDArray[np.uint32]  # images by rank, surest first
-    wrong: NDArray[np.uint8]  # by rank
-    last: Booleans  # by rank: whether a block of equal uncertainty ends here
+    cell: NDArray[np.uint32]  # where in the ranking, see `_cells`
+    cells: Integers  # (m,) how many there are
     harmonic: Floats  # sum of 1/i over i = 1..j, for j = 0..images drawn
 
 
 def _columns(systems: Sequence[Predictions], drawn: int) -> _Columns:
     if not len(systems[0]):
         raise InputError("expected at least one image, got none")
-    order = [np.argsort(one.uncertainty) for one in systems]
-    ranked = [one.uncertainty[rank] for one, rank in zip(systems, order, strict=True)]
     edges = np.linspace(0, 1, ECE_BINS + 1)
     bins = [np.clip(np.searchsorted(edges, one.confidence) - 1, 0, ECE_BINS - 1) for one in systems]
+    cells = [_cells(one) for one in systems]
     return _Columns(
         labels=systems[0].labels.astype(np.int32),
         predicted=np.array([one.predicted for one in systems], np.int32),
@@ -89,14 +92,29 @@ def _columns(systems: Sequence[Predictions], drawn: int) -> _Columns:
         brier=np.array([one.brier for one in systems]),
         gap=np.array([one.correct - one.confidence for one in systems]),
         bin=np.array(bins, np.uint8),
-        order=np.array(order, np.uint32),
-        wrong=np.array([~one.correct[rank] for one, rank in zip(systems, order, strict=True)], np.uint8),
-        last=np.array([np.append(one[1:] != one[:-1], True) for one in ranked]),
+        cell=np.array(cells, np.uint32),
+        cells=np.array([3 * (one.max() // 3 + 1) for one in cells]),
         harmonic=np.append(0, np.cumsum(1 / np.arange(1, drawn + 1))),
     )
 
 
-_PASSES = (("accuracy", "nll", "brier", "ece"), ("macro_f1",), ("auroc", "aurc", "sac98"))
+def _cells(system: Predictions) -> Integers:
+    """Each image's place in the ranking as far as the metrics tell places apart, (n,).
+
+    Blocks of equal uncertainty that have wrong images cut the ranking; cell 3j holds the right images before the j-th such block,
+    3j + 1 the right ones within it and 3j + 2 its wrong ones.
+    """
+    order = np.argsort(system.uncertainty)
+    ranked, wrong = system.uncertainty[order], ~system.correct[order]
+    block = np.append(0, np.cumsum(ranked[1:] != ranked[:-1]))
+    has_wrong = np.bincount(block, wrong) > 0
+    before = (np.cumsum(has_wrong) - has_wrong)[block]
+    cells = np.empty(len(order), np.int64)
+    cells[order] = 3 * before + np.where(has_wrong[block], 1 + wrong, 0)
+    return cells
+
+
+_PASSES = (("nll", "brier", "ece"), ("macro_f1",), ("accuracy", "auroc", "aurc", "sac98"))
 """Metrics that come from one pass over the images; a pass that no key asks for is left out."""
 _KEYS = tuple(key for metrics in _PASSES for key in metrics)
 _TARGET = Fraction(str(SAC_TARGET))
@@ -124,18 +142,22 @@ def _judge_draws(columns: _Columns, seed: np.uint64, first: int, passes: tuple[b
 def _draw(taken: NDArray[np.int32], seed: np.uint64, replicate: int) -> None:
     """Draw n of n images: SplitMix64 from a start of the replicate's own, each image equally likely (Lemire 2019).
 
-    All is unsigned: of a signed and an unsigned integer numba makes a float.
+    Numbers are made many at a time, which processors do in one instruction. All is unsigned: of a signed and an unsigned integer
+    numba makes a float.
     """
     taken[:] = 0
-    n, low = np.uint64(len(taken)), np.uint64(0xFFFFFFFF)
+    n, low, half = np.uint64(len(taken)), np.uint64(0xFFFFFFFF), np.uint64(32)
     rejected = (low + np.uint64(1)) % n
+    made = np.empty(_AT_ONCE, np.uint64)
     state, drawn = _mixed(_mixed(seed) + np.uint64(replicate)), 0
     while drawn < len(taken):
-        state += np.uint64(0x9E3779B97F4A7C15)
-        product = (_mixed(state) >> np.uint64(32)) * n
-        if (product & low) >= rejected:
-            taken[product >> np.uint64(32)] += 1
-            drawn += 1
+        for i in range(_AT_ONCE):
+            made[i] = (_mixed(state + np.uint64(i + 1) * _STEP) >> half) * n
+        state += np.uint64(_AT_ONCE) * _STEP
+        for i in range(min(_AT_ONCE, len(taken) - drawn)):
+            if (made[i] & low) >= rejected:
+                taken[made[i] >> half] += 1
+                drawn += 1
 
 
 @njit(nogil=True, cache=True)
@@ -152,27 +174,25 @@ def _judge(columns: _Columns, taken: NDArray[np.int32], passes: tuple[bool, ...]
     for m in range(len(out)):
         row, predicted = out[m], columns.predicted[m]
         if passes[0]:
-            means = _means(labels, predicted, columns.nll[m], columns.brier[m], columns.gap[m], columns.bin[m], taken)
-            row[0], row[1], row[2], row[3] = means
+            row[0], row[1], row[2] = _means(columns.nll[m], columns.brier[m], columns.gap[m], columns.bin[m], taken)
         if passes[1]:
-            row[4] = _macro_f1(labels, predicted, taken)
+            row[3] = _macro_f1(labels, predicted, taken)
         if passes[2]:
-            row[5], row[6], row[7] = _ranking(columns.order[m], columns.wrong[m], columns.last[m], columns.harmonic, taken)
+            row[4], row[5], row[6], row[7] = _ranking(columns.cell[m], columns.cells[m], columns.harmonic, taken)
 
 
 @njit(nogil=True, cache=True)
-def _means(labels, predicted, nll, brier, gap, bins, taken):  # type: ignore[no-untyped-def]
-    """Accuracy, NLL, Brier score and ECE."""
-    n = right = 0
+def _means(nll, brier, gap, bins, taken):  # type: ignore[no-untyped-def]
+    """NLL, Brier score and ECE."""
+    n = 0
     nll_sum = brier_sum = 0.0
     gaps = np.zeros(ECE_BINS)
     for image, count in enumerate(taken):
         n += count
-        right += count * (labels[image] == predicted[image])
         nll_sum += count * nll[image]
         brier_sum += count * brier[image]
         gaps[bins[image]] += count * gap[image]
-    return right / n, nll_sum / n, brier_sum / n, np.abs(gaps).sum() / n
+    return nll_sum / n, brier_sum / n, np.abs(gaps).sum() / n
 
 
 @njit(nogil=True, cache=True)
@@ -192,26 +212,31 @@ def _macro_f1(labels, predicted, taken):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _ranking(order, wrong, last, harmonic, taken):  # type: ignore[no-untyped-def]
-    """AUROC, AURC and SAC@98 in one pass from the surest image on; a block of equal uncertainty shares its errors evenly.
+def _ranking(cell, cells, harmonic, taken):  # type: ignore[no-untyped-def]
+    """Accuracy, AUROC, AURC and SAC@98 from the images in each cell of the ranking; a block of equal uncertainty shares its errors.
 
     With E errors among the N images before a block of c with e errors, the risks within it sum to
-    sum over i = 1..c of (E + i e/c) / (N + i) = e + (E - N e/c) (H(N + c) - H(N)), H the harmonic numbers.
+    sum over i = 1..c of (E + i e/c) / (N + i) = e + (E - N e/c) (H(N + c) - H(N)), H the harmonic numbers. Among right images
+    the accuracy only grows, so that SAC@98 is found before a block with errors or at the end.
     """
-    covered = errors = covered_before = errors_before = reached = pairs = 0
+    count = np.zeros(cells, np.int64)
+    for image in range(len(taken)):
+        count[cell[image]] += taken[image]
+    covered = errors = reached = pairs = 0
     area = 0.0
-    for rank in range(len(order)):
-        count = taken[order[rank]]
-        covered += count
-        errors += count * wrong[rank]
-        if not last[rank]:
-            continue
-        block, block_errors = covered - covered_before, errors - errors_before
-        share = block_errors / max(block, 1)
-        area += block_errors + (errors_before - covered_before * share) * (harmonic[covered] - harmonic[covered_before])
-        pairs += block_errors * (2 * (covered_before - errors_before) + block - block_errors)
+    for at in range(0, cells, 3):
+        before = covered
+        covered += count[at]
+        area += errors * (harmonic[covered] - harmonic[before])
         if (covered - errors) * _DENOMINATOR >= _NUMERATOR * covered:
             reached = covered
-        covered_before, errors_before = covered, errors
+        wrong, block = count[at + 2], count[at + 1] + count[at + 2]
+        share = wrong / max(block, 1)
+        area += wrong + (errors - covered * share) * (harmonic[covered + block] - harmonic[covered])
+        pairs += wrong * (2 * (covered - errors) + block - wrong)
+        covered += block
+        errors += wrong
+    if (covered - errors) * _DENOMINATOR >= _NUMERATOR * covered:
+        reached = covered
     mixed = errors * (covered - errors)
-    return pairs / 2 / mixed if mixed else np.nan, area / covered, reached / covered
+    return 1 - errors / covered, pairs / 2 / mixed if mixed else np.nan, area / covered, reached / covered
