@@ -28,6 +28,8 @@ class Card:
     weights_sha256: str | None = None
     input_size: tuple[int, int, int] | None = None
     transform: Mapping[str, Any] | None = None
+    arguments: Mapping[str, Any] | None = None
+    """Constructor arguments that it was given; empty where there were none."""
     multiply_adds: int | None = None
     parameters: int | None = None
     images_per_second: float | None = None

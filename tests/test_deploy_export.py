@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -486,7 +487,7 @@ def test_an_altered_graph_is_not_run(touched):
 
 @pytest.fixture
 def code(made, tmp_path):
-    """A set of models that are own code, one of which no tracer follows: (set, arguments)."""
+    """A set of models that are own code, one of which no tracer follows."""
     arguments = {"one": {"seed": 3, "branches": True}, "two": {"seed": 4}}
     transform = {**tiny.AS_IS.to_dict(), "input_size": [3, 36, 44]}
     specs = [
@@ -496,12 +497,11 @@ def code(made, tmp_path):
     models = [load_model(spec) for spec in specs]
     store = Store(tmp_path / "store")
     compute(models, splits({"test": made[1]}, fit=50), store, "code", device="cpu", workers=0)
-    return store.open("code"), arguments
+    return store.open("code")
 
 
 def test_models_that_cannot_be_traced_are_exported_without_graphs(code, test_images, tmp_path):
-    logit_set, arguments = code
-    found = deploy.export(logit_set, "one", "two", tmp_path / "duo", arguments=arguments)
+    found = deploy.export(code, "one", "two", tmp_path / "duo")
     assert found.left_out[0].startswith("duo.pt2 and duo.onnx were left out: torch.export cannot trace the members (")
     assert {file.name for file in found.folder.iterdir()} == {
         *("duo.json", "README.md", "requirements.txt"),
@@ -511,12 +511,30 @@ def test_models_that_cannot_be_traced_are_exported_without_graphs(code, test_ima
     assert "torch==" in (found.folder / "requirements.txt").read_text()
     with torch.inference_mode():
         logits = deploy.load(found.folder, own_code=True)(test_images).logits
-    same_metrics(judged(logits, logit_set.labels["test"]), evaluate(logit_set, "one", "two").metrics["duo"])
+    same_metrics(judged(logits, code.labels["test"]), evaluate(code, "one", "two").metrics["duo"])
+
+
+def test_arguments_are_those_of_the_set(code, tmp_path, without_graphs):
+    arguments = {"one": {"seed": 3, "branches": True}, "two": {"seed": 4}}
+    assert {name: card.arguments for name, card in code.cards.items()} == arguments
+    found = deploy.export(code, "one", "two", tmp_path / "duo", arguments={"two": {"seed": 4}})
+    assert found.record["models"]["base"]["arguments"] == arguments["one"]
+    assert refused(code, "one", "two", tmp_path / "other", arguments={"two": {"seed": 5}}) == (
+        'expected the arguments that the logits of \'two\' were computed with, {"seed": 4}, got {"seed": 5}; leave --arguments out'
+    )
+
+
+def test_a_set_that_holds_no_arguments_takes_those_that_are_given(code, tmp_path, without_graphs):
+    older = replace(code, cards={name: replace(card, arguments=None) for name, card in code.cards.items()})
+    assert "expected the weights that the logits of 'one' came from" in refused(older, "one", "two", tmp_path / "duo")
+    found = deploy.export(
+        older, "one", "two", tmp_path / "duo", arguments={"one": {"seed": 3, "branches": True}, "two": {"seed": 4}}
+    )
+    assert deploy.load(found.folder, own_code=True).base.module.inner is not None
 
 
 def test_code_that_a_folder_names_runs_only_if_trusted(code, tmp_path, without_graphs):
-    logit_set, arguments = code
-    found = deploy.export(logit_set, "one", "two", tmp_path / "duo", arguments=arguments, onnx=False)
+    found = deploy.export(code, "one", "two", tmp_path / "duo", onnx=False)
     assert unloadable(found.folder) == (
         "the base is built by running 'test_deploy_export:own_network', code that is not this project's; say own_code=True if you "
         "trust the folder"

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,18 @@ def test_the_card_says_what_was_run(source, store):
     assert {name: getattr(card, name) for name in costs} == costs
     assert set(card.versions) >= {"torch", "timm", "torchvision"}
     assert card.created.startswith("20")
+
+
+@pytest.mark.parametrize(("given", "kept"), [({}, {}), ({"width": (1, 2)}, {"width": [1, 2]}), ({"norm": torch.nn.ReLU}, None)])
+def test_the_card_holds_the_arguments_where_a_header_can(source, store, given, kept):
+    loaded = model("p")
+    loaded = replace(loaded, spec=replace(loaded.spec, arguments=given))
+    run([loaded], splits({"test": source}), store)
+    assert store.open("set").cards["p"].arguments == kept
+    assert run([loaded], splits({"test": source}), store).present == ("p",)
+    if kept is not None:
+        other = replace(loaded, spec=replace(loaded.spec, arguments={"depth": 3}))
+        assert "the set 'set' has 'p' with other arguments" in refused([other], splits({"test": source}), store)
 
 
 def test_each_image_is_decoded_once_for_all_models_transforms_and_corruptions(source, store, trio, monkeypatch):

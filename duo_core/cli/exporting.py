@@ -67,7 +67,7 @@ def export_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to make")
     for option, kind, form, text in (
         ("--checkpoint", assignment, "MODEL=FILE", "the weights that the logits came from, where no library has them"),
-        ("--arguments", json_assignment, "MODEL=JSON", "constructor arguments that the logits were computed with"),
+        ("--arguments", json_assignment, "MODEL=JSON", "constructor arguments, for sets that were made before the set held them"),
     ):
         command.add_argument(option, nargs="+", action="extend", default=[], type=kind, metavar=form, help=text)
     command.add_argument("--variant", choices=VARIANTS, default="duo", help="uq_only predicts the base's class (default duo)")

@@ -56,7 +56,7 @@ def export(
     out
         The folder to make.
     checkpoints, arguments
-        Own weights and constructor arguments by a model's name in the set, as they were when its logits were computed.
+        Own weights by a model's name in the set, and constructor arguments where its card, an older one, does not hold them.
     asked
         Variant, uncertainty, and the goals that thresholds are chosen for.
     onnx

@@ -1,5 +1,6 @@
 """The two models of a duo on their way into a folder and out of it: what each is, and where its weights are."""
 
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -78,11 +79,22 @@ def source_of(card: Card, k: int, *, checkpoint: Path | None = None, arguments: 
     spec = replace(
         resolve(f"{card.name}={card.model}")[0],
         checkpoint=Path(checkpoint) if checkpoint else None,
-        arguments=dict(arguments or {}),
+        arguments=_arguments(card, arguments),
         transform=None if card.transform is None else Transform.from_dict(card.transform),
     )
     lacking = _lacking(card, spec)
     return Source(card, spec, None if lacking else _same(load(spec), card, k), lacking)
+
+
+def _arguments(card: Card, given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Constructor arguments of a model: those of its card, or those given where the card is of a time before it held them."""
+    known = card.arguments
+    if given is not None and known is not None and dict(given) != dict(known):
+        raise InputError(
+            f"expected the arguments that the logits of '{card.name}' were computed with, {json.dumps(known)}, got "
+            f"{json.dumps(given)}; leave --arguments out"
+        )
+    return dict((known if given is None else given) or {})
 
 
 def _lacking(card: Card, spec: ModelSpec) -> str:

@@ -68,6 +68,7 @@ class Filling:
             weights_sha256=model.weights_sha256,
             input_size=model.transform.input_size,
             transform=model.transform.to_dict(),
+            arguments=_arguments(model),
             family=model.spec.family or None,
             created=datetime.datetime.now(datetime.UTC).date().isoformat(),
             versions=_versions(),
@@ -108,6 +109,7 @@ class Filling:
         same = {
             "weights": card.weights_sha256 == model.weights_sha256,
             "preprocessing": json.dumps(card.transform, sort_keys=True) == json.dumps(model.transform.to_dict(), sort_keys=True),
+            "arguments": None in (own := (card.arguments, _arguments(model))) or own[0] == own[1],
         }
         for what in [part for part, holds in same.items() if not holds]:
             raise InputError(
@@ -136,6 +138,15 @@ class Filling:
             licence=self.licence,
             details={"how": {split: _how(part, len(gone[split])) for split, part in chosen.items()}},
         )
+
+
+def _arguments(model: "LoadedModel") -> dict[str, Any] | None:
+    """The model's constructor arguments as a header can hold them; None where one of them is no plain value."""
+    try:
+        found: dict[str, Any] = json.loads(json.dumps(dict(model.spec.arguments)))
+    except TypeError:
+        return None
+    return found
 
 
 def _how(split: Split, left_out: int) -> str:

@@ -22,7 +22,7 @@ from duo_core.store.journal import Journal
 DEFAULT_STORE = Path(__file__).resolve().parents[2] / "data"
 AGAIN = "restore it or make the set again"
 NOT_MODELS = {"labels"}
-STRUCTURED = {"input_size", "transform", "multiply_adds", "parameters", "images_per_second", "versions", "digests"}
+STRUCTURED = {"input_size", "transform", "arguments", "multiply_adds", "parameters", "images_per_second", "versions", "digests"}
 """Header entries that are JSON; the others are plain text."""
 
 
