@@ -1,36 +1,55 @@
-"""Done once after installing: compile what is compiled on first use, and evaluate the sets in the store, for pages to open on."""
+"""Load what is compiled before somebody waits for it; after installing, also evaluate the sets in the store, for pages to open on."""
 
+import functools
 import sys
 import time
 
 import torch
 
-from duo_core.duo import LARGE, fit
+from duo_core.analysis.promise import chance_of_difference
+from duo_core.duo import LARGE
 from duo_core.intervals import differences
+from duo_core.logits import FIT_SPLIT, Card, LogitSet
+from duo_core.predictions import WIDE
 from duo_core.results import swept
 from duo_core.store import Store
-from duo_core.sweep import evaluate, pairs
+from duo_core.sweep import evaluate, sweep
 
 
-def warm_up() -> None:
-    """Run everything that is compiled, on the kinds of arrays that occur, and remember every pair of the store's sets."""
-    torch.set_num_threads(1)
+@functools.cache
+def load() -> None:
+    """Run everything that is compiled once, on the kinds of arrays that occur, and forget what comes out."""
+    for k, n in ((10, 20), (2 * WIDE, LARGE // (2 * WIDE) + 1)):
+        own = _noise(k, n)
+        sweep(own)
+        found = evaluate(own, "one", "other", "test").predictions
+        differences(found["duo"], found["base"], replicates=2)
+        chance_of_difference(found["duo"], found["base"])
+
+
+def _noise(k: int, n: int) -> LogitSet:
+    """Two models that know nothing, n images to fit on and ten to judge."""
     generator = torch.Generator().manual_seed(0)
-    k = 256
-    one, other = (torch.randn(LARGE // k + 1, k, generator=generator) for _ in range(2))
-    fit(one, other, one.argmax(1))
-    fit(one.double(), other.double(), one.argmax(1))
+    arrays = {
+        (model, split): torch.randn(rows, k, generator=generator)
+        for model in ("one", "other")
+        for split, rows in ((FIT_SPLIT, n), ("test", 10))
+    }
+    labels = {split: array.argmax(1) for (_, split), array in arrays.items()}
+    cards = {model: Card(model, model, "noise", multiply_adds=1) for model, _ in arrays}
+    return LogitSet("noise", "Noise", tuple(map(str, range(k))), labels, cards, arrays)
+
+
+def main() -> None:
+    """Load what is compiled and remember every pair of the store's sets."""
+    start = time.perf_counter()
+    torch.set_num_threads(1)
+    load()
     store = Store()
     for name in store.names():
-        own = store.open(name)
-        swept(own, store.path)
-        for split in own.evaluation_splits[:1]:
-            for pair in pairs(own, *own.labels)[:1]:
-                found = evaluate(own, *pair, split).predictions
-                differences(found["duo"], found["base"], replicates=2)
+        swept(store.open(name), store.path)
+    print(f"Compiled and evaluated what is shipped in {time.perf_counter() - start:.0f} s.", file=sys.stderr)
 
 
 if __name__ == "__main__":
-    start = time.perf_counter()
-    warm_up()
-    print(f"Compiled and evaluated what is shipped in {time.perf_counter() - start:.0f} s.", file=sys.stderr)
+    main()

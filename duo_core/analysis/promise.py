@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import pandas as pd
-from scipy.stats import fisher_exact
 
 from duo_core.analysis.guarantee import applied, thresholds
 from duo_core.arrays import Predictions
@@ -58,5 +57,7 @@ def chance_of_difference(one: Predictions, other: Predictions) -> float:
     >>> chance_of_difference(with_errors(3), with_errors(3)), round(chance_of_difference(with_errors(0), with_errors(10)), 6)
     (1.0, 1.1e-05)
     """
+    from scipy.stats import fisher_exact  # takes half a second to import, which a page would spend before its first line
+
     counts = [[int(p.correct.sum()), int(len(p) - p.correct.sum())] for p in (one, other)]
     return float(fisher_exact(counts).pvalue)

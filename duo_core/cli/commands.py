@@ -266,11 +266,17 @@ def app(options: argparse.Namespace) -> None:
     elif os.environ.get("DUO_STORE"):
         os.environ["DUO_STORE"] = str(Path(os.environ["DUO_STORE"]).resolve())
     os.chdir(ROOT)  # the theme lies in .streamlit/ here
-    # What the first page needs is read while the server starts, not when someone waits for it.
     sys.path.insert(0, str(ROOT))
-    threading.Thread(target=importlib.import_module, args=["app.state"], daemon=True).start()
+    threading.Thread(target=_load, daemon=True).start()
     sys.argv = ["streamlit", "run", str(page), f"--server.address={options.host}", f"--server.port={options.port}"]
     importlib.import_module("streamlit.web.cli").main()
+
+
+def _load() -> None:
+    """Load what the first page needs while the server starts, not when someone waits for it."""
+    for module in ("app.state", "plotly.graph_objects"):
+        importlib.import_module(module)
+    importlib.import_module("duo_core.warmup").load()
 
 
 def _check_free(host: str, port: int) -> None:
