@@ -108,7 +108,7 @@ def _cells(system: Predictions) -> Integers:
     ranked, wrong = system.uncertainty[order], ~system.correct[order]
     block = np.append(0, np.cumsum(ranked[1:] != ranked[:-1]))
     has_wrong = np.bincount(block, wrong) > 0
-    before = (np.cumsum(has_wrong) - has_wrong)[block]
+    before: Integers = (np.cumsum(has_wrong) - has_wrong)[block]
     cells = np.empty(len(order), np.int64)
     cells[order] = 3 * before + np.where(has_wrong[block], 1 + wrong, 0)
     return cells

@@ -1,4 +1,4 @@
-"""Load what is compiled before somebody waits for it; after installing, also evaluate the sets in the store, for pages to open on."""
+"""Load what is compiled before somebody waits for it; when installed, also evaluate the sets in the store for pages to open on."""
 
 import functools
 import sys
