@@ -141,3 +141,12 @@ def test_a_wide_range_of_ratios_is_logarithmic(table):
     assert drawn.layout.yaxis.type == "log"
     assert drawn.layout.shapes[0].y0 == 1  # a shape's place on a logarithmic axis is the value, not its exponent
     assert figures.ratio_by_cost(wide.assign(T_ratio=[1.0, 1.5, 2.0] * 3)).layout.yaxis.type is None
+
+
+def test_a_base_that_is_off_keeps_its_point(table):
+    """A weight of 0 has no place on a logarithmic axis, beside ratios however large."""
+    off = table.assign(T_ratio=table["sidekick"].map({"middle": 0.0, "small": 9.0, "tiny": 40.0}))
+    drawn = figures.ratio_by_cost(off)
+    assert drawn.layout.yaxis.type is None
+    assert drawn.layout.yaxis.rangemode == "tozero"
+    assert 0.0 in named(drawn, "Duo").y

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from duo_core.figures.frame import cost_axis, layout, level, note, ticks
+from duo_core.figures.frame import cost_axis, layout, level, note, ratio_axis
 from duo_core.figures.screen import COSTS, LABELS, LIGHT, SCREEN, STYLES, Colours, cost_column, metric_title
 from duo_core.metrics import METRICS
 
@@ -81,10 +81,7 @@ def ratio_by_cost(table: pd.DataFrame, *, chosen: str | None = None, colours: Co
     _points(figure, duos, (column, "T_ratio"), colours)
     _ring(figure, duos, (column, "T_ratio"), chosen, colours)
     cost_axis(figure, table[column])
-    if ratios.max() > 10 * min(1.0, ratios.min()):
-        figure.update_yaxes(type="log", tickvals=ticks(min(ratios.min(), 0.7), ratios.max()))
-    else:
-        figure.update_yaxes(rangemode="tozero")
+    ratio_axis(figure, ratios)
     if ratios.empty:
         note(figure, "No sidekick of this base has a weight above 0, so there is no ratio to draw.", colours)
     return figure

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from duo_core.figures.frame import cost_axis, layout, level, note, ticks
+from duo_core.figures.frame import cost_axis, layout, level, note, ratio_axis
 from duo_core.figures.screen import COSTS, LABELS, LIGHT, SCREEN, STYLES, Colours, cost_column, metric_title
 
 RATIO_TITLE = "Temperature ratio, base over sidekick"
@@ -44,7 +44,7 @@ def all_ratios(table: pd.DataFrame, *, base: str, sidekick: str, colours: Colour
         )
     _pair_ring(figure, duos[own & (duos["sidekick"] == sidekick)], column, colours)
     cost_axis(figure, duos[column])
-    _ratio_axis(figure, duos["T_ratio"])
+    ratio_axis(figure, duos["T_ratio"])
     if duos.empty:
         note(figure, "No sidekick of this set has a weight above 0, so there is no ratio to draw.", colours)
     return figure
@@ -60,15 +60,6 @@ def _pair_ring(figure: go.Figure, row: pd.DataFrame, column: str, colours: Colou
     if len(row):
         marker = {"symbol": "circle-open", "size": 22, "color": colours["duo"], "line": {"width": 2.5}}
         figure.add_scatter(x=row[column] * 100, y=row["T_ratio"], name="This pair", mode="markers", marker=marker, hoverinfo="skip")
-
-
-def _ratio_axis(figure: go.Figure, ratios: pd.Series) -> None:
-    """Logarithmic where ratios range over more than a factor of ten; a ratio and its reciprocal say the same, so 1 is in sight."""
-    if len(ratios) and max(ratios.max(), 1.0) > 10 * min(ratios.min(), 1.0) > 0:
-        low, high = min(ratios.min(), 0.8), max(ratios.max(), 1.25)
-        figure.update_yaxes(type="log", range=np.log10([low / 1.15, high * 1.15]).tolist(), tickvals=ticks(low, high))
-    else:
-        figure.update_yaxes(rangemode="tozero")
 
 
 def temperatures_by_size(table: pd.DataFrame, *, colours: Colours = LIGHT) -> go.Figure:

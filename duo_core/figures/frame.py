@@ -49,6 +49,18 @@ def cost_axis(figure: go.Figure, costs: pd.Series, *, logarithmic: bool | None =
         figure.update_xaxes(type="log", range=[low - margin, high + margin], tickvals=ticks(known.min(), known.max()))
 
 
+def ratio_axis(figure: go.Figure, ratios: pd.Series) -> None:
+    """Show ratios logarithmically where they range over more than a factor of ten, unless one is 0; 1 is in sight.
+
+    A ratio and its reciprocal say the same.
+    """
+    if len(ratios) and max(ratios.max(), 1.0) > 10 * min(ratios.min(), 1.0) > 0:
+        low, high = min(ratios.min(), 0.8), max(ratios.max(), 1.25)
+        figure.update_yaxes(type="log", range=np.log10([low / 1.15, high * 1.15]).tolist(), tickvals=ticks(low, high))
+    else:
+        figure.update_yaxes(rangemode="tozero")
+
+
 def ticks(low: float, high: float) -> list[float]:
     """Return 1, 2 and 5 of every decade in reach.
 
