@@ -10,6 +10,11 @@ FILE = Path(__file__).resolve().parents[1] / "docs" / "glossary.md"
 FORMULAS = {
     "Duo": r"f_\text{duo}(x) = T_\text{base}\, f_\text{base}(x) + T_\text{sidekick}\, f_\text{sidekick}(x)",
     "Calibration temperature": r"t = \arg\min_{t' \ge 0} \; -\frac1n \sum_i \log \operatorname{softmax}(t' f(x_i))_{y_i}",
+    "Softmax": r"\operatorname{softmax}(f)_c = \frac{e^{f_c}}{\sum_{c'} e^{f_{c'}}}",
+    "Newton step": r"T_\text{new} = T - H^{-1} g, \qquad g = \nabla \text{NLL}(T), \; H = \nabla^2 \text{NLL}(T)",
+    "Confidence": r"p_{\hat y} = \max_c \operatorname{softmax}(f)_c",
+    "Overconfidence": r"\text{mean confidence} - \text{accuracy}",
+    "Errors in common": r"\frac{\sum_i [\hat y_i \ne y_i]\,[\hat y'_i \ne y_i]}{\sum_i [\hat y_i \ne y_i]}",
     "Temperature ratio": r"T_\text{ratio} = \frac{T_\text{base} / t_\text{base}}{T_\text{sidekick} / t_\text{sidekick}}",
     "FLOPs balance": r"\frac{\text{multiply-adds}(\text{sidekick})}{\text{multiply-adds}(\text{base})}",
     "Throughput balance": r"\frac{\text{images a second}(\text{base})}{\text{images a second}(\text{sidekick})}",

@@ -1,7 +1,7 @@
 """Temperatures, the combination of two models' logits, the exact fit, and the variants that the paper compares."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -173,6 +173,17 @@ def fit_calibrated(base: Single, sidekick: Single) -> Fit:
     )
 
 
+def newton_path(base: Single, sidekick: Single, start: Temperatures) -> list[Temperatures]:
+    """Return the temperatures that the search over both weights passes through, from a given start to where it ends.
+
+    It ends where the fit does, unless that lies on an edge of the quadrant, which the search may then leave, or two models say the
+    same, so that many temperatures are the best.
+    """
+    features = _Features((base.logits, sidekick.logits), base.labels, np.array([base.scale, sidekick.scale]))
+    points = _path(features, _at(features, np.array(start) * features.scales), _DECREASE)
+    return [Temperatures(*(point.weights / features.scales).tolist()) for point in points]
+
+
 def _checked(logits: Tensor, labels: Tensor, name: str) -> float:
     """Root mean square deviation of the logits from their rows' means, 1 where they are all the same, once the input is sound."""
     if logits.ndim != 2 or 0 in logits.shape:
@@ -263,26 +274,34 @@ def _minimum(features: _Features, start: Floats) -> _Minimum:
 
 def _newton(features: _Features, start: Floats, enough: float) -> _Minimum:
     """Newton's method with a halving line search, until its decrement is small enough."""
-    here, steps = _at(features, start), 0
+    first, steps = _at(features, start), 0
     if len(start) == 1 and start[0] == 0:
-        if here.gradient[0] >= 0:
-            return here
+        if first.gradient[0] >= 0:
+            return first
         # At 0 the NLL curves too little to say how far the minimum lies: logits of unit spread take about this much.
-        here = _at(features, np.ones(1))
-    for steps in range(1, _STEPS + 1):  # noqa: B007
-        direction = -np.linalg.pinv(here.hessian, rcond=1e-12, hermitian=True) @ here.gradient
-        decrease = -float(here.gradient @ direction)
-        if decrease < enough or np.abs(here.weights).max() > BOUND:
-            break
-        moved = _line_search(features, here, direction, decrease)
-        if moved is here:
-            break
-        here = moved
+        first = _at(features, np.ones(1))
+    for steps, here in enumerate(_path(features, first, enough), 1):  # noqa: B007
+        pass
     far = np.abs(here.weights).max()
     if far > BOUND or _separated(features, here.weights):
         bounded = _at(features, here.weights * (BOUND / far))
         return _Minimum(bounded.weights, bounded.nll, bounded.gradient, steps, separated=True)
     return _Minimum(here.weights, here.nll, here.gradient, steps, separated=False)
+
+
+def _path(features: _Features, here: "_Point", enough: float) -> Iterator["_Point"]:
+    """The points that Newton's method passes through, the start among them."""
+    for _ in range(_STEPS):
+        yield here
+        direction = -np.linalg.pinv(here.hessian, rcond=1e-12, hermitian=True) @ here.gradient
+        decrease = -float(here.gradient @ direction)
+        if decrease < enough or np.abs(here.weights).max() > BOUND:
+            return
+        moved = _line_search(features, here, direction, decrease)
+        if moved is here:
+            return
+        here = moved
+    yield here
 
 
 @dataclass(frozen=True)

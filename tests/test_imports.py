@@ -37,6 +37,7 @@ ORDER = [
     "analysis",
     "figures",
     "report",
+    "teaching",
     "deploy",
     "cli",
     "warmup",

@@ -1,0 +1,123 @@
+"""The numbers that the answers of the course name, computed from the made-up experts of a seed or from a real set's pairs."""
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from duo_core.figures.screen import SCREEN
+from duo_core.teaching import alone, together
+from duo_core.teaching.experts import Classroom, classroom
+
+Facts = dict[str, str]
+
+
+def facts(key: str, *, seed: int = 0, offers: pd.DataFrame | None = None) -> Facts:
+    """Return the numbers, as text, of the answer to the step `key`.
+
+    Parameters
+    ----------
+    seed
+        Draws the made-up experts.
+    offers
+        Of `together.offers`; the last step alone asks for it.
+    """
+    if key == "budget":
+        return _budget(offers) if offers is not None else {}
+    return _OF[key](classroom(seed=seed), seed)
+
+
+def _percent(value: float) -> str:
+    return SCREEN["accuracy"].text(value)
+
+
+def _confidence(room: Classroom, _seed: int) -> Facts:
+    found = alone.band(alone.base_alone(room.test), 0.9)
+    return {
+        "images": f"{found.images:,}",
+        "low": f"{found.low:.0%}",
+        "high": f"{found.high:.0%}",
+        "share": _percent(found.share or 0.0),
+        "confidence": _percent(found.confidence),
+    }
+
+
+def _temperature(room: Classroom, _seed: int) -> Facts:
+    fitted = alone.own_temperature(room)
+    before, after = alone.tempered(room, 1.0), alone.tempered(room, fitted)
+    return {
+        "temperature": f"{fitted:.2f}",
+        "accuracy": _percent(after.accuracy),
+        "nll_before": f"{before.nll:.3f}",
+        "nll_after": f"{after.nll:.3f}",
+    }
+
+
+def _abstain(room: Classroom, _seed: int) -> Facts:
+    found = alone.abstention(room)
+    return {"all": _percent(found.risk(1.0)), "half": _percent(found.risk(0.5)), "sac98": _percent(found.sac98)}
+
+
+def _ensemble(_room: Classroom, seed: int) -> Facts:
+    apart, alike = (together.averaged(together.peers(overlap, seed)) for overlap in (0.0, 0.95))
+    return {
+        "base": _percent(apart.base),
+        "apart": _percent(apart.pair),
+        "alike": _percent(alike.pair),
+        "common": _percent(alike.common),
+    }
+
+
+def _trap(_room: Classroom, seed: int) -> Facts:
+    table = together.by_quality(seed)
+    row = table.loc[(table["sidekick"] - 0.7).abs().idxmin()]
+    even = together.break_even(table)
+    return {
+        **{name: _percent(row[name]) for name in ("base", "sidekick", "pair")},
+        "break_even": "n/a" if even is None else _percent(even),
+    }
+
+
+def _weights(room: Classroom, seed: int) -> Facts:
+    useful = together.fitted(room)
+    noise = together.fitted(together.playing(room, "noise", seed))
+    return {
+        "noise": f"{noise.temperatures.sidekick:.2f}",
+        "base": f"{noise.temperatures.base:.2f}",
+        "alone": f"{noise.calibration.base:.2f}",
+        "useful": f"{useful.temperatures.sidekick:.2f}",
+    }
+
+
+def _ranking(room: Classroom, _seed: int) -> Facts:
+    found = together.ranking(room).metrics
+    aurc = {key: float(found[key]["aurc"] or 0.0) for key in found}
+    return {
+        "accuracy": SCREEN["accuracy"].text(found["uq_only"]["accuracy"]),
+        "accuracy_duo": SCREEN["accuracy"].text(found["duo"]["accuracy"]),
+        **{f"aurc_{name}": SCREEN["aurc"].text(aurc[key]) for name, key in (("base", "base"), ("uq", "uq_only"), ("duo", "duo"))},
+        "share": f"{(aurc['base'] - aurc['uq_only']) / (aurc['base'] - aurc['duo']):.0%}",
+    }
+
+
+def _budget(offers: pd.DataFrame) -> Facts:
+    cost = offers["flops_balance"]
+    low, high = offers[cost <= 0.1]["gain"], offers[(cost >= 0.2) & (cost <= 0.4)]["gain"]
+    best = together.best_offer(offers, 0.2)
+    return {
+        **{f"low_{end}": f"{getattr(low, end)():.0%}" for end in ("min", "max")},
+        **{f"high_{end}": f"{getattr(high, end)():.0%}" for end in ("min", "max")},
+        "within": str(int((cost <= 0.2).sum())),
+        "pairs": str(len(offers)),
+        "best": "n/a" if best is None else f"{best['gain']:.0%} ({best['base']} + {best['sidekick']})",
+    }
+
+
+_OF: dict[str, Callable[[Classroom, int], Facts]] = {
+    "confidence": _confidence,
+    "temperature": _temperature,
+    "abstain": _abstain,
+    "ensemble": _ensemble,
+    "trap": _trap,
+    "weights": _weights,
+    "ranking": _ranking,
+}
