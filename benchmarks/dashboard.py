@@ -1,13 +1,14 @@
 """How long the dashboard takes to answer, on the server's side: opening, every page, every control.
 
 Streamlit's AppTest runs the whole script as the server does, without a browser: what is printed holds the script, its state and the
-messages it makes, not the network nor the drawing. A control of a fragment reruns the fragment alone in a browser, here the whole
-page: its figures are upper bounds. Every opening is a process of its own. "Remembered" is a store in which every page was opened
-before (duo_core/results.py), "nothing remembered" one in which none was.
+messages it makes, not the network nor the drawing (opening.py measures those). A control of a fragment reruns the fragment alone in
+a browser, here the whole page: its figures are upper bounds. "Remembered" is a store in which every page was opened before
+(duo_core/results.py), "nothing remembered" one in which none was.
 """
 
 import argparse
 import os
+import shutil
 import statistics
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from itertools import cycle, islice
 from multiprocessing import get_context
@@ -27,6 +29,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 REPEATS = 20
+PATIENCE = 5.0
+"""Seconds after which an opening is not repeated once more."""
 FIRST_PAGE = "explore"
 
 
@@ -46,24 +50,12 @@ NOW = Took(0.0, 0.0)
 
 
 @dataclass(frozen=True)
-class Opening:
-    """What it took from a new process to a drawn page."""
-
-    server: Took
-    """Streamlit itself, which has started before anybody asks."""
-    imports: Took
-    """The pages and what they stand on."""
-    run: Took
-    pages: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Target:
-    """Seconds that a page may take to open cold, and a click to be answered."""
+    """Seconds that a page may take to open cold, a click to be answered, and a new pair to show its cards."""
 
     paint: float
     answer: float
-    new_pair: float
+    cards: float
 
 
 SHIPPED = Target(2.0, 0.3, 0.3)
@@ -74,8 +66,10 @@ class Session:
     """One session of the dashboard on one set, with a clock."""
 
     def __init__(self, name: str) -> None:
+        from streamlit.logger import set_log_level
         from streamlit.testing.v1 import AppTest
 
+        set_log_level("ERROR")  # it warns of caches that are used outside of a server
         self.app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=1800)
         self.app.query_params["set"] = name
 
@@ -109,19 +103,37 @@ class Session:
         return [option for place, option in enumerate(box.options) if place != box.index]
 
 
-def opening(store: Path, name: str, page: str) -> Opening:
-    """Open one page in this process, in which nothing has been imported yet."""
-    os.environ["DUO_STORE"] = str(store)
+def ready() -> tuple[Took, Took]:
+    """What `duo app` does while its server starts: imports, then loading what is compiled."""
     start = Took.since(NOW)
-    import_module("streamlit.testing.v1")
-    server, start = Took.since(start), Took.since(NOW)
     views = import_module("app.views")
     for module in iter_modules(views.__path__):
         import_module(f"app.views.{module.name}")
-    imports = Took.since(start)
+    imports, start = Took.since(start), Took.since(NOW)
+    import_module("duo_core.warmup").load()
+    return imports, Took.since(start)
+
+
+def pages_of(store: Path, name: str) -> list[str]:
+    """Names of the dashboard's pages."""
+    os.environ["DUO_STORE"] = str(store)
     session = Session(name)
-    run = session.open(page)
-    return Opening(server, imports, run, tuple(session.app.session_state["pages"]))
+    session.open(FIRST_PAGE)
+    return list(session.app.session_state["pages"])
+
+
+def opening(store: Path, name: str, page: str, *, remembered: bool) -> tuple[tuple[Took, Took], list[Took]]:
+    """Open one page again and again, by a server that has just started each time."""
+    import streamlit as st
+
+    os.environ["DUO_STORE"] = str(store)
+    loaded, took = ready(), []
+    while len(took) < REPEATS and sum(one.wall for one in took) < PATIENCE:
+        st.cache_resource.clear()
+        if not remembered:
+            shutil.rmtree(store / ".results", ignore_errors=True)
+        took.append(Session(name).open(page))
+    return loaded, took
 
 
 def visits(store: Path, name: str) -> None:
@@ -161,18 +173,38 @@ def _pairs(session: Session) -> Iterator[tuple[str, list[Took]]]:
     """Models chosen for the first time and again."""
     new_base: list[Took] = []
     new_pair: list[Took] = []
+    cards: list[Took] = []
+    shown = cards_shown()
     for base in session.others("base"):
         new_base.append(session.choose("base", base))
         for sidekick in session.others("sidekick"):
             if len(new_pair) < REPEATS:
+                start = Took.since(NOW)
                 new_pair.append(session.choose("sidekick", sidekick))
+                cards.append(Took(*(after - before for after, before in zip(shown[-2], start, strict=True))))
     yield "another base, seen for the first time", new_base[:REPEATS]
     yield "another sidekick, seen for the first time (new pair)", new_pair
+    yield "its cards, which come first, then again with intervals", cards
     for key in ("base", "sidekick"):
         two = [session.others(key)[0], session.app.selectbox(key=key).options[session.app.selectbox(key=key).index]]
         session.choose(key, two[0])
         session.choose(key, two[1])
         yield f"another {key}, seen before", [session.choose(key, option) for option in islice(cycle(two), REPEATS)]
+
+
+def cards_shown() -> list[Took]:
+    """When the first page has drawn its cards, from now on: twice in a run, without and with intervals."""
+    from app.views import explore
+
+    shown: list[Took] = []
+    draw = explore._cards
+
+    def drawn(*arguments: Any) -> None:
+        draw(*arguments)
+        shown.append(Took.since(NOW))
+
+    explore._cards = drawn
+    return shown
 
 
 def _explore(session: Session) -> Iterator[tuple[str, list[Took]]]:
@@ -253,39 +285,37 @@ def verdict(seconds: float, target: float) -> str:
     return "" if seconds <= target else f"> {target * 1e3:.0f}"
 
 
-def openings(stores: Callable[[], Path], name: str, target: Target) -> None:
-    """Print each page's first paint in a new process."""
-    line("first paint, new process, ms", "streamlit", "imports", "run", "total", "CPU", f"<= {target.paint * 1e3:.0f}")
-    for page in fresh(opening, stores(), name, FIRST_PAGE).pages:  # which also fills the system's file cache
-        found = fresh(opening, stores(), name, page)
-        parts = (found.server, found.imports, found.run)
-        total, cpu = (sum(column) for column in zip(*parts, strict=True))
-        line(page, *milliseconds(*(part.wall for part in parts), total, cpu), verdict(total, target.paint))
+def openings(store: Path, name: str, target: Target, *, remembered: bool) -> None:
+    """Print each page's first run by a server that has just started."""
+    line("first run of a page, ms", "median", "slowest", "CPU", "of", f"<= {target.paint * 1e3:.0f}")
+    for page in fresh(pages_of, store, name):  # which also fills the system's file cache
+        (imports, loading), took = fresh(partial(opening, remembered=remembered), store, name, page)
+        print_answers(page, took, target.paint)
+    line("before, while the server starts: imports, compiled code", *milliseconds(imports.wall, loading.wall))
+
+
+def print_answers(label: str, took: Sequence[Took], at_most: float) -> None:
+    wall, cpu = (statistics.median(column) for column in zip(*took, strict=True))
+    line(label, *milliseconds(wall, max(took).wall, cpu), f"{len(took)}", verdict(wall, at_most))
 
 
 def clicks(store: Path, name: str, target: Target) -> None:
     """Print how long clicks take."""
     line("answers, ms", "median", "slowest", "CPU", "of", f"<= {target.answer * 1e3:.0f}")
     for label, took in fresh(answers, store, name).items():
-        wall, cpu = (statistics.median(column) for column in zip(*took, strict=True))
-        at_most = target.new_pair if "new pair" in label else target.answer
-        line(label, *milliseconds(wall, max(took).wall, cpu), f"{len(took)}", verdict(wall, at_most))
+        print_answers(label, took, target.cards if "cards" in label else target.answer)
 
 
 def measured(folder: Path, logit_set: Path, target: Target) -> None:
     """Print everything about one set."""
-    name, numbers = logit_set.name, iter(range(1_000_000))
-
-    def empty() -> Path:
-        return store_of(folder / name / str(next(numbers)), logit_set)
-
+    name, empty, seen = logit_set.name, *(store_of(folder / kind / logit_set.name, logit_set) for kind in ("empty", "seen"))
     print(f"\n{name}, nothing remembered")
-    openings(empty, name, target)
-    clicks(empty(), name, target)
-    seen = empty()
+    openings(empty, name, target, remembered=False)
+    shutil.rmtree(empty / ".results", ignore_errors=True)
+    clicks(empty, name, target)
     fresh(visits, seen, name)
     print(f"\n{name}, remembered")
-    openings(lambda: seen, name, target)
+    openings(seen, name, target, remembered=True)
     clicks(seen, name, target)
 
 
