@@ -13,6 +13,8 @@ from duo_core.figures.screen import LABELS, LIGHT, STYLES, Colours, metric_title
 
 HEIGHT = 380
 """Pixels, so that text, control and chart fit a screen of 1280 x 800."""
+FEWEST = 10
+"""Images that a bin of the reliability diagram needs here."""
 
 
 def confidence_dots(
@@ -58,7 +60,7 @@ def softmax_bars(
     logits: Sequence[float], probabilities: Sequence[float], names: Sequence[str], *, label: int, colours: Colours = LIGHT
 ) -> go.Figure:
     """Draw one image's probabilities (k,) as bars with its logits above them; the label's bar is filled."""
-    figure = go.Figure(layout=layout("Class, its logit above the bar", "Probability (%)"))
+    figure = go.Figure(layout=layout("Class (the true one filled), its logit above the bar", "Probability (%)"))
     fill = [colours["base"] if c == label else "rgba(0, 0, 0, 0)" for c in range(len(names))]
     figure.add_bar(
         x=list(names),
@@ -75,8 +77,12 @@ def softmax_bars(
 
 
 def reliability_at(before: pd.DataFrame, now: pd.DataFrame, temperature: float, *, colours: Colours = LIGHT) -> go.Figure:
-    """Draw the reliability diagram at a temperature beside that at 1; the tables are of `diagnosis.reliability`."""
-    figure = reliability_diagram({"uncalibrated": before, "base": now}, colours=colours)
+    """Draw the reliability diagram at a temperature beside that at 1; the tables are of `diagnosis.reliability`.
+
+    Bins of fewer than FEWEST images, which may lie anywhere, are left out.
+    """
+    tables = {"uncalibrated": before, "base": now}
+    figure = reliability_diagram({key: table[table["images"] >= FEWEST] for key, table in tables.items()}, colours=colours)
     for trace, name in zip(figure.data[1:], ("Temperature 1", f"Temperature {temperature:.2f}"), strict=True):
         trace.name = name
     return figure.update_layout(height=HEIGHT)

@@ -44,7 +44,9 @@ def averages(
     if here is not None:
         _here(figure, here[x] * 100, [here[_COLUMN[key]] * 100 for key in shown], colours)
     if break_even is not None:
-        figure.add_vline(x=break_even * 100, line={"color": colours["neutral"], "width": 1.2, "dash": "dot"})
+        line = {"color": colours["neutral"], "width": 1.2, "dash": "dot"}
+        figure.add_vline(x=break_even * 100, line=line)
+        figure.add_scatter(x=[None], y=[None], name="Worse than the base to the left", mode="lines", line=line, hoverinfo="skip")
     values = rows[["base", *(_COLUMN[key] for key in shown)]].to_numpy() * 100
     low, high = float(values.min()), float(values.max())
     figure.update_yaxes(range=[low - 0.12 * (high - low), high + 0.12 * (high - low)])
@@ -86,7 +88,11 @@ def newton_bowl(
 ) -> go.Figure:
     """Draw the NLL bowl with the steps walked so far; the last row of `path` (of `together.walk`) is where the sliders stand."""
     at = Temperatures(float(path["T_base"].iloc[-1]), float(path["T_sidekick"].iloc[-1]))
-    figure = nll_bowl(surface, marks, sliders=at, names=names, colours=colours)
+    shown = {key: mark for key, mark in marks.items() if key != "sidekick"}
+    figure = nll_bowl(surface, shown, sliders=at, names=names, colours=colours)
+    figure.update_traces(selector={"type": "contour"}, showscale=False)  # its scale would take a third of the height
+    shade = {"symbol": "square", "size": 14, "color": colours["neutral"]}
+    figure.add_scatter(x=[None], y=[None], name="Shaded: higher NLL", mode="markers", marker=shade, hoverinfo="skip")
     figure.add_scatter(
         x=path["T_base"],
         y=path["T_sidekick"],
@@ -97,7 +103,7 @@ def newton_bowl(
         customdata=path[["step", "nll"]],
         hovertemplate="Step %{customdata[0]}: T_base %{x:.3f}, T_sidekick %{y:.3f}<br>NLL %{customdata[1]:.4f}<extra></extra>",
     )
-    return figure.update_layout(height=HEIGHT + 40)
+    return figure.update_layout(height=HEIGHT, margin={"b": 8})
 
 
 def reranked(table: pd.DataFrame, shown: str, *, colours: Colours = LIGHT) -> go.Figure:
@@ -118,11 +124,11 @@ def offers(
 
     Points carry base and sidekick in customdata, so that a click can pick a pair. `best` and `picked` are marked.
     """
-    figure = go.Figure(layout=layout(COSTS["flops_balance"], "AURC gained (% of the base's), higher is better"))
+    figure = go.Figure(layout=layout(COSTS["flops_balance"], "AURC removed (%), higher is better"))
     level(figure, 0.0, "Base alone", colours)
     within = table["flops_balance"] <= budget
     for name, rows, opened in (("Within the budget", table[within], False), ("Dearer", table[~within], True)):
-        drawn = {"marker": {"opacity": 0.5 if opened else 1.0}}
+        drawn = {"marker": {"opacity": 0.75 if opened else 1.0}}
         figure.add_scatter(
             x=rows["flops_balance"] * 100,
             y=rows["gain"] * 100,
@@ -156,6 +162,6 @@ def offers(
 def _offer(row: Mapping[str, Any]) -> str:
     screen = SCREEN["aurc"]
     return (
-        f"<b>{row['base']} + {row['sidekick']}</b><br>+{row['flops_balance']:.1%} compute, {row['gain']:+.1%} of AURC gained<br>"
+        f"<b>{row['base']} + {row['sidekick']}</b><br>+{row['flops_balance']:.1%} compute, {-row['gain']:+.1%} of the AURC<br>"
         f"AURC × 1000: {screen.text(row['alone'])} alone, {screen.text(row['aurc'])} as a duo"
     )

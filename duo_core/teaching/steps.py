@@ -6,8 +6,8 @@ from dataclasses import dataclass
 REAL_SET = "cifar10"
 """The shipped set that every step can be replayed on."""
 REAL_PAIR = {"base": "resnet56", "sidekick": "regnety_002"}
-REAL_PEER = "resnet44"
-"""Nearly as good as the real base (steps 4)."""
+REAL_PEERS = ("resnet44", "resnet32", "resnet20")
+"""Models nearly as good as the real base (step 4)."""
 
 _PAIR = {"set": REAL_SET, "split": "test", **REAL_PAIR}
 
@@ -38,7 +38,7 @@ class Step:
     terms: tuple[str, ...]
     """Names in the glossary, in the order of first use."""
     explore: Mapping[str, str]
-    """Query of the page that opens the same situation on the shipped set; `page` is its name."""
+    """Query of the page that opens the same situation on the shipped set; `page` is its name; its models are the real pair."""
 
 
 def _prose(text: str) -> str:
@@ -153,7 +153,7 @@ STEPS = (
             """),
         ),
         terms=("Deep ensemble", "Errors in common", "Multiply-add"),
-        explore={"page": "explore", **_PAIR, "sidekick": REAL_PEER, "metric": "accuracy"},
+        explore={"page": "explore", **_PAIR, "sidekick": REAL_PEERS[0], "metric": "accuracy"},
     ),
     Step(
         key="trap",
@@ -235,7 +235,7 @@ STEPS = (
             """),
         ),
         terms=("UQ only", "Accuracy", "Risk-coverage curve", "AURC", "Rank move", "Duo"),
-        explore={"page": "explore", **_PAIR},
+        explore={"page": "explore", **_PAIR, "base": "resnet10t"},
     ),
     Step(
         key="budget",

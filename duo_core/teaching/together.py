@@ -142,9 +142,12 @@ class Learned:
     surface: Bowl
     """Its last temperatures are the ends of the sliders."""
     marks: dict[str, tuple[Temperatures, float]]
-    """Temperatures and NLL of `base`, `sidekick`, `unweighted` and `duo`, for `figures.teaching.newton_bowl`."""
-    start: Temperatures
-    """Where the sliders begin, away from every mark."""
+    """Temperatures and NLL of `base`, `sidekick`, `unweighted`, `duo` and `start`, for `newton_bowl`."""
+
+    @property
+    def start(self) -> Temperatures:
+        """Where the sliders begin, away from every other mark."""
+        return self.marks["start"][0]
 
 
 def learned(splits: Splits, points: int = 31) -> Learned:
@@ -156,8 +159,8 @@ def learned(splits: Splits, points: int = 31) -> Learned:
     wide = replace(found, calibration=Temperatures(*(max(single.temperature, 1 / single.scale) for single in singles)))
     surface = bowl(split.base, split.sidekick, split.labels, wide, points=points)
     weights = {key: VARIANTS[key].weights(found) for key in ("base", "sidekick", "unweighted", "duo")}
-    start = Temperatures(float(surface.base[-1]) * 0.15, float(surface.sidekick[-1]) * 0.7)
-    return Learned(found, surface, {key: (at, nll_at(split, at)) for key, at in weights.items()}, start)
+    weights["start"] = Temperatures(float(surface.base[-1]) * 0.15, float(surface.sidekick[-1]) * 0.7)
+    return Learned(found, surface, {key: (at, nll_at(split, at)) for key, at in weights.items()})
 
 
 def walk(splits: Splits, start: Temperatures) -> pd.DataFrame:
