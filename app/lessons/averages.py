@@ -1,0 +1,48 @@
+"""What steps 4 and 5 share: a real partner to choose, and an equal average beside its members."""
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app import controls, link, words
+from app.controls import THEMED
+from app.state.lessons import Real, Scene, partners
+from duo_core.figures.teaching_together import averages
+from duo_core.teaching import together
+from duo_core.teaching.together import Averaged
+
+
+def by_partner(scene: Scene, found: Real) -> pd.DataFrame:
+    """The equal average of the base with each other model of its set."""
+    return scene.once(together.by_partner, found.handle.logit_set, found.base, partners(found), found.split)
+
+
+def slider(label: str, key: str, table: pd.DataFrame, order: str, first: str) -> dict[str, Any]:
+    """Draw a slider over the partners of a table in the order of a column; the row of the one chosen."""
+    rows = table.sort_values(order, kind="stable").set_index("partner", drop=False)
+    link.settle(key, list(rows.index), first)
+    st.select_slider(label, list(rows.index), key=key, on_change=link.touched)
+    return {str(column): value for column, value in rows.loc[st.session_state[key]].items()}
+
+
+def draw(table: pd.DataFrame, x: str, here: Averaged, price: str = "", even: float | None = None) -> None:
+    """Draw what stands below the control."""
+    st.markdown(f"{line(here)}{price}")
+    controls.chart(
+        averages(table, x, here=vars(here), break_even=even, colours=THEMED),
+        "averages",
+        f"Accuracy of the equal average of two models and of its members; the average is now at {words.percent(here.pair)}",
+    )
+    controls.numbers(table, "averages", "The averages as numbers")
+    link.share()
+
+
+def line(here: Averaged) -> str:
+    """How often each is right.
+
+    >>> line(Averaged(common=0.3, base=0.87, sidekick=0.7, pair=0.85))
+    'Right: base **87.0 %**, second model **70.0 %**, average **85.0 %** (-2.0 pp)'
+    """
+    base, second, pair = (words.percent(value) for value in (here.base, here.sidekick, here.pair))
+    return f"Right: base **{base}**, second model **{second}**, average **{pair}** ({(here.pair - here.base) * 100:+.1f} pp)"
