@@ -9,6 +9,7 @@ import pandas as pd
 from app.state.caches import remembered
 from app.state.sets import Handle
 from duo_core.arrays import UncertaintyKind
+from duo_core.blocks import in_parallel
 from duo_core.duo import Fit, Temperatures
 from duo_core.figures.curves import Curves, risk_coverage
 from duo_core.logits import FIT_SPLIT, LogitSet
@@ -44,6 +45,8 @@ def _fitted(key: str, base: str, sidekick: str, _set: LogitSet) -> TimedFit:  # 
 
 def evaluation(handle: Handle, base: str, sidekick: str, split: str, kind: UncertaintyKind) -> Evaluation:
     """Every variant of one pair on one split."""
+    needed = [(model, of) for of in (split, FIT_SPLIT) for model in (base, sidekick)]
+    in_parallel(lambda key: handle.logit_set.logits(*key), needed)  # what is read for the first time is checked: a file a core
     found = fitted(handle, base, sidekick).fit
     return _evaluation(handle.pair(base, sidekick, split), base, sidekick, split, kind, handle.logit_set, found)
 
