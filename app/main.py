@@ -9,21 +9,24 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import streamlit as st
 
 from app import controls, link
-from app.views import claims, data, diagnose, explore, find, method, temperatures, zoo
+from app.views import claims, data, diagnose, explore, find, learn, method, temperatures, zoo
 from duo_core.arrays import InputError
 
 FIRST = "explore"
-VIEWS = {view.__name__.rpartition(".")[2]: view for view in (explore, find, temperatures, diagnose, zoo, claims, data, method)}
+VIEWS = {
+    view.__name__.rpartition(".")[2]: view for view in (explore, find, temperatures, diagnose, zoo, learn, claims, data, method)
+}
 
 st.set_page_config(
     page_title="Asymmetric Duos Explorer",
     page_icon=str(Path(__file__).with_name("icon.png")),  # local: a named icon would be fetched from another machine
     layout="wide",
 )
-st.sidebar.markdown("**Asymmetric Duos Explorer**")
 pages = {name: st.Page(view.show, title=view.TITLE, url_path=name, default=name == FIRST) for name, view in VIEWS.items()}
-page = st.navigation(list(pages.values()), position="top")
+page = st.navigation(list(pages.values()), position="hidden" if st.context.is_embedded else "top")
 name = page.url_path or FIRST
+if set(link.SET) <= set(VIEWS[name].LINKED):
+    st.sidebar.markdown("**Asymmetric Duos Explorer**")
 st.session_state["pages"] = pages
 link.keep({key for view in VIEWS.values() for key in view.LINKED})
 link.follow_link(name, VIEWS[name].LINKED)
