@@ -48,7 +48,7 @@ def confidence_dots(
     )
     figure.update_xaxes(range=[30, 101.5])
     figure.update_yaxes(range=[-0.15, 2.15], tickvals=[0.45, 1.55], ticktext=["Wrong", "Right"], ticks="", showgrid=False)
-    return figure.update_layout(height=HEIGHT - 130)
+    return figure.update_layout(height=HEIGHT - 190, margin={"t": 8}, showlegend=False)
 
 
 def _lane(rows: pd.DataFrame) -> pd.Series:
@@ -73,7 +73,7 @@ def softmax_bars(
         showlegend=False,
     )
     figure.update_yaxes(range=[0, 118], tickvals=[0, 50, 100])
-    return figure.update_layout(height=HEIGHT - 200, margin={"t": 12})
+    return figure.update_layout(height=HEIGHT - 230, margin={"t": 14})
 
 
 def reliability_at(before: pd.DataFrame, now: pd.DataFrame, temperature: float, *, colours: Colours = LIGHT) -> go.Figure:
@@ -85,14 +85,15 @@ def reliability_at(before: pd.DataFrame, now: pd.DataFrame, temperature: float, 
     figure = reliability_diagram({key: table[table["images"] >= FEWEST] for key, table in tables.items()}, colours=colours)
     for trace, name in zip(figure.data[1:], ("Temperature 1", f"Temperature {temperature:.2f}"), strict=True):
         trace.name = name
-    return figure.update_layout(height=HEIGHT)
+    figure.data[0].showlegend = False  # the axis says what the diagonal is
+    return figure.update_layout(height=HEIGHT - 50, xaxis_title_text="Confidence (%)")
 
 
 def nll_by_temperature(
     table: pd.DataFrame, temperature: float, *, best: float | None = None, colours: Colours = LIGHT
 ) -> go.Figure:
     """Draw the NLL over a temperature, from `alone.by_temperature`, with a marker at one and, once fitted, a line at the best."""
-    figure = go.Figure(layout=layout("Temperature: multiplies the logits", metric_title("nll")))
+    figure = go.Figure(layout=layout("Temperature", metric_title("nll")))
     line = {"color": colours["base"], "dash": STYLES["base"].dash, "width": STYLES["base"].width}
     figure.add_scatter(
         x=table["temperature"], y=table["nll"], name="Base", mode="lines", line=line, hovertemplate="%{y:.3f} nats at %{x:.2f}"
@@ -112,14 +113,14 @@ def nll_by_temperature(
         )
     low, high = table["nll"].min(), table["nll"].max()
     figure.update_yaxes(range=[low - 0.08 * (high - low), high + 0.04 * (high - low)])
-    return figure.update_layout(height=HEIGHT)
+    return figure.update_layout(height=HEIGHT - 50)
 
 
 def abstaining(table: pd.DataFrame, coverage: float, *, sac98: float, colours: Colours = LIGHT) -> go.Figure:
     """Draw the risk-coverage curve of `alone.abstention` with its area, a coverage, and how far 2 % of errors reach."""
     figure = risk_coverage(table, coverage=coverage, colours=colours)
     area = next(trace for trace in figure.data if trace.name == LABELS["base"])
-    area.update(fill="tozeroy", fillcolor=_faint(colours["base"]))
+    area.update(fill="tozeroy", fillcolor="rgba(128, 128, 128, 0.18)")
     risk = float(np.interp(coverage, table["coverage"], table["base"]))
     for name, x, y, symbol, colour in (
         (f"SAC@98 {sac98 * 100:.1f} %", sac98 * 100, 2.0, "diamond", "sidekick"),
@@ -128,8 +129,3 @@ def abstaining(table: pd.DataFrame, coverage: float, *, sac98: float, colours: C
         marker = {"symbol": symbol, "size": 13, "color": colours[colour], "line": {"width": 1.5, "color": colours["paper"]}}
         figure.add_scatter(x=[x], y=[y], name=name, mode="markers", marker=marker, hoverinfo="skip")
     return figure.update_layout(height=HEIGHT)
-
-
-def _faint(colour: str) -> str:
-    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
-    return f"rgba({red}, {green}, {blue}, 0.14)"

@@ -87,23 +87,26 @@ def newton_bowl(
     colours: Colours = LIGHT,
 ) -> go.Figure:
     """Draw the NLL bowl with the steps walked so far; the last row of `path` (of `together.walk`) is where the sliders stand."""
-    at = Temperatures(float(path["T_base"].iloc[-1]), float(path["T_sidekick"].iloc[-1]))
     shown = {key: mark for key, mark in marks.items() if key != "sidekick"}
-    figure = nll_bowl(surface, shown, sliders=at, names=names, colours=colours)
+    figure = nll_bowl(surface, shown, names=names, colours=colours)
     figure.update_traces(selector={"type": "contour"}, showscale=False)  # its scale would take a third of the height
     shade = {"symbol": "square", "size": 14, "color": colours["neutral"]}
     figure.add_scatter(x=[None], y=[None], name="Shaded: higher NLL", mode="markers", marker=shade, hoverinfo="skip")
     figure.add_scatter(
         x=path["T_base"],
         y=path["T_sidekick"],
-        name="Newton steps",
+        name="Newton steps, now",
         mode="lines+markers",
         line={"color": colours["duo"], "width": 2},
-        marker={"symbol": "circle-open", "size": 9, "line": {"width": 2}},
+        marker={
+            "symbol": ["circle-open"] * (len(path) - 1) + ["cross-thin"],
+            "size": [9] * (len(path) - 1) + [20],
+            "line": {"width": 2},
+        },
         customdata=path[["step", "nll"]],
         hovertemplate="Step %{customdata[0]}: T_base %{x:.3f}, T_sidekick %{y:.3f}<br>NLL %{customdata[1]:.4f}<extra></extra>",
     )
-    return figure.update_layout(height=HEIGHT, margin={"b": 8})
+    return figure.update_layout(height=HEIGHT - 30, margin={"b": 8})
 
 
 def reranked(table: pd.DataFrame, shown: str, *, colours: Colours = LIGHT) -> go.Figure:

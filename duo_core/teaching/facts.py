@@ -6,12 +6,12 @@ import pandas as pd
 
 from duo_core.figures.screen import SCREEN
 from duo_core.teaching import alone, together
-from duo_core.teaching.experts import Classroom, classroom
+from duo_core.teaching.experts import SEED, Classroom, classroom
 
 Facts = dict[str, str]
 
 
-def facts(key: str, *, seed: int = 0, offers: pd.DataFrame | None = None) -> Facts:
+def facts(key: str, *, seed: int = SEED, offers: pd.DataFrame | None = None) -> Facts:
     """Return the numbers, as text, of the answer to the step `key`.
 
     Parameters

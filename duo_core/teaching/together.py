@@ -15,7 +15,7 @@ from duo_core.figures.curves import risk_coverage
 from duo_core.logits import LogitSet
 from duo_core.metrics import metrics
 from duo_core.predictions import pair_predictions, variant_predictions
-from duo_core.teaching.experts import BASE, SIDEKICK, Classroom, Drawn, Expert, Splits, classroom, real
+from duo_core.teaching.experts import BASE, SEED, SIDEKICK, Classroom, Drawn, Expert, Splits, classroom, real
 
 GRID = 21
 """Points of a curve along a slider."""
@@ -56,23 +56,23 @@ def fitted(splits: Splits) -> Fit:
     return fit(splits.fit.base, splits.fit.sidekick, splits.fit.labels)
 
 
-def peers(overlap: float, seed: int = 0) -> Classroom:
+def peers(overlap: float, seed: int = SEED) -> Classroom:
     """Return two experts of the base's quality (step 4)."""
     return classroom(BASE, BASE, overlap=overlap, seed=seed)
 
 
-def by_overlap(seed: int = 0) -> pd.DataFrame:
+def by_overlap(seed: int = SEED) -> pd.DataFrame:
     """Return `overlap` and the columns of Averaged for two experts of the base's quality (step 4)."""
     overlaps = np.linspace(0, 0.95, GRID)
     return _averages("overlap", {float(overlap): peers(float(overlap), seed) for overlap in overlaps})
 
 
-def trapped(quality: float, seed: int = 0) -> Classroom:
+def trapped(quality: float, seed: int = SEED) -> Classroom:
     """Return the base with a sidekick of a given quality that errs much as the base does (step 5)."""
     return classroom(BASE, Expert(quality, SIDEKICK.boldness), overlap=TRAP_OVERLAP, seed=seed)
 
 
-def by_quality(seed: int = 0) -> pd.DataFrame:
+def by_quality(seed: int = SEED) -> pd.DataFrame:
     """Return `quality` and the columns of Averaged for sidekicks of `trapped` (step 5)."""
     qualities = np.linspace(FEWEST, MOST, GRID) * BASE.quality
     return _averages("quality", {float(quality): trapped(float(quality), seed) for quality in qualities})
@@ -116,7 +116,7 @@ PARTS = {
 """What the second model of step 6 may be."""
 
 
-def playing(splits: Splits, part: str, seed: int = 0) -> Splits:
+def playing(splits: Splits, part: str, seed: int = SEED) -> Splits:
     """Return the pair with its second model in one of PARTS.
 
     `noise` hands each image the logits of another one, drawn by the seed; `copy` is the base itself; `better` lets the two change
