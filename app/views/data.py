@@ -63,7 +63,7 @@ def show() -> None:
 
 def _in_use(found: Reading) -> None:
     with st.container(border=True, key="in_use"):
-        st.subheader("Your logits are in use", anchor=False)
+        st.header("Your logits are in use", anchor=False)
         st.markdown(f"{_summary(found.found)} Every page shows them: *your upload* under *Logit set*.")
         _models(found.found)
         with st.container(horizontal=True, vertical_alignment="center"):

@@ -66,7 +66,7 @@ def _exchange(choice: Choice, found: Evaluation) -> None:
 
 
 def _reliability(choice: Choice, found: Evaluation) -> None:
-    st.subheader("Is it as sure as it is right?", anchor=False)
+    st.header("Is it as sure as it is right?", anchor=False)
     tables = state.calibration(choice.handle, found)
     st.markdown(telling.calibration_line(tables))
     controls.chart(
@@ -84,7 +84,7 @@ def _stacked(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 @st.fragment
 def _histogram(choice: Choice, found: Evaluation) -> None:
-    st.subheader("How sure is it, right or wrong?", anchor=False)
+    st.header("How sure is it, right or wrong?", anchor=False)
     tables = state.calibration(choice.handle, found)
     which = controls.switch("Images that come out", "histogram", HISTOGRAMS)
     controls.chart(

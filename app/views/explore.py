@@ -61,7 +61,7 @@ def show() -> None:
 
 
 def _take_home(choice: Choice, found: Evaluation) -> None:
-    st.subheader("Take it home", anchor=False)
+    st.header("Take it home", anchor=False)
     with st.container(horizontal=True):
         name = f"{choice.base}-{choice.sidekick}-{choice.split}"
         controls.report(name, lambda: state.report_of_pair(choice.handle, found, choice.metric, choice.kind))
@@ -115,7 +115,7 @@ def _fit(choice: Choice) -> None:
 
 @st.fragment
 def _curves(choice: Choice, found: Evaluation) -> None:
-    st.subheader("How wrong are the images you keep?", anchor=False)
+    st.header("How wrong are the images you keep?", anchor=False)
     link.settle("coverage", range(1, 101), 80)
     coverage = st.session_state["coverage"] / 100
     duo, base = (risk_at(found.predictions[key], coverage) for key in ("duo", "base"))
@@ -135,7 +135,7 @@ def _curves(choice: Choice, found: Evaluation) -> None:
 
 
 def _sidekicks(choice: Choice, found: Evaluation) -> None:
-    st.subheader("Which sidekick?", anchor=False)
+    st.header("Which sidekick?", anchor=False)
     table = state.sidekicks(choice.handle, choice.base, choice.split, choice.kind)
     st.markdown(f"All of them with {choice.base}. Click a point to load one.")
     if words.no_costs(cost_column(table)):
@@ -154,7 +154,7 @@ def _sidekicks(choice: Choice, found: Evaluation) -> None:
 
 @st.fragment
 def _promise(choice: Choice, found: Evaluation) -> None:
-    st.subheader("Answer only when sure", anchor=False)
+    st.header("Answer only when sure", anchor=False)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         link.settle("target", promising.TARGETS, "2")
         st.select_slider(
@@ -187,14 +187,14 @@ def _promise(choice: Choice, found: Evaluation) -> None:
 
 @st.fragment
 def _temperatures(choice: Choice, found: Evaluation) -> None:
-    st.subheader("What if the temperatures were others?", anchor=False)
+    st.header("What if the temperatures were others?", anchor=False)
     with st.container(horizontal=True):
         chosen = manual.sliders(choice, found)
     manual.consequences(choice, found, chosen)
 
 
 def _ratios(choice: Choice) -> None:
-    st.subheader("How much say does each get?", anchor=False)
+    st.header("How much say does each get?", anchor=False)
     table = state.sidekicks(choice.handle, choice.base, choice.split, choice.kind)
     controls.chart(
         figures.ratio_by_cost(table, chosen=choice.sidekick, colours=THEMED).update_layout(height=360),

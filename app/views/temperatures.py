@@ -124,7 +124,7 @@ def _marked(marks: Mapping[str, tuple[Temperatures, float]]) -> pd.DataFrame:
 
 
 def _ratios_of_base(choice: Choice) -> None:
-    st.subheader(f"Every sidekick of {choice.base}", anchor=False)
+    st.header(f"Every sidekick of {choice.base}", anchor=False)
     table = state.sidekicks(choice.handle, choice.base, choice.split, choice.kind)
     if words.no_costs(cost_column(table)):
         st.info(words.no_costs(cost_column(table)))
@@ -140,7 +140,7 @@ def _ratios_of_base(choice: Choice) -> None:
 
 
 def _ratios_of_all(choice: Choice) -> None:
-    st.subheader("Every pair of the set", anchor=False)
+    st.header("Every pair of the set", anchor=False)
     table = state.all_pairs(choice.handle, choice.split, choice.kind)
     controls.chart(
         fitting.all_ratios(table, base=choice.base, sidekick=choice.sidekick, colours=THEMED),

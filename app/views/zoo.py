@@ -38,7 +38,7 @@ def show() -> None:
 
 
 def _quality(table: pd.DataFrame) -> None:
-    st.subheader("Are larger models better?", anchor=False)
+    st.header("Are larger models better?", anchor=False)
     known = [size for size in SIZES if table[size].notna().any()]
     if not known:
         st.info("This set does not say how large its models are.")
@@ -57,7 +57,7 @@ def _quality(table: pd.DataFrame) -> None:
 
 
 def _throughput(table: pd.DataFrame) -> None:
-    st.subheader("Do multiply-adds tell the speed?", anchor=False)
+    st.header("Do multiply-adds tell the speed?", anchor=False)
     timed = table[table["images_per_second"].notna() & table["multiply_adds"].notna()]
     if timed.empty:
         st.info("This set does not say both how fast its models are and how many multiply-adds they take.")
@@ -81,7 +81,7 @@ def _throughput(table: pd.DataFrame) -> None:
 
 
 def _models(table: pd.DataFrame) -> None:
-    st.subheader("The models", anchor=False)
+    st.header("The models", anchor=False)
     st.markdown(
         "Each alone, after its own temperature scaling on the fit split: the calibration temperature multiplies the logits, so "
         "below 1 the model was too sure of itself."
