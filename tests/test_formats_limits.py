@@ -16,7 +16,7 @@ import pytest
 from logit_files import arrays, npz
 
 from duo_core.formats import Upload, read
-from duo_core.formats.thrift import unpacked_bytes
+from duo_core.formats.footers import unpacked_bytes
 
 MB = 1_000_000
 ROOT = Path(__file__).resolve().parents[1]
@@ -118,9 +118,29 @@ def page_bomb():
     content = parquet(pa.table({f"logit_{index}": numbers for index in range(110)}), compression="zstd", use_dictionary=False)
     column = pq.ParquetFile(io.BytesIO(content)).metadata.row_group(0).column(0)
     pages = 10  # of 20 000 rows
-    size = unpacked_bytes(memoryview(content), column.data_page_offset, column.total_compressed_size) // pages
+    size = unpacked_bytes(memoryview(content), [(column.data_page_offset, column.total_compressed_size)]) // pages
     assert content.count(varint(size)) >= 110 * pages
     return content.replace(varint(size), varint((1 << 20) - 1))
+
+
+def empty_pages():
+    """A column of 50 million pages of no bytes."""
+    pages = b"\x25\0\x15\0\0" * 50_000_000
+    column = b"\x3c\x76" + varint(len(pages)) + b"\x26" + b"\x08\0\0"
+    footer = b"\x29\x0c\x16\x10\x19\x1c\x19\x1c" + column + b"\x26\x10\0\0"
+    return b"PAR1" + pages + footer + struct.pack("<L", len(footer)) + b"PAR1"
+
+
+def hollow_columns():
+    """A footer of 30 MB that declares seven million columns of a name alone."""
+    footer = b"\x29\xfc" + varint(7_500_000 // 2) + b"\x48\x01a\0" * 7_500_000 + b"\x16\x10\x19\x0c\0"
+    return b"PAR1" + footer + struct.pack("<L", len(footer)) + b"PAR1"
+
+
+def many_groups():
+    """A thousand columns in 200 row groups of one row: a footer of 20 MB."""
+    numbers = pa.array(np.zeros(200, "f4"))
+    return parquet(pa.table({f"logit_{index}": numbers for index in range(1000)}), row_group_size=1)
 
 
 def long_texts():
@@ -160,6 +180,9 @@ HOSTILE = {
     "Parquet that says a billion rows": ("a.parquet", declared_rows, "E105"),
     "Parquet with a footer of 2 GiB": ("a.parquet", lambda: b"PAR1" + bytes(99) + b"\xff\xff\xff\x7fPAR1", "E105"),
     "Parquet pages that unpack to a gigabyte": ("a.parquet", page_bomb, "E105"),
+    "Parquet with 50 million pages": ("a.parquet", empty_pages, "E105"),
+    "Parquet with millions of columns": ("a.parquet", hollow_columns, "E105"),
+    "Parquet with 200 row groups of 1000 columns": ("a.parquet", many_groups, "E105"),
     "Parquet with one name 200 000 times": ("a.parquet", long_texts, "E105"),
     "safetensors header of 1 GB": ("a.safetensors", lambda: safetensors_header(10**9), "E105"),
     "safetensors header of 2^64": ("a.safetensors", lambda: safetensors_header(2**64 - 1), "E105"),
@@ -199,7 +222,7 @@ def test_the_size_of_pages_is_what_parquet_says():
         for index in range(2):
             column = group.column(index)
             start = column.dictionary_page_offset or column.data_page_offset
-            size = unpacked_bytes(memoryview(content), start, column.total_compressed_size)
+            size = unpacked_bytes(memoryview(content), [(start, column.total_compressed_size)])
             assert 0 < size <= column.total_uncompressed_size  # which counts the headers too
             assert size > 0.8 * column.total_uncompressed_size
 

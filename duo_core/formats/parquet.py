@@ -1,6 +1,6 @@
 """Parquet tables: footer and page headers are read as plain records before pyarrow sees them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,18 +9,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from duo_core.formats.footers import footer, unpacked_bytes
 from duo_core.formats.limits import FOOTER_BYTES, TEXT, Limits, words
 from duo_core.formats.problems import Flaw, Report, shown
 from duo_core.formats.tables import column_members, columns
-from duo_core.formats.thrift import CHUNK, COLUMNS, DATA, DICTIONARY, FOOTER, GROUPS, PACKED, ROWS, Records, unpacked_bytes
 from duo_core.formats.uploads import Member, Upload
 
 DAMAGED = (pa.ArrowException, OSError, ValueError, OverflowError, TypeError, IndexError, MemoryError, NotImplementedError)
 """What pyarrow raises for files that are not as they should be."""
 MAGIC = b"PAR1"
 BATCH = 4096
-RECORDS = 60
-"""Fields and elements of records a column, in a table of as many columns as there may be classes."""
 TRUTH, AGAIN = "metadata that tells the truth", "save it again"
 
 
@@ -33,43 +31,24 @@ def parquet_members(upload: Upload, view: memoryview, limits: Limits, report: Re
     except DAMAGED as error:
         raise _damaged(error) from None
     found = columns(upload, schema.names, report)
-    types = {name: schema.field(name).type for name in schema.names}
+    types = dict(zip(schema.names, schema.types, strict=True))
     logits = {}
     for model, names in found.models.items():
         with report.at(f"{upload.label}, {model}"):
             dtype = _dtype([types[name] for name in names])
             logits[model] = ((n, len(names)), dtype, _reader(file, names, dtype, n))
-    rows = {name: _column(view, name, types[name], n) for name in found.texts}
-    return column_members(found, rows, logits)
+    return column_members(found, _columns(view, {name: types[name] for name in found.texts}, n), logits)
 
 
 def _check_records(view: memoryview, limits: Limits) -> int:
     """Compare what the footer and the pages' own headers declare with the limits; return the number of rows."""
-    footer = Records(_footer(view), RECORDS * limits.classes).struct(FOOTER)
-    rows, groups = footer.get(ROWS), _structs(footer.get(GROUPS))
-    if not isinstance(rows, int) or rows < 0:
-        raise Flaw("E102", "the footer does not say how many rows there are", format=".parquet")
-    limits.check_rows(rows)
-    held = sum(_natural(group.get(ROWS)) for group in groups)
-    if held != rows:
-        raise Flaw("E105", f"{rows:,} rows are declared, its row groups have {held:,}", limit=TRUTH, mend=AGAIN)
-    total = 0
-    for column in (column for group in groups for column in _structs(group.get(COLUMNS))):
-        chunk = next(iter(_structs([column.get(CHUNK)])), {})
-        start = min(_natural(chunk.get(DATA)), _natural(chunk.get(DICTIONARY)) or len(view))
-        total += unpacked_bytes(view, start, _natural(chunk.get(PACKED)))
-        limits.check_decoded(total)
-    return rows
-
-
-def _structs(value: Any) -> list[dict[int, Any]]:
-    """The structs of a list of a record, none where it is something else."""
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _natural(value: Any) -> int:
-    """An integer of a record, 0 where it is missing, negative or something else."""
-    return value if isinstance(value, int) and value > 0 else 0
+    declared = footer(_footer(view))
+    limits.check_rows(declared.rows)
+    if declared.group_rows != declared.rows:
+        found = f"{declared.rows:,} rows are declared, its row groups have {declared.group_rows:,}"
+        raise Flaw("E105", found, limit=TRUTH, mend=AGAIN)
+    limits.check_decoded(unpacked_bytes(view, declared.chunks))
+    return declared.rows
 
 
 def _footer(view: memoryview) -> memoryview:
@@ -115,19 +94,22 @@ def _check_told(declared: int, held: int) -> None:
         raise Flaw("E105", f"{declared:,} rows are declared, {held:,} are there", limit=TRUTH, mend=AGAIN)
 
 
-def _column(view: memoryview, name: str, kind: pa.DataType, n: int) -> NDArray[Any]:
-    """One column (n,): numbers, text as an array of str, or raw bytes for what is neither."""
+def _columns(view: memoryview, types: Mapping[str, pa.DataType], n: int) -> dict[str, NDArray[Any]]:
+    """Columns (n,) by name: numbers, text as an array of str, or raw bytes for what is neither."""
     try:
-        source = pa.BufferReader(pa.py_buffer(view))
-        column = pq.read_table(source, columns=[name], read_dictionary=[name] if _is_text(kind) else None, use_threads=False)[name]
-        _check_told(n, len(column))
-        if pa.types.is_dictionary(column.type) and _is_text(column.type):
-            return _text(column)
-        if _is_number(column.type):
-            return np.asarray(column.to_numpy())
+        texts = [name for name, kind in types.items() if _is_text(kind)]
+        file = pq.ParquetFile(pa.BufferReader(pa.py_buffer(view)), read_dictionary=texts)
+        table = file.read(columns=list(types), use_threads=False)
+        _check_told(n, len(table))
+        return {name: _values(table[name], n) for name in types}
     except (*DAMAGED, KeyError) as error:
         raise _damaged(error) from None
-    return np.zeros(n, "V1")
+
+
+def _values(column: pa.ChunkedArray, n: int) -> NDArray[Any]:
+    if pa.types.is_dictionary(column.type) and _is_text(column.type):
+        return _text(column)
+    return np.asarray(column.to_numpy()) if _is_number(column.type) else np.zeros(n, "V1")
 
 
 def _text(column: pa.ChunkedArray) -> NDArray[Any]:

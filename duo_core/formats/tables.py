@@ -46,9 +46,10 @@ def columns(upload: Upload, names: Sequence[str], report: Report) -> Columns:
     if repeated:
         raise Flaw("E103", f"the columns {listed(repeated)} are there more than once", mend="leave all but one out")
     found: dict[str, dict[str, list[tuple[int, str]]]] = defaultdict(lambda: defaultdict(list))
+    own = upload.stem
     for name in names:
         if part := LOGIT.fullmatch(name):
-            found[part[1] or upload.stem][part[2]].append((int(part[3]), name))
+            found[part[1] or own][part[2]].append((int(part[3]), name))
     models = {}
     for model, kinds in found.items():
         with report.at(f"{upload.label}, {model}"):
