@@ -12,6 +12,7 @@ from app.state.tables import all_pairs
 from duo_core.teaching import together
 from duo_core.teaching.experts import Splits, classroom, real
 from duo_core.teaching.facts import facts
+from duo_core.teaching.handout import handout
 from duo_core.teaching.steps import Step
 
 SEEDS = range(100)
@@ -79,9 +80,13 @@ def missing(place: Mapping[str, str]) -> str:
 
 def of_models(place: Mapping[str, str], seed: int) -> Scene:
     """The pair that a place names, where nothing is `missing`."""
-    found = Real(open_set(place["set"]), place["split"], place["base"], place["sidekick"])
+    found = _pair_of(place)
     key = "/".join((found.handle.stamp, found.split, found.base, found.sidekick))
     return Scene(key, real(found.handle.logit_set, found.base, found.sidekick, found.split), seed, found)
+
+
+def _pair_of(place: Mapping[str, str]) -> Real:
+    return Real(open_set(place["set"]), place["split"], place["base"], place["sidekick"])
 
 
 def offers(found: Real) -> pd.DataFrame:
@@ -98,10 +103,20 @@ def facts_of(step: Step, seed: int) -> dict[str, str]:
     """The numbers in the answer to a step's question; none where they are of real models that are not there."""
     if step.key != "budget":
         return _facts(f"{step.key} {seed}", step.key, seed)
+    found = _offers_of(step)
+    return {} if found is None else facts(step.key, offers=found)
+
+
+def handout_of(last: Step, seed: int, *, answers: bool) -> bytes:
+    """The course on paper, with or without its answers; `last` is the step about real models."""
+    return handout(answers=answers, seed=seed, offers=_offers_of(last)).encode()
+
+
+def _offers_of(step: Step) -> pd.DataFrame | None:
     if missing(step.explore):
-        return {}
-    scene = of_models(step.explore, seed)
-    return {} if scene.real is None else facts(step.key, offers=offers(scene.real))
+        return None
+    found = offers(_pair_of(step.explore))
+    return None if found.empty else found
 
 
 @remembered(max_entries=64)

@@ -7,6 +7,7 @@ import streamlit as st
 
 from app import controls, glossary, lessons, link
 from app.state import lessons as scenes
+from duo_core.teaching.experts import SEED
 from duo_core.teaching.steps import STEPS, Step
 
 TITLE = "Learn"
@@ -20,7 +21,7 @@ def show() -> None:
     """Draw the page."""
     link.settle("step", range(1, len(STEPS) + 1), 1)
     link.settle("data", DATA, "toy")
-    link.settle("seed", scenes.SEEDS, 0)
+    link.settle("seed", scenes.SEEDS, SEED)
     link.settle("answers", ANSWERS, "shown")
     step = STEPS[st.session_state["step"] - 1]
     _way(step)
@@ -55,6 +56,7 @@ def _go(steps: int) -> None:
 
 def _class() -> None:
     """What a teacher needs: the seed, hidden answers, links that fix both, and the page to print."""
+    seed, answers = st.session_state["seed"], st.session_state["answers"] == "shown"
     with st.popover("For a class"):
         st.number_input("Seed of the made-up experts", scenes.SEEDS[0], scenes.SEEDS[-1], key="seed", on_change=link.touched)
         st.segmented_control(
@@ -70,8 +72,8 @@ def _class() -> None:
         st.markdown("For slides: the same without the rest of the page.")
         st.code(classroom_link(st.context.url or "", embed=True), language=None, wrap_lines=True)
         st.download_button(
-            "Handout (HTML, one page to print)",
-            lambda: b"",
+            "Handout to print (HTML)",
+            lambda: scenes.handout_of(STEPS[-1], seed, answers=answers),
             file_name="asymmetric-duos-handout.html",
             mime="text/html",
             on_click="ignore",
