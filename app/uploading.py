@@ -29,7 +29,7 @@ def answers(found: Found) -> None:
     with st.expander(f"The files do not say {lacks}: add what you know" if lacks else "Say something else", expanded=bool(lacks)):
         with st.form("answers", border=False):
             base = _base(found)
-            seed = _seed(found)
+            seed, fit = _draw(found)
             costs = {facts.name: _cost(place, found) for place, facts in enumerate(found.models)}
             text = st.text_area(
                 "Class names, one a line", "\n".join(uploads.said().class_names or ()), height=100, placeholder="cat\ndog"
@@ -41,7 +41,7 @@ def answers(found: Found) -> None:
             st.error(f"Expected one name for each of the {found.k:,} classes, got {len(names):,}; nothing was changed.")
             return
         known = {model: cost for model, cost in costs.items() if any(cost)}
-        uploads.say(replace(uploads.said(), base=base, sidekick=None, seed=seed, costs=known, class_names=names or None))
+        uploads.say(replace(uploads.said(), base=base, sidekick=None, seed=seed, fit=fit, costs=known, class_names=names or None))
         st.rerun()
 
 
@@ -52,12 +52,16 @@ def _base(found: Found) -> str:
     )
 
 
-def _seed(found: Found) -> int:
-    if found.seed is None:
-        return 0
-    fit, total = next(iter(found.splits.values())), found.n
-    label = f"Seed of the draw of the fit split: {fit:,} of {total:,} images, stratified by class"
-    return int(st.number_input(label, 0, 2**31 - 1, found.seed, key="answer_seed"))
+def _draw(found: Found) -> tuple[int, int | float | None]:
+    """Seed and size of the draw of the fit split, where the files name no splits."""
+    if found.seed is None or found.n is None:
+        return 0, None
+    drawn, now = next(iter(found.splits.values())), uploads.said().fit
+    left, right = st.columns(2)
+    label = f"Images to fit on, of {found.n:,}: drawn, stratified by class"
+    fit = int(left.number_input(label, 1, found.n - 1, drawn, key="answer_fit"))
+    seed = int(right.number_input("Seed of the draw", 0, 2**31 - 1, found.seed, key="answer_seed"))
+    return seed, now if fit == drawn else fit
 
 
 def _cost(place: int, found: Found) -> Cost:

@@ -167,6 +167,21 @@ def test_the_base_and_the_seed_can_be_said(page):
     assert (page.selectbox(key="base").value, page.selectbox(key="sidekick").value) == ("small", "large")
 
 
+def test_the_number_of_rows_to_fit_on_can_be_said(page):
+    drop_arrays(page)
+    assert page.number_input(key="answer_fit").value == 200
+    page.number_input(key="answer_fit").set_value(450)
+    labelled(page.button, "Apply").click().run()
+    assert "`val` 450, `test` 150. The fit split `val` was drawn" in text_of(page)
+    page.number_input(key="answer_seed").set_value(3)
+    labelled(page.button, "Apply").click().run()
+    assert "`val` 450, `test` 150. The fit split `val` was drawn, stratified by class, with seed 3" in text_of(page)
+    drop_arrays(page, labels=arrays()["labels"][::-1].copy())
+    assert "`val` 200, `test` 400" in text_of(page), "another file is drawn from as by default"
+    drop_arrays(page, split=np.repeat(["val", "test"], 300))
+    assert "answer_fit" not in {field.key for field in page.number_input}
+
+
 def test_files_add_up_are_replaced_by_name_and_can_be_removed(page):
     frames = {model: table(arrays(), model) for model in models(arrays())}
     drop(page, [Upload("large.csv", csv(frames["large"]))])

@@ -100,6 +100,33 @@ def test_models_by_name_and_labels_of_a_table(folder):
     assert metrics("b.parquet") == expected()
 
 
+@pytest.mark.parametrize("out", ["b.npz", "b.safetensors", "b.parquet", "b.csv"])
+def test_a_draw_can_be_written_into_the_file(folder, capsys, out):
+    """Whoever reads it fits on the same rows as who reads the original with the same options."""
+    put(folder, a_npz=npz(MEMBERS))
+    assert main(["convert", "a.npz", "--fit", "0.4", "--seed", "5", "--out", out]) == 0
+    fit = ["fit", "--base", "large", "--sidekick", "small", "--json"]
+    said(capsys)
+    assert main([*fit, "--file", out]) == 0
+    written = json.loads(said(capsys)[0])
+    assert main([*fit, "--file", "a.npz", "--fit", "240", "--seed", "5"]) == 0
+    assert written == json.loads(said(capsys)[0]) | {"set": "b"}
+    assert written["n_fit"] == 240
+    assert main(["convert", out, "--fit", "0.4", "--out", f"again.{out}"]) == 2
+    assert "expected --fit only where files name no splits, got 0.4 and the splits 'test', 'val'" in said(capsys)[1]
+
+
+@pytest.mark.parametrize("command", [["check"], ["sweep", "--file"], ["fit", "--base", "large", "--sidekick", "small", "--file"]])
+def test_rows_to_fit_on_are_asked_of_every_command(folder, capsys, command):
+    put(folder, a_npz=BOTH)
+    assert main([*command, "a.npz", "--fit", "450", "--json"]) == 0
+    assert main([*command, "a.npz", "--fit", "600"]) == 2
+    assert "expected to fit on 1 to 599 of the 600 rows, got 600" in said(capsys)[1]
+    with pytest.raises(SystemExit):
+        main([*command, "a.npz", "--fit", "1.5"])
+    assert "expected a number of images or a fraction in (0, 1), got '1.5'" in said(capsys)[1]
+
+
 def test_one_model_alone_may_be_written(folder):
     put(folder, a_npy=numpy_file(LARGE), y_npy=numpy_file(LABELS))
     assert main(["convert", "a.npy", "--labels", "y.npy", "--out", "a.csv"]) == 0

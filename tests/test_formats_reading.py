@@ -116,6 +116,25 @@ def test_the_drawn_fit_split_is_a_fifth_within_bounds(n, fit):
     assert len(joined([part], 0, Report()).splits["val"]) == fit
 
 
+@pytest.mark.parametrize(("fit", "rows"), [(1, 1), (450, 450), (599, 599), (0.5, 300), (0.001, 1)])
+def test_how_many_rows_are_drawn_can_be_said(fit, rows):
+    for make in FORMATS.values():
+        found = read(make(arrays()), Options(fit=fit)).found
+        assert dict(found.splits) == {"val": rows, "test": 600 - rows}
+
+
+def test_rows_that_cannot_be_drawn_are_refused():
+    for fit in (600, 0.0001, 0.9999):
+        with pytest.raises(
+            InputError, match=rf"expected to fit on 1 to 599 of the 600 rows, got {fit}; give another number or share"
+        ):
+            read(FORMATS["npz"](arrays()), Options(fit=fit))
+    with pytest.raises(
+        InputError, match=r"--fit only where files name no splits, got 0.5 and the splits 'test', 'val'; leave --fit out"
+    ):
+        read(FORMATS["csv"](arrays() | {"split": np.array(["val", "test"] * 300)}), Options(fit=0.5))
+
+
 def test_the_draw_is_stratified_and_follows_its_seed():
     members = arrays(n=2000)
     first, again, other = (read(FORMATS["npz"](members), Options(seed=seed)) for seed in (3, 3, 4))

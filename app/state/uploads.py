@@ -70,9 +70,9 @@ def put_back(place: int) -> None:
 
 
 def _change(shelf: _Shelf, files: list[Upload]) -> None:
-    """Answers about models end with the files that they were given for."""
+    """Answers about models and rows end with the files that they were given for."""
     shelf.files, shelf.reading = files, None
-    shelf.options = replace(shelf.options, base=None, sidekick=None, costs={}, class_names=None) if files else Options()
+    shelf.options = replace(shelf.options, base=None, sidekick=None, costs={}, class_names=None, fit=None) if files else Options()
 
 
 def said() -> Options:

@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import mmap
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from duo_core.arrays import InputError, UncertaintyKind
-from duo_core.cli.arguments import assignment, cost_of
+from duo_core.cli.arguments import assignment, cost_of, count_or_fraction
 from duo_core.cli.printing import print_json, show
 from duo_core.files import replaced
 from duo_core.formats import ModelFacts, Options, Reading, Upload, read
 from duo_core.formats.foreign import arrays_of
+from duo_core.formats.joining import check_unnamed, drawn_split
 from duo_core.formats.writing import left_out, prepared, write
 from duo_core.logits import LogitSet
 from duo_core.results import swept
@@ -63,6 +64,7 @@ def _read(files: Sequence[Path], options: argparse.Namespace) -> Reading:
         take_log=options.log,
         labels_from_one=options.labels_from_one,
         seed=options.seed,
+        fit=options.fit,
         base=getattr(options, "base", None),
         sidekick=getattr(options, "sidekick", None),
         costs=dict(options.cost),
@@ -126,6 +128,8 @@ def convert(options: argparse.Namespace) -> None:
     if options.labels:
         arrays["labels"] = _labels(options.labels)
     ready = prepared(arrays, options.out.name, log=options.log, labels_from_one=options.labels_from_one, dtype=options.dtype)
+    if options.fit is not None:
+        ready["split"] = _split(ready, options.fit, options.seed)
     with replaced(options.out) as beside, open(beside, "wb") as out:
         write(ready, options.out.name, out)
     lost = left_out(ready, options.out.name)
@@ -133,6 +137,14 @@ def convert(options: argparse.Namespace) -> None:
         print(f"duo convert: left out, since a table has no room for it: {', '.join(lost)}", file=sys.stderr)
     logits = [f"{key} {values.shape} {values.dtype}" for key, values in ready.items() if key.startswith("logits/")]
     print(f"{', '.join(logits)} in '{options.out}'; read it with duo check {options.out}")
+
+
+def _split(arrays: Mapping[str, NDArray[Any]], fit: int | float, seed: int) -> NDArray[Any]:
+    """The split that reading the file would draw, to be written into it."""
+    if "split" in arrays:
+        check_unnamed(arrays["split"], fit)
+    ids = [str(name) for name in arrays["ids"].tolist()] if "ids" in arrays else None
+    return drawn_split(arrays["labels"], ids, seed, fit)
 
 
 def _labels(file: Path) -> NDArray[Any]:
@@ -156,7 +168,6 @@ def file_options(command: argparse.ArgumentParser) -> None:
     """Add what a person may say about files from outside."""
     files = command.add_argument_group("about files from outside")
     _value_options(files)
-    files.add_argument("--seed", type=int, default=0, help="of the draw of the fit split where files name none (default 0)")
     files.add_argument(
         "--cost",
         nargs="+",
@@ -171,6 +182,13 @@ def file_options(command: argparse.ArgumentParser) -> None:
 def _value_options(command: Any) -> None:
     command.add_argument("--log", action="store_true", help="take the logarithm of probabilities")
     command.add_argument("--labels-from-one", action="store_true", help="subtract 1 from labels")
+    command.add_argument(
+        "--fit",
+        type=count_or_fraction,
+        metavar="N|FRACTION",
+        help="rows to fit on, drawn where files name no splits (default a fifth)",
+    )
+    command.add_argument("--seed", type=int, default=0, help="of that draw (default 0)")
 
 
 def convert_options(command: argparse.ArgumentParser) -> None:

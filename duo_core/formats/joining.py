@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from duo_core.arrays import Integers
+from duo_core.arrays import InputError, Integers
 from duo_core.formats.parts import Part
 from duo_core.formats.problems import UNREAD, Flaw, Report, listed
 from duo_core.images.splits import drawn
@@ -40,8 +40,11 @@ class Joined:
         self.splits = {name: np.flatnonzero(self.split == name) for name in names}
 
 
-def joined(parts: Sequence[Part], seed: int, report: Report) -> Joined | None:
-    """Join the files' rows; None where something that is reported stands in the way."""
+def joined(parts: Sequence[Part], seed: int, report: Report, fit: int | float | None = None) -> Joined | None:
+    """Join the files' rows; None where something that is reported stands in the way.
+
+    Raises InputError where `fit`, rows to draw for fitting, are more than there are, or the files name their splits.
+    """
     before = len(report.problems)
     where = ", ".join(part.file for part in parts)
     for part in parts:
@@ -64,8 +67,9 @@ def joined(parts: Sequence[Part], seed: int, report: Report) -> Joined | None:
         if labels is None or len(report.problems) > before:
             return None
         if split is not None:
+            check_unnamed(split, fit)
             return Joined(rows, ids, labels, split, None, left_out)
-        split = _drawn(labels, ids, seed)
+        split = drawn_split(labels, ids, seed, fit)
         _check_split(split)
         return Joined(rows, ids, labels, split, seed, left_out)
     return None
@@ -130,11 +134,23 @@ def _check_labels(parts: Sequence[Part]) -> None:
     raise Flaw("E302", "no array or column of labels was found")
 
 
-def _drawn(labels: Integers, ids: list[str] | None, seed: int) -> NDArray[Any]:
-    """Splits drawn stratified by class: a fifth of the rows to fit on, within bounds, and no more than half of them."""
+def check_unnamed(split: NDArray[Any], fit: int | float | None) -> None:
+    """Raise InputError where rows are to be drawn although the files name their splits."""
+    if fit is not None:
+        names = ", ".join(f"'{name}'" for name in sorted(map(str, set(split.tolist()))))
+        raise InputError(f"expected --fit only where files name no splits, got {fit} and the splits {names}; leave --fit out")
+
+
+def drawn_split(labels: Integers, ids: Sequence[str] | None, seed: int, fit: int | float | None = None) -> NDArray[Any]:
+    """Return the name of each row's split, drawn stratified by class.
+
+    `fit` is how many rows, or what share of them, to fit on; by default a fifth, within bounds, and no more than half of them.
+    """
     n = len(labels)
     split: NDArray[Any] = np.full(n, "test", dtype=object)
-    size = min(max(round(FRACTION * n), LEAST), MOST, n // 2)
+    size = min(max(round(FRACTION * n), LEAST), MOST, n // 2) if fit is None else round(fit * n) if isinstance(fit, float) else fit
+    if fit is not None and not 0 < size < n:
+        raise InputError(f"expected to fit on 1 to {n - 1:,} of the {n:,} rows, got {fit}; give another number or share with --fit")
     if size:
         names = ids or [str(row) for row in range(n)]
         split[drawn(labels.tolist(), names, size, seed)[0]] = FIT_SPLIT

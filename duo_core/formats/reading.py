@@ -43,6 +43,8 @@ class Options:
     """Whether 1 is subtracted from labels."""
     seed: int = 0
     """Of the draw of the fit split, where the files name none."""
+    fit: int | float | None = None
+    """How many rows are drawn, or what share of them; None: a fifth, at least 200 and at most 5000, never more than half."""
     base: str | None = None
     sidekick: str | None = None
     costs: Mapping[str, Cost] = field(default_factory=dict)
@@ -60,7 +62,8 @@ def read(files: Sequence[Upload], options: Options | None = None) -> Reading:
     Raises
     ------
     InputError
-        Only where `options` name a model that the files do not have, or no file is given.
+        Only where `options` do not suit the files (a model that they do not have, more rows to fit on than there are), or no file
+        is given.
     """
     options = options or Options()
     if not files:
@@ -74,7 +77,7 @@ def read(files: Sequence[Upload], options: Options | None = None) -> Reading:
     check_labels(parts, models, options.labels_from_one, report)
     if not report.problems:
         _check_names(models, options)
-    together = joined(parts, options.seed, report) if whole else None
+    together = joined(parts, options.seed, report, options.fit) if whole else None
     arrays = _arrays(models, together, options, report)
     pa.default_memory_pool().release_unused()  # which would keep what tables took while they were parsed
     found = Found(tuple(facts), tuple(_facts(model) for model in models.values()))
