@@ -12,41 +12,36 @@ import shutil
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from itertools import cycle, islice
-from multiprocessing import get_context
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any, NamedTuple
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.driving import (  # noqa: E402
+    FIRST_PAGE,
+    NOW,
+    Session,
+    Took,
+    choose_each,
+    fresh,
+    line,
+    milliseconds,
+    store_of,
+    synthetic_set,
+    verdict,
+)
+
 REPEATS = 20
 PATIENCE = 5.0
 """Seconds after which an opening is not repeated once more."""
-FIRST_PAGE = "explore"
-
-
-class Took(NamedTuple):
-    """Seconds by the clock, and of all processors together: on a busy machine the first grow, the second hardly."""
-
-    wall: float
-    cpu: float
-
-    @classmethod
-    def since(cls, start: "Took") -> "Took":
-        return cls(time.perf_counter() - start.wall, time.process_time() - start.cpu)
-
-
-NOW = Took(0.0, 0.0)
-"""Seconds since this are the clocks themselves."""
 
 
 @dataclass(frozen=True)
@@ -60,47 +55,6 @@ class Target:
 
 SHIPPED = Target(2.0, 0.3, 0.3)
 LARGE = Target(3.0, 0.6, 0.3)
-
-
-class Session:
-    """One session of the dashboard on one set, with a clock."""
-
-    def __init__(self, name: str) -> None:
-        from streamlit.logger import set_log_level
-        from streamlit.testing.v1 import AppTest
-
-        set_log_level("ERROR")  # it warns of caches that are used outside of a server
-        self.app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=1800)
-        self.app.query_params["set"] = name
-
-    def run(self) -> Took:
-        """Run the script once."""
-        start = Took.since(NOW)
-        self.app.run()
-        took = Took.since(start)
-        if self.app.exception:
-            raise RuntimeError(f"the page shows an exception: {self.app.exception[0].message}")
-        return took
-
-    def open(self, page: str) -> Took:
-        """Go to a page; the first of a session keeps its address, the others come by the navigation, with an empty one."""
-        from streamlit.util import calc_hash
-
-        if "pages" in self.app.session_state:
-            self.app.query_params.clear()
-        # AppTest's own way knows only pages that are files.
-        self.app._page_hash = calc_hash("" if page == FIRST_PAGE else page)
-        return self.run()
-
-    def choose(self, key: str, option: str) -> Took:
-        """Choose an option of a select box by its label."""
-        self.app.selectbox(key=key).set_value(option)
-        return self.run()
-
-    def others(self, key: str) -> list[str]:
-        """Labels of a select box, that of the chosen option left out."""
-        box = self.app.selectbox(key=key)
-        return [option for place, option in enumerate(box.options) if place != box.index]
 
 
 def ready() -> tuple[Took, Took]:
@@ -146,16 +100,6 @@ def visits(store: Path, name: str) -> None:
         for button in session.app.button_group:
             if button.key == "uncertainty":
                 choose_each(session, lambda button=button: session.app.button_group(key=button.key), button.options[1:])
-
-
-def choose_each(session: Session, widget: Callable[[], Any], values: Sequence[Any]) -> list[Took]:
-    """Times of each change of a widget."""
-    return [_changed(session, widget(), value) for value in values]
-
-
-def _changed(session: Session, widget: Any, value: Any) -> Took:
-    widget.set_value(value)
-    return session.run()
 
 
 def answers(store: Path, name: str) -> dict[str, list[Took]]:
@@ -260,31 +204,6 @@ def _values(widget: Any) -> list[Any]:
     return [[option] if several else option for option in [*widget.options[1:], widget.options[0]]]
 
 
-def fresh(work: Callable[..., Any], *arguments: Any) -> Any:
-    """What a function returns in a process of its own."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
-        return executor.submit(work, *arguments).result()
-
-
-def store_of(folder: Path, logit_set: Path) -> Path:
-    """A store that has one set and remembers nothing."""
-    folder.mkdir(parents=True)
-    (folder / logit_set.name).symlink_to(logit_set.resolve(), target_is_directory=True)
-    return folder
-
-
-def line(name: str, *values: str) -> None:
-    print(f"  {name:<56}" + "".join(f"{value:>10}" for value in values), flush=True)
-
-
-def milliseconds(*seconds: float) -> list[str]:
-    return [f"{value * 1e3:.0f}" for value in seconds]
-
-
-def verdict(seconds: float, target: float) -> str:
-    return "" if seconds <= target else f"> {target * 1e3:.0f}"
-
-
 def openings(store: Path, name: str, target: Target, *, remembered: bool) -> None:
     """Print each page's first run by a server that has just started."""
     line("first run of a page, ms", "median", "slowest", "CPU", "of", f"<= {target.paint * 1e3:.0f}")
@@ -317,13 +236,6 @@ def measured(folder: Path, logit_set: Path, target: Target) -> None:
     print(f"\n{name}, remembered")
     openings(seen, name, target, remembered=True)
     clicks(seen, name, target)
-
-
-def synthetic_set(folder: Path, models: int) -> Path:
-    """Make a set of ImageNet's size where there is none yet."""
-    from benchmarks import synthetic
-
-    return folder / synthetic.stored(folder, models, n=47_500, n_fit=2_500, k=1000).name
 
 
 def main() -> None:

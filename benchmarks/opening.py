@@ -21,7 +21,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from browsing import CHROMIUM_OPTIONS, SECONDS, find_chromium, free_port, streamlit_server, wait_until_healthy  # noqa: E402
 
-from benchmarks.dashboard import FIRST_PAGE, line, milliseconds, store_of, synthetic_set  # noqa: E402
+from benchmarks.driving import FIRST_PAGE, line, milliseconds, store_of, synthetic_set  # noqa: E402
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
