@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from duo_core.figures.screen import SCREEN
+from duo_core.figures.screen import SCREEN, Screen
 from duo_core.teaching import alone, together
 from duo_core.teaching.experts import SEED, Classroom, classroom
 
@@ -26,16 +26,22 @@ def facts(key: str, *, seed: int = SEED, offers: pd.DataFrame | None = None) -> 
     return _OF[key](classroom(seed=seed), seed)
 
 
-def _percent(value: float) -> str:
-    return SCREEN["accuracy"].text(value)
+def _percent(value: float, decimals: int = 1) -> str:
+    """In percent, without the sign of what rounds to 0.
+
+    >>> _percent(0.8667), _percent(-0.001, 0)
+    ('86.7 %', '0 %')
+    """
+    text = Screen(100, " %", decimals).text(value)
+    return text.removeprefix("-") if not text.strip("-0. %") else text
 
 
 def _confidence(room: Classroom, _seed: int) -> Facts:
     found = alone.band(alone.base_alone(room.test), 0.9)
     return {
         "images": f"{found.images:,}",
-        "low": f"{found.low:.0%}",
-        "high": f"{found.high:.0%}",
+        "low": _percent(found.low, 0),
+        "high": _percent(found.high, 0),
         "share": _percent(found.share or 0.0),
         "confidence": _percent(found.confidence),
     }
@@ -92,23 +98,21 @@ def _ranking(room: Classroom, _seed: int) -> Facts:
     found = together.ranking(room).metrics
     aurc = {key: float(found[key]["aurc"] or 0.0) for key in found}
     return {
-        "accuracy": SCREEN["accuracy"].text(found["uq_only"]["accuracy"]),
-        "accuracy_duo": SCREEN["accuracy"].text(found["duo"]["accuracy"]),
+        "accuracy": _percent(found["uq_only"]["accuracy"] or 0.0),
+        "accuracy_duo": _percent(found["duo"]["accuracy"] or 0.0),
         **{f"aurc_{name}": SCREEN["aurc"].text(aurc[key]) for name, key in (("base", "base"), ("uq", "uq_only"), ("duo", "duo"))},
-        "share": f"{(aurc['base'] - aurc['uq_only']) / (aurc['base'] - aurc['duo']):.0%}",
+        "share": _percent((aurc["base"] - aurc["uq_only"]) / (aurc["base"] - aurc["duo"]), 0),
     }
 
 
 def _budget(offers: pd.DataFrame) -> Facts:
-    cost = offers["flops_balance"]
-    low, high = offers[cost <= 0.1]["gain"], offers[(cost >= 0.2) & (cost <= 0.4)]["gain"]
-    best = together.best_offer(offers, 0.2)
+    low, between, high = (offers[offers["flops_balance"].between(*ends)]["gain"] for ends in ((0.0, 0.1), (0.1, 0.2), (0.2, 0.4)))
     return {
-        **{f"low_{end}": f"{getattr(low, end)():.0%}" for end in ("min", "max")},
-        **{f"high_{end}": f"{getattr(high, end)():.0%}" for end in ("min", "max")},
-        "within": str(int((cost <= 0.2).sum())),
-        "pairs": str(len(offers)),
-        "best": "n/a" if best is None else f"{best['gain']:.0%} ({best['base']} + {best['sidekick']})",
+        **{f"low_{end}": _percent(getattr(low, end)(), 0) for end in ("min", "max")},
+        **{f"high_{end}": _percent(getattr(high, end)(), 0) for end in ("min", "max")},
+        "gaining": str(int((between > 0).sum())),
+        "between": str(len(between)),
+        "median": _percent(between.median(), 0),
     }
 
 

@@ -27,9 +27,9 @@ def handout(*, answers: bool = False, seed: int = SEED, offers: pd.DataFrame | N
     offers
         Of `together.offers`, for the numbers of the last answer; without them it has none.
     """
-    about = "Eight steps, about ten minutes. Numbers are of made-up experts drawn with seed " + str(seed)
+    about = f"Eight steps that go with the page Learn. Numbers are computed from made-up experts, drawn with seed {seed}."
     body = [
-        tag("header", tag("h1", TITLE), tag("p", f"{about}, computed, not drawn by hand.")),
+        tag("header", tag("h1", TITLE), tag("p", about)),
         tag("main", joined(_step(n, step, answers, seed, offers) for n, step in enumerate(STEPS, 1))),
     ]
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"

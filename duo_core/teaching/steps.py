@@ -11,6 +11,14 @@ REAL_PEERS = ("resnet44", "resnet32", "resnet20")
 
 _PAIR = {"set": REAL_SET, "split": "test", **REAL_PAIR}
 
+MODEL = (
+    "The experts are made up. An image of one of three classes gives an expert evidence for each class: its **quality** for the "
+    "true class, 0 for the others, plus noise of standard deviation 1. Its logits are the evidence times its **boldness**; an "
+    "honest expert's boldness is its quality, that of the base is twice its quality. The noises of two experts have a correlation, "
+    "their **overlap**."
+)
+"""What the made-up data are, in markdown."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -76,10 +84,10 @@ STEPS = (
         idea=_prose("""
             Multiply all logits by one number before softmax: a [temperature](#temperature). Below 1 it evens the
             probabilities out, above 1 it drives them apart. Which one is best? The [NLL](#nll) is the price of a
-            bad probability: it is high where little was given to the class that turned out true. So we take the
-            temperature with the lowest NLL on images set aside for it, the [fit split](#fit-split). In the
-            [reliability diagram](#reliability-diagram) the points then move toward the diagonal, where confidence
-            equals accuracy.
+            bad probability: it is high where little was given to the class that turned out true. We take the
+            temperature with the lowest NLL on images set aside for it, the [fit split](#fit-split). The
+            [reliability diagram](#reliability-diagram) draws the share that is right, the accuracy, against the
+            confidence: on its diagonal both agree.
         """),
         try_it="Move the temperature, then press Fit. Watch the points, the NLL, and the accuracy.",
         question=Question(
@@ -242,11 +250,11 @@ STEPS = (
         title="Spend ten to twenty percent",
         idea=_prose("""
             The price of a sidekick is its [FLOPs balance](#flops-balance): its computation as a share of the
-            base's. An ensemble of two equals adds 100 %. These dots are real pairs on photographs of ten classes
-            (CIFAR-10): further right costs more, further up removes more of the base's AURC ([relative
-            improvement](#relative-improvement)). Set what you would spend; the best pair within it is ringed. The
-            price alone does not tell the gain: what the sidekick knows that the base does not counts more. Choose
-            a pair and look at it in Explore.
+            base's. An ensemble of two equals adds 100 %. Each dot is a real pair on photographs of ten classes
+            (CIFAR-10): further right it costs more, further up it removes more of the base's AURC ([relative
+            improvement](#relative-improvement)). Set what you would spend; the best pair within it is ringed.
+            Spending more does not always buy more: how good a sidekick is beside its base counts more than its
+            price.
         """),
         try_it="Move the budget between 5 and 50 %, then click a pair.",
         question=Question(
@@ -258,9 +266,9 @@ STEPS = (
             ),
             right=2,
             because=_prose("""
-                Pairs that cost at most 10 % gain from {low_min} to {low_max}, pairs between 20 and 40 % from
-                {high_min} to {high_max}: the ranges overlap widely. Below 20 % there are {within} of {pairs}
-                pairs; the best of them gains {best}.
+                Pairs that cost at most 10 % gain {low_min} to {low_max}, pairs that cost 20 to 40 % gain
+                {high_min} to {high_max}: the ranges overlap widely. Between 10 and 20 %, {gaining} of {between}
+                pairs gain, half of all at least {median}.
             """),
         ),
         terms=("FLOPs balance", "Relative improvement", "Pareto front", "AURC"),
