@@ -229,7 +229,7 @@ def test_a_bad_sidekick_with_an_equal_say_drags_the_pair_below_the_base(shipped)
     for skill in (100, 30):
         app.slider(key="skill").set_value(skill).run()
         here = together.averaged(together.trapped(skill / 100 * BASE.quality))
-        assert said(app, "Right") == averages.line(here)
+        assert said(app, "Right") == averages.line(here, "sidekick")
         below.append(here.pair < here.base)
     assert below == [False, True]
 

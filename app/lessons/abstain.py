@@ -30,8 +30,6 @@ def show(scene: Scene) -> None:
 
 def line(found: alone.Abstention, coverage: float) -> str:
     """What is answered, and how well."""
-    screen = SCREEN["aurc"]
-    return (
-        f"Answer {words.percent(coverage, 0)}: **{words.percent(found.risk(coverage))}** of the answers are wrong · "
-        f"AURC × {screen.factor:.0f} {screen.text(found.aurc)} · SAC@98 {SCREEN['sac98'].text(found.sac98)}"
-    )
+    wrong = words.percent(found.risk(coverage))
+    area = f"{words.card_label('aurc')} {SCREEN['aurc'].text(found.aurc)}"
+    return f"Answer {words.percent(coverage, 0)}: **{wrong}** of the answers are wrong · {area}"

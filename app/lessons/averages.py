@@ -26,9 +26,9 @@ def slider(label: str, key: str, table: pd.DataFrame, order: str, first: str) ->
     return {str(column): value for column, value in rows.loc[st.session_state[key]].items()}
 
 
-def draw(table: pd.DataFrame, x: str, here: Averaged, price: str = "", even: float | None = None) -> None:
+def draw(table: pd.DataFrame, x: str, here: Averaged, said: str, even: float | None = None) -> None:
     """Draw what stands below the control."""
-    st.markdown(f"{line(here)}{price}")
+    st.markdown(said)
     controls.chart(
         averages(table, x, here=vars(here), break_even=even, colours=THEMED),
         "averages",
@@ -38,11 +38,12 @@ def draw(table: pd.DataFrame, x: str, here: Averaged, price: str = "", even: flo
     link.share()
 
 
-def line(here: Averaged) -> str:
-    """How often each is right.
+def line(here: Averaged, second: str) -> str:
+    """How often each is right, given what the second model is called.
 
-    >>> line(Averaged(common=0.3, base=0.87, sidekick=0.7, pair=0.85))
-    'Right: base **87.0 %**, second model **70.0 %**, average **85.0 %** (-2.0 pp)'
+    >>> line(Averaged(common=0.3, base=0.87, sidekick=0.7, pair=0.85), "sidekick")
+    'Right: base **87.0 %**, sidekick **70.0 %**, average **85.0 %** (-2.00 pp)'
     """
-    base, second, pair = (words.percent(value) for value in (here.base, here.sidekick, here.pair))
-    return f"Right: base **{base}**, second model **{second}**, average **{pair}** ({(here.pair - here.base) * 100:+.1f} pp)"
+    base, other, pair = (words.percent(value) for value in (here.base, here.sidekick, here.pair))
+    change = words.delta("accuracy", here.pair, here.base) or "no change"
+    return f"Right: base **{base}**, {second} **{other}**, average **{pair}** ({change})"

@@ -20,7 +20,7 @@ def show(scene: Scene) -> None:
     link.settle("overlap", range(0, 100, 5), 20)
     st.slider("Overlap: how much alike the two err", 0, 95, step=5, key="overlap", format="%d %%", on_change=link.touched)
     here = together.averaged(together.peers(st.session_state["overlap"] / 100, scene.seed))
-    averages.draw(scene.once(together.by_overlap, scene.seed), "common", here, price(1.0, here.common))
+    averages.draw(scene.once(together.by_overlap, scene.seed), "common", here, line(here, 1.0))
 
 
 def _real(scene: Scene, found: Real) -> None:
@@ -28,14 +28,13 @@ def _real(scene: Scene, found: Real) -> None:
     table = table[table["partner"].isin(REAL_PEERS)]
     row = averages.slider("Second model, by its errors in common with the base", "peer", table, "common", found.sidekick)
     here = together.Averaged(*(row[name] for name in ("common", "base", "sidekick", "pair")))
-    averages.draw(table, "common", here, price(found.handle.logit_set.flops_balance(found.base, row["partner"]), here.common))
+    averages.draw(table, "common", here, line(here, found.handle.logit_set.flops_balance(found.base, row["partner"])))
 
 
-def price(balance: float | None, common: float) -> str:
-    """What the second model costs, and how many of the first one's errors it repeats.
+def line(here: together.Averaged, balance: float | None) -> str:
+    """How often each is right, and what the second model costs.
 
-    >>> price(1.0, 0.31)
-    ' · errors in common 31 % · computation +100 %'
+    >>> line(together.Averaged(0.2, 0.87, 0.87, 0.93), 1.0)
+    'Right: base **87.0 %**, second **87.0 %**, average **93.0 %** (+6.00 pp) · computation +100 %'
     """
-    cost = "" if balance is None else f" · computation +{words.share(balance)}"
-    return f" · errors in common {words.percent(common, 0)}{cost}"
+    return averages.line(here, "second") + ("" if balance is None else f" · computation +{words.share(balance)}")

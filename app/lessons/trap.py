@@ -24,11 +24,11 @@ def show(scene: Scene) -> None:
     st.slider("Quality of the sidekick, beside the base's", LEAST, FULL, key="skill", format="%d %%", on_change=link.touched)
     here = together.averaged(together.trapped(st.session_state["skill"] / 100 * BASE.quality, scene.seed))
     table = scene.once(together.by_quality, scene.seed)
-    averages.draw(table, "sidekick", here, even=together.break_even(table))
+    averages.draw(table, "sidekick", here, averages.line(here, "sidekick"), even=together.break_even(table))
 
 
 def _real(scene: Scene, found: Real) -> None:
     table = averages.by_partner(scene, found)
     row = averages.slider("Sidekick, by its accuracy alone", "partner", table, "sidekick", found.sidekick)
     here = together.Averaged(*(row[name] for name in ("common", "base", "sidekick", "pair")))
-    averages.draw(table, "sidekick", here, even=together.break_even(table))
+    averages.draw(table, "sidekick", here, averages.line(here, "sidekick"), even=together.break_even(table))

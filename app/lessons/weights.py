@@ -38,7 +38,7 @@ def show(scene: Scene) -> None:
         for role, top in zip(Temperatures._fields, tops, strict=True):
             link.show(f"slide_{role}", min(float(trail[f"T_{role}"].iloc[-1]), top))
             st.slider(f"T_{role}", 0.0, top, step=top / NOTCHES, format="%.3f", key=f"slide_{role}", on_change=_slid, args=(tops,))
-    st.markdown(line(found, trail) + (f" {FLAT}" if part == "copy" else ""))
+    st.markdown(line(found, trail))
     controls.chart(
         newton_bowl(found.surface, found.marks, trail, colours=THEMED),
         "newton",
@@ -46,6 +46,8 @@ def show(scene: Scene) -> None:
         on_select=lambda: _take_point(tops),
         selection_mode="points",
     )
+    if part == "copy":
+        st.caption(FLAT)
     controls.numbers(walked, "newton", "The steps as numbers")
     link.share()
 

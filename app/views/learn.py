@@ -108,7 +108,7 @@ def elsewhere(text: str, here: set[str]) -> str:
 
 def _data(step: Step) -> None:
     """The switch between made-up experts and real models, where a step has both."""
-    with st.container(horizontal=True, horizontal_alignment="distribute"):
+    with st.container(horizontal=True):
         if step.key not in lessons.REAL_ONLY:
             st.segmented_control(
                 "Data",
@@ -119,6 +119,7 @@ def _data(step: Step) -> None:
                 required=True,
                 on_change=link.touched,
             )
+        st.space("stretch")
         if not st.context.is_embedded:
             _class()
 
