@@ -12,12 +12,13 @@ from dashboard import go, labelled, open_page, query, step, text_of
 from logit_files import FORMATS, arrays, csv, models, npz, table
 from logit_sets import write_set
 from starlette.formparsers import MultiPartParser
+from streamlit import config
 from streamlit.testing.v1 import AppTest
 from test_formats import ERRORS, WARNINGS, cases, softmax
 
 from app.state import uploads
 from duo_core import formats
-from duo_core.formats import CODES, Limits, Upload
+from duo_core.formats import CODES, Upload
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_CACHES = {"sets.py": 1, "pictures.py": 3, "uploads.py": 1, "caches.py": 2}
@@ -279,7 +280,25 @@ def test_names_of_a_file_make_no_links_or_pictures(page):
 
 
 def test_no_upload_is_spooled_to_disk():
-    assert MultiPartParser.spool_max_size > Limits().file_bytes
+    assert MultiPartParser.spool_max_size > 1 << 50
+
+
+def test_the_page_keeps_to_the_limits_of_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("DUO_STORE", str(write_set(tmp_path)))
+    monkeypatch.setenv("DUO_MAX_ROWS", "599")
+    monkeypatch.setenv("DUO_MAX_FILE_MIB", "7")
+    app = open_page("data")
+    assert "At most 7 MiB a file, 599 images and 25,000 classes." in text_of(app)
+    assert config.get_option("server.maxUploadSize") == 7
+    drop_arrays(app)
+    assert {error.value[2:6] for error in app.error} == {"E105"}
+    app.button(key="remove_0").click().run()
+    drop(app, FORMATS["csv"](arrays()))
+    assert {error.value[2:6] for error in app.error} == {"E105"}, "and so after other files"
+    monkeypatch.delenv("DUO_MAX_ROWS")
+    monkeypatch.setenv("DUO_MAX_FILE_MIB", "300")
+    drop_arrays(open_page("data"))
+    assert config.get_option("server.maxUploadSize") == 300
 
 
 def test_what_is_kept_by_stamp_or_digest_is_kept_in_the_session_of_an_upload():

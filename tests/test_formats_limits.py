@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import struct
 import subprocess
 import sys
@@ -15,7 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 from logit_files import arrays, npz
 
-from duo_core.formats import Upload, read
+from duo_core.__main__ import main
+from duo_core.formats import Limits, Upload, read
 from duo_core.formats.footers import unpacked_bytes
 
 MB = 1_000_000
@@ -256,6 +258,29 @@ def test_reading_takes_about_the_memory_of_the_file(tmp_path):
     _, (_, peak, codes) = measured(paths)
     assert codes == []
     assert peak < paths[-1].stat().st_size + 40 * MB
+
+
+def test_the_command_line_keeps_to_the_limits_of_the_environment(tmp_path, monkeypatch, capsys):
+    file = tmp_path / "a.npz"
+    file.write_bytes(npz(arrays()))
+    for variable, value, said in (
+        ("DUO_MAX_ROWS", "599", "600 rows are declared; needed is at most 599 rows"),
+        ("DUO_MAX_CLASSES", "4", "5 classes are declared; needed is at most 4 classes"),
+        ("DUO_MAX_ROWS", "many", "expected a whole number above 0 in the environment as DUO_MAX_ROWS, got 'many'"),
+        ("DUO_MAX_FILE_MIB", "0", "expected a whole number above 0 in the environment as DUO_MAX_FILE_MIB, got '0'"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setenv(variable, value)
+            assert main(["check", str(file)]) == 2
+            assert said in capsys.readouterr().err
+    assert main(["check", str(file)]) == 0
+
+
+def test_limits_of_the_environment_are_in_their_units():
+    settings = {"DUO_MAX_FILE_MIB": "1", "DUO_MAX_UNPACKED_MIB": "2", "DUO_MAX_ROWS": "3", "DUO_MAX_CLASSES": " 4 "}
+    assert Limits.from_environment(settings) == Limits(1 << 20, 2 << 20, 3, 4)
+    assert Limits.from_environment({"DUO_MAX_ROWS": ""}) == Limits()
+    assert set(settings) == set(re.findall(r"DUO_MAX_\w+", (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")))
 
 
 def test_strings_of_json_are_counted_too():

@@ -3,11 +3,13 @@
 import ctypes
 import gc
 import secrets
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import streamlit as st
 from starlette.formparsers import MultiPartParser
+from streamlit import config
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
@@ -15,11 +17,12 @@ from app.state.caches import OWN, forget_own
 from app.state.sets import Handle, open_set, set_names
 from duo_core.arrays import InputError
 from duo_core.formats import Limits, Options, Reading, Upload, read
+from duo_core.formats.limits import MIB
 from duo_core.formats.problems import shown
 from duo_core.logits import LogitSet, tensor_digest
 
 # The web server would write what of a file arrives beyond 1 MB into a temporary file on disk.
-MultiPartParser.spool_max_size = 2 * Limits().file_bytes
+MultiPartParser.spool_max_size = sys.maxsize
 
 UNLINKED = str.maketrans("[]", "［］")
 """Names go into sentences, where brackets would make links, or pictures fetched from elsewhere."""
@@ -51,8 +54,9 @@ def _shelf() -> _Shelf:
     context = get_script_run_ctx()
     if context is None:
         raise RuntimeError("expected a session of the dashboard, which uploads belong to; there is none")
-    manager, session = context.uploaded_file_mgr, context.session_id
-    return _Shelf(lambda: manager.remove_session_files(session))
+    manager, session, limits = context.uploaded_file_mgr, context.session_id, Limits.from_environment()
+    config.set_option("server.maxUploadSize", limits.file_bytes // MIB)  # what the web server takes, and the uploader says
+    return _Shelf(lambda: manager.remove_session_files(session), options=Options(limits=limits))
 
 
 def put(files: Sequence[UploadedFile]) -> None:
@@ -72,7 +76,11 @@ def put_back(place: int) -> None:
 def _change(shelf: _Shelf, files: list[Upload]) -> None:
     """Answers about models and rows end with the files that they were given for."""
     shelf.files, shelf.reading = files, None
-    shelf.options = replace(shelf.options, base=None, sidekick=None, costs={}, class_names=None, fit=None) if files else Options()
+    shelf.options = (
+        replace(shelf.options, base=None, sidekick=None, costs={}, class_names=None, fit=None)
+        if files
+        else Options(limits=shelf.options.limits)
+    )
 
 
 def said() -> Options:

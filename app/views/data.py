@@ -28,8 +28,8 @@ NEEDED = """
 | *image ids*: join files in any order | `ids` (N,) | `filename` |
 | *class names, costs* | `class_names`, `flops/MODEL`, `parameters/MODEL` | asked for below |
 
-Arrays stand in `.npz` and `.safetensors`, tables in `.parquet` and `.csv`. What is in *italics* may be left out. At most
-256 MiB a file, 200,000 images and 25,000 classes.
+Arrays stand in `.npz` and `.safetensors`, tables in `.parquet` and `.csv`. What is in *italics* may be left out.
+At most {file} a file, {rows:,} images and {classes:,} classes.
 """
 TICKS = {"take_log": ("Take the logarithm", "E202"), "labels_from_one": ("Labels start at 1", "E305")}
 """What a person may say where a problem asks for it: the tick's label, and the problem's code."""
@@ -203,7 +203,8 @@ def _use(found: Found) -> None:
 
 
 def _templates() -> None:
-    st.markdown(NEEDED)
+    limits = uploads.said().limits
+    st.markdown(NEEDED.format(file=size_words(limits.file_bytes), rows=limits.rows, classes=limits.classes))
     st.markdown("A tiny example in each format, filled in; it can be dropped above as it is.")
     with st.container(horizontal=True):
         for suffix in OPENERS:

@@ -17,6 +17,7 @@ from duo_core.arrays import InputError
 from duo_core.cli.printing import print_json, show
 from duo_core.cli.uploading import logit_set_of, table_of
 from duo_core.duo import VARIANTS
+from duo_core.formats import Limits
 from duo_core.logits import LogitSet
 from duo_core.metrics import METRICS
 from duo_core.store import Store
@@ -260,6 +261,7 @@ def app(options: argparse.Namespace) -> None:
     page = ROOT / "app" / "main.py"
     if not page.exists():
         raise InputError(f"expected the dashboard at '{page}', got nothing there; run it from a checkout (pip install -e .)")
+    Limits.from_environment()  # a wrong one is said here, not on a page
     _check_free(options.host, options.port)
     if options.store:
         os.environ["DUO_STORE"] = str(options.store.resolve())

@@ -16,7 +16,7 @@ from duo_core.arrays import InputError, UncertaintyKind
 from duo_core.cli.arguments import assignment, cost_of, count_or_fraction
 from duo_core.cli.printing import print_json, show
 from duo_core.files import replaced
-from duo_core.formats import ModelFacts, Options, Reading, Upload, read
+from duo_core.formats import Limits, ModelFacts, Options, Reading, Upload, read
 from duo_core.formats.foreign import arrays_of
 from duo_core.formats.joining import check_unnamed, drawn_split
 from duo_core.formats.writing import left_out, prepared, write
@@ -68,6 +68,7 @@ def _read(files: Sequence[Path], options: argparse.Namespace) -> Reading:
         base=getattr(options, "base", None),
         sidekick=getattr(options, "sidekick", None),
         costs=dict(options.cost),
+        limits=Limits.from_environment(),
     )
     with contextlib.ExitStack() as stack:
         return read([Upload(file.name, stack.enter_context(_mapped(file))) for file in files], said)

@@ -1,8 +1,10 @@
 """How large a file may be, checked on what it declares before anything is unpacked."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from duo_core.arrays import InputError
 from duo_core.formats.problems import Flaw
 
 MIB = 1 << 20
@@ -26,6 +28,15 @@ SPLITS = 64
 """Splits of a file."""
 
 
+SETTINGS = {
+    "file_bytes": ("DUO_MAX_FILE_MIB", MIB),
+    "decoded_bytes": ("DUO_MAX_UNPACKED_MIB", MIB),
+    "rows": ("DUO_MAX_ROWS", 1),
+    "classes": ("DUO_MAX_CLASSES", 1),
+}
+"""Environment variables that set limits, and their units."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """What one upload may hold; smaller where many share a server."""
@@ -36,6 +47,26 @@ class Limits:
     """Of all arrays of a file."""
     rows: int = 200_000
     classes: int = 25_000
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Limits":
+        """Return the limits that the environment sets, the others as they are by default.
+
+        >>> Limits.from_environment({"DUO_MAX_FILE_MIB": "20", "DUO_MAX_ROWS": "50000"})
+        Limits(file_bytes=20971520, decoded_bytes=1073741824, rows=50000, classes=25000)
+
+        Raises
+        ------
+        InputError
+            Where a value is no whole number above 0.
+        """
+        environment, found = os.environ if environment is None else environment, {}
+        for name, (variable, unit) in SETTINGS.items():
+            if text := environment.get(variable, "").strip():
+                if not (text.isdecimal() and int(text)):
+                    raise InputError(f"expected a whole number above 0 in the environment as {variable}, got '{text}'")
+                found[name] = int(text) * unit
+        return cls(**found)
 
     def check_file(self, size: int) -> None:
         """Raise a Flaw for a file of too many bytes."""
@@ -65,8 +96,9 @@ def words(size: int) -> str:
     """A number of bytes in words.
 
     >>> words(300), words(5 << 20), words(3 << 31)
-    ('300 bytes', '5.0 MiB', '6.0 GiB')
+    ('300 bytes', '5 MiB', '6 GiB')
     """
     if size < MIB:
         return f"{size:,} bytes"
-    return f"{size / MIB:,.1f} MiB" if size < 1024 * MIB else f"{size / MIB / 1024:,.1f} GiB"
+    number, unit = (size / MIB, "MiB") if size < 1024 * MIB else (size / MIB / 1024, "GiB")
+    return f"{number:,.1f}".removesuffix(".0") + f" {unit}"
