@@ -4,8 +4,10 @@ import functools
 import io
 import json
 import re
+import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -33,6 +35,17 @@ def numpy_file(array):
 def torch_file(content):
     file = io.BytesIO()
     torch.save(content, file)
+    return file.getvalue()
+
+
+def hdf5_file(**arrays):
+    file = io.BytesIO()
+    with h5py.File(file, "w") as content:
+        for name, values in arrays.items():
+            content.create_dataset(name.replace("__", "/"), data=values, compression="gzip" if np.ndim(values) else None)
+        content["elsewhere"] = h5py.ExternalLink("other.h5", "/large")
+        content.create_dataset("nothing", data=h5py.Empty("f"))
+        content.create_dataset("outside", (600, 5), "f4", external=[(__file__, 0, 12_000)])
     return file.getvalue()
 
 
@@ -91,6 +104,32 @@ def test_one_file_of_several_arrays(folder, name, content):
     assert metrics("b.npz")["variants"].keys() == expected()["variants"].keys()
     if "safetensors" not in name:  # which has ids, and so another draw
         assert metrics("b.npz") == expected()
+
+
+@pytest.mark.parametrize("ending", ["h5", "hdf5"])
+def test_hdf5(folder, ending):
+    ids = [name.encode() for name in MEMBERS["ids"]]
+    content = hdf5_file(run__large=LARGE, run__small=SMALL, labels=LABELS, ids=ids, epoch=3, note="hello", history=np.zeros(7))
+    (folder / f"a.{ending}").write_bytes(content)
+    put(folder, other_h5=hdf5_file(large=LARGE))
+    assert main(["convert", f"a.{ending}", "--out", "b.npz"]) == 0
+    written = np.load("b.npz")
+    assert sorted(written) == ["ids", "labels", "logits/run/large", "logits/run/small"]
+    assert np.array_equal(written["logits/run/large"], LARGE)
+    assert written["ids"].tolist() == MEMBERS["ids"].tolist()
+
+
+def test_one_model_of_hdf5_by_name(folder):
+    put(folder, x_h5=hdf5_file(out=LARGE), z_h5=hdf5_file(out=SMALL), y_h5=hdf5_file(y=LABELS))
+    assert main(["convert", "--model", "large=x.h5", "small=z.h5", "--labels", "y.h5", "--out", "b.npz"]) == 0
+    assert metrics("b.npz") == expected()
+
+
+def test_hdf5_needs_its_package(folder, capsys, monkeypatch):
+    put(folder, a_h5=hdf5_file(large=LARGE))
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    assert main(["convert", "a.h5", "--out", "b.npz"]) == 2
+    assert "expected the package h5py to read 'a.h5', got none; install it: pip install h5py" in said(capsys)[1]
 
 
 def test_models_by_name_and_labels_of_a_table(folder):
@@ -166,6 +205,9 @@ REFUSED = [
     ({"a_pt": b"no"}, ["a.pt"], "expected tensors in 'a.pt', got other objects, which are not loaded"),
     ({"a_pt": torch_file({"model": torch.nn.Linear(2, 2)})}, ["a.pt"], "expected tensors in 'a.pt', got other objects"),
     ({"a_pt": torch_file([1, 2])}, ["a.pt"], "expected logits .* in 'a.pt', got nothing"),
+    ({"a_h5": b"no"}, ["a.h5"], "expected an HDF5 file at 'a.h5', got something else"),
+    ({"a_h5": hdf5_file(large=LARGE)[:-2000]}, ["a.h5"], "expected an HDF5 file at 'a.h5', got something else .*truncated"),
+    ({}, ["a.h5"], "expected to read or write at 'a.h5', got: No such file"),
     ({"a_npy": b"no"}, ["a.npy"], "expected an array of numbers in 'a.npy'"),
     ({"a_npy": BOTH}, ["a.npy"], "expected an array of numbers in 'a.npy'"),
     ({"a_npy": numpy_file(LARGE * 1e5), "y_npy": numpy_file(LABELS)}, ["a.npy", "--labels", "y.npy", "--dtype", "float16"], "E208"),

@@ -123,8 +123,19 @@ def _hdf5(file: Path) -> dict[str, NDArray[Any]]:
     except ImportError:
         raise InputError(f"expected the package h5py to read '{file}', got none; install it: pip install h5py") from None
     found: dict[str, NDArray[Any]] = {}
-    with h5py.File(file) as content:
-        content.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+
+    def keep(name: str, item: Any) -> None:
+        here = isinstance(item, h5py.Dataset) and not item.external and not item.is_virtual  # not the bytes of another file
+        if here and item.shape is not None:
+            found[name] = np.asarray(item.asstr()[()] if h5py.check_string_dtype(item.dtype) else item[()])
+
+    with open(file, "rb") as opened:  # a missing file is said as everywhere
+        try:
+            with h5py.File(opened) as content:
+                content.visititems(keep)  # which follows no link to other files
+        except (OSError, RuntimeError, ValueError, KeyError) as error:
+            why = " ".join(str(error).split())
+            raise InputError(f"expected an HDF5 file at '{file}', got something else ({why}); save it again with h5py") from None
     return found
 
 
