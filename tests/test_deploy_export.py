@@ -3,6 +3,8 @@
 import argparse
 import importlib.util
 import json
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -22,6 +24,7 @@ from torch import nn
 from app.state.exports import exported as exported_by_page
 from app.state.sets import Handle
 from duo_core import deploy
+from duo_core.__main__ import main
 from duo_core.analysis.guarantee import thresholds
 from duo_core.arrays import InputError
 from duo_core.cli import exporting
@@ -406,7 +409,8 @@ def test_uploaded_logits_say_nothing_of_a_model(made, tmp_path):
     names = unzipped(deploy.packed(uploaded, "resnet32", "resnet20"), tmp_path)
     assert names == {"duo.json", "README.md", "requirements.txt"}
     assert "the sidekick" not in (readme := (tmp_path / "resnet32+resnet20" / "README.md").read_text())
-    assert "compute the logits with duo logits" in readme
+    assert "Compute the logits with `duo logits`" in readme
+    assert "duo export --set" not in readme
     assert "how the base 'resnet32' is built: its logits were uploaded" in unloadable(tmp_path / "resnet32+resnet20")
 
 
@@ -427,19 +431,37 @@ def unzipped(content, where):
 
 def test_a_zip_is_completed_by_the_checkpoints(made, test_images, tmp_path):
     logit_set, _, checkpoints = made
-    content = exported_by_page(Handle(logit_set, "", {}), "resnet32", "resnet20", "softmax")
+    content = exported_by_page(Handle(logit_set, "", {}), "resnet32", "resnet20", "entropy")
     assert unzipped(content, tmp_path) == {"duo.json", "README.md", "requirements.txt"}
     folder = tmp_path / "resnet32+resnet20"
     readme = (folder / "README.md").read_text()
-    given_files = "--checkpoint resnet32=resnet32.safetensors resnet20=resnet20.safetensors"
-    assert f"duo export --set pictures --base resnet32 --sidekick resnet20 --out DIR {given_files}" in readme
-    assert "or put that file here as base.safetensors" in readme
+    (line,) = re.findall(r"^    (duo export .*)$", readme, re.MULTILINE)
+    assert line == (
+        "duo export --set pictures --base resnet32 --sidekick resnet20 --out resnet32+resnet20 --uncertainty entropy "
+        "--checkpoint resnet32=resnet32.safetensors resnet20=resnet20.safetensors"
+    )
+    assert "put the weights here as `base.safetensors` and `sidekick.safetensors`" in readme
+    listed = re.findall(r"^\* `(.+?)`", readme.partition("## Files")[2], re.MULTILINE)
+    assert listed == ["duo.json"], "what is not in the zip is not said to be there"
     assert "expected the weights of resnet32 with SHA-256" in unloadable(folder)
     for role, name in (("base", "resnet32"), ("sidekick", "resnet20")):
         shutil.copy(checkpoints[name], folder / f"{role}.safetensors")
     with torch.inference_mode():
         logits = deploy.load(folder)(test_images).logits
     same_metrics(judged(logits, logit_set.labels["test"]), evaluate(logit_set, "resnet32", "resnet20").metrics["duo"])
+
+
+def test_the_command_of_a_zip_writes_the_whole_folder(made, tmp_path, monkeypatch, without_graphs):
+    logit_set, source, checkpoints = made
+    unzipped(deploy.packed(logit_set, "resnet32", "resnet20", Asked(kind="entropy")), tmp_path)
+    readme = (tmp_path / "resnet32+resnet20" / "README.md").read_text()
+    (line,) = re.findall(r"^    duo (export .*)$", readme, re.MULTILINE)
+    monkeypatch.setenv("DUO_STORE", str(Path(source.text).parent / "store"))
+    monkeypatch.chdir(checkpoints["resnet32"].parent)
+    assert main([*shlex.split(line), "--no-onnx"]) == 0
+    record = json.loads(Path("resnet32+resnet20", "duo.json").read_text())
+    assert record["uncertainty"] == "entropy"
+    assert sorted(record["files"]) == ["base.safetensors", "sidekick.safetensors"]
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import hashlib
 import io
+import shlex
 import zipfile
-from typing import Any
 
 from safetensors.torch import save
 
@@ -14,20 +14,30 @@ from duo_core.deploy.records import Asked
 from duo_core.deploy.texts import texts
 from duo_core.logits import LogitSet
 
+GRAPHS = f"{graphs.TORCH}, {graphs.ONNX} and run.py, which run it without this project"
+
 
 def packed(logit_set: LogitSet, base: str, sidekick: str, asked: Asked | None = None) -> bytes:
     """Return a zip of duo.json, README.md, requirements.txt, and the weights that are on this machine.
 
-    The zip's folder is named after the pair. Graphs take long to trace, so they are left to `duo export`. Where a model's
-    weights are a checkpoint in safetensors, the file itself may be put into the folder; its digest is compared on loading.
+    The zip's folder is named after the pair. Graphs take long to trace, so they are left to `duo export`; README.md says what is
+    here, what is not, and the one command that writes all of it. Where a model's weights are a checkpoint in safetensors, the file
+    itself may be put into the folder; its digest is compared on loading.
     """
+    asked = asked or Asked()
     sources = {role: _source(logit_set, name) for role, name in (("base", base), ("sidekick", sidekick))}
-    record = records.document(logit_set, sources, asked or Asked())
+    record = records.document(logit_set, sources, asked)
     weights: dict[str, bytes] = {
         f"{role}.safetensors": _bytes(source) for role, source in sources.items() if source.loaded is not None
     }
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in weights.items()}
-    record |= {"files": {**_expected(record), **digests}, "left_out": _left_out(logit_set, sources, base, sidekick)}
+    expected = {model["file"]: model["weights_sha256"] for model in record["models"].values() if model["file"]}
+    record |= {
+        "files": {**expected, **digests},
+        "left_out": [*(source.lacking for source in sources.values() if source.lacking), GRAPHS],
+        "awaited": sorted(set(expected) - set(weights)),
+        "completed_by": _command(logit_set, sources, asked),
+    }
     with io.BytesIO() as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, text in texts(record).items():
@@ -52,24 +62,13 @@ def _bytes(source: Source) -> bytes:
     return content
 
 
-def _expected(record: dict[str, Any]) -> dict[str, str]:
-    """Digests of the weights that have a place in the folder."""
-    return {model["file"]: model["weights_sha256"] for model in record["models"].values() if model["file"]}
-
-
-def _left_out(logit_set: LogitSet, sources: dict[str, Source], base: str, sidekick: str) -> list[str]:
-    """A sentence for what is not in the zip."""
-    lacking = [_sentence(role, source) for role, source in sources.items() if source.lacking]
+def _command(logit_set: LogitSet, sources: dict[str, Source], asked: Asked) -> str | None:
+    """The command that writes the whole folder; None where nothing says how a model is built."""
     if any(source.spec is None for source in sources.values()):
-        return [*lacking, "compute the logits with duo logits, and duo export writes a duo that runs"]
-    files = [s for s in sources.values() if s.loaded is None and s.file_of_its_own]
-    given = " ".join(f"{s.card.name}={s.card.weights}" for s in files)
-    command = f"duo export --set {logit_set.name} --base {base} --sidekick {sidekick} --out DIR" + (
-        f" --checkpoint {given}" if given else ""
-    )
-    return [*lacking, f"{graphs.TORCH}, {graphs.ONNX} and run.py: `{command}` writes them"]
-
-
-def _sentence(role: str, source: Source) -> str:
-    file = source.record(role)["file"]
-    return f"{source.lacking}, or put that file here as {file}" if file and source.file_of_its_own else source.lacking
+        return None
+    names = {role: source.card.name for role, source in sources.items()}
+    pair = [word for role, name in names.items() for word in (f"--{role}", name)]
+    files = [f"{s.card.name}={s.card.weights}" for s in sources.values() if s.loaded is None and s.file_of_its_own]
+    how = [] if asked.kind == "softmax" else ["--uncertainty", asked.kind]
+    out = ["--out", "+".join(names.values()), *how]
+    return "duo export " + shlex.join(["--set", logit_set.name, *pair, *out, *(["--checkpoint", *files] if files else [])])

@@ -53,6 +53,11 @@ and then, in Python:
 
 It reads the weights from safetensors and unpickles nothing.{weights}
 """
+COMPLETE = """\
+One command writes the whole folder, with weights and graphs, where this project and the set `{set}` are:
+
+    {command}
+"""
 MEANING = {
     "base.safetensors": "weights of the base",
     "sidekick.safetensors": "weights of the sidekick",
@@ -93,7 +98,7 @@ def _readme(record: Mapping[str, Any]) -> str:
         f"Two image classifiers of {len(record['classes']):,} classes whose logits are added, those of {base} times "
         f"{weights['base']:.6g} and those of {sidekick} times {weights['sidekick']:.6g}. {_prediction(record, base)}\n",
         *([ALONE.format(graph=graph, needs=_needs(graph))] if graph else []),
-        *(["Not in this folder:\n", *(f"* {line}" for line in record["left_out"]), ""] if not graph else []),
+        *([] if graph else [_absent(record)]),
         MODULE.format(
             heading="As a torch module" if graph else "Run it",
             libraries=" ".join(_pinned(record, MODULE_LIBRARIES)),
@@ -104,11 +109,29 @@ def _readme(record: Mapping[str, Any]) -> str:
         "## What it was seen to do\n",
         _metrics(record),
         "## Files\n",
-        *(f"* `{name}`: {MEANING[name]}" for name in record["files"]),
+        *(f"* `{name}`: {MEANING[name]}" for name in record["files"] if name not in record.get("awaited", ())),
         "* `duo.json`: models, transforms, temperatures, thresholds, metrics, provenance, and the SHA-256 of the files above",
         *([f"* not here: {line}" for line in record["left_out"]] if graph else []),
     ]
     return "\n".join(parts) + "\n"
+
+
+def _absent(record: Mapping[str, Any]) -> str:
+    """What is not in the folder, and what completes it."""
+    lines = ["## What is not here\n", *(f"* {line}" for line in record["left_out"]), ""]
+    if "awaited" not in record:
+        return "\n".join(lines)
+    lines += ["## Complete it\n"]
+    if record["completed_by"] is None:
+        lines += [
+            "Compute the logits with `duo logits`, which keeps how models are built; `duo export` then writes a duo that runs.\n"
+        ]
+        return "\n".join(lines)
+    lines += [COMPLETE.format(set=record["provenance"]["set"], command=record["completed_by"])]
+    if record["awaited"]:
+        files = " and ".join(f"`{name}`" for name in record["awaited"])
+        lines += [f"Or put the weights here as {files}, in safetensors as they were; then it runs as below, as a torch module.\n"]
+    return "\n".join(lines)
 
 
 def _prediction(record: Mapping[str, Any], base: str) -> str:
