@@ -13,6 +13,8 @@ from duo_core.figures.screen import LABELS, LIGHT, STYLES, Colours, metric_title
 
 HEIGHT = 380
 """Pixels, so that text, control and chart fit a screen of 1280 x 800."""
+BARS = 5
+"""Classes of one image that have room for their names."""
 FEWEST = 10
 """Images that a bin of the reliability diagram needs here."""
 
@@ -59,14 +61,21 @@ def _lane(rows: pd.DataFrame) -> pd.Series:
 def softmax_bars(
     logits: Sequence[float], probabilities: Sequence[float], names: Sequence[str], *, label: int, colours: Colours = LIGHT
 ) -> go.Figure:
-    """Draw one image's probabilities (k,) as bars with its logits above them; the label's bar is filled."""
+    """Draw one image's probabilities (k,) as bars with its logits above them; the label's bar is filled.
+
+    Of more than BARS classes the most probable ones and the label are drawn, in the order of the classes.
+    """
+    surest = sorted(range(len(names)), key=lambda c: (c == label, probabilities[c]), reverse=True)
+    shown = sorted(surest[:BARS])
     figure = go.Figure(layout=layout("Class (the true one filled), its logit above the bar", "Probability (%)"))
-    fill = [colours["base"] if c == label else "rgba(0, 0, 0, 0)" for c in range(len(names))]
     figure.add_bar(
-        x=list(names),
-        y=np.asarray(probabilities) * 100,
-        marker={"color": fill, "line": {"color": colours["base"], "width": 1.5}},
-        text=[f"{logit:.1f}" for logit in logits],
+        x=[names[c] for c in shown],
+        y=[probabilities[c] * 100 for c in shown],
+        marker={
+            "color": [colours["base"] if c == label else "rgba(0, 0, 0, 0)" for c in shown],
+            "line": {"color": colours["base"], "width": 1.5},
+        },
+        text=[f"{round(logits[c], 1) + 0.0:.1f}" for c in shown],
         textposition="outside",
         cliponaxis=False,
         hovertemplate="%{x}: logit %{text}, %{y:.1f} %<extra></extra>",
@@ -111,6 +120,7 @@ def nll_by_temperature(
             line={"color": colours["neutral"], "dash": "dot"},
             hoverinfo="skip",
         )
+    figure.update_xaxes(range=[0, 1.02 * table["temperature"].max()])
     low, high = table["nll"].min(), table["nll"].max()
     figure.update_yaxes(range=[low - 0.08 * (high - low), high + 0.04 * (high - low)])
     return figure.update_layout(height=HEIGHT - 50)

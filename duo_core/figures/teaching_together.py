@@ -101,7 +101,8 @@ def newton_bowl(
         marker={
             "symbol": ["circle-open"] * (len(path) - 1) + ["cross-thin"],
             "size": [9] * (len(path) - 1) + [20],
-            "line": {"width": 2},
+            "color": colours["duo"],
+            "line": {"width": 2, "color": colours["duo"]},  # of a thin cross the line is all there is
         },
         customdata=path[["step", "nll"]],
         hovertemplate="Step %{customdata[0]}: T_base %{x:.3f}, T_sidekick %{y:.3f}<br>NLL %{customdata[1]:.4f}<extra></extra>",
@@ -130,36 +131,40 @@ def offers(
     figure = go.Figure(layout=layout(COSTS["flops_balance"], "AURC removed (%), higher is better"))
     level(figure, 0.0, "Base alone", colours)
     within = table["flops_balance"] <= budget
-    for name, rows, opened in (("Within the budget", table[within], False), ("Dearer", table[~within], True)):
-        drawn = {"marker": {"opacity": 0.75 if opened else 1.0}}
-        figure.add_scatter(
-            x=rows["flops_balance"] * 100,
-            y=rows["gain"] * 100,
-            name=name,
-            mode="markers",
-            marker={"symbol": "circle-open" if opened else "circle", "size": 9, "color": colours["neutral" if opened else "duo"]}
-            | drawn["marker"],
-            selected=drawn,
-            unselected=drawn,
-            customdata=rows[["base", "sidekick"]],
-            text=[_offer(row) for row in rows.to_dict("records")],
-            hovertemplate="%{text}<extra></extra>",
-        )
-    for name, pair, symbol, colour in (
-        ("Best within it", best, "circle-open", "duo"),
-        ("This pair", picked, "square-open", "neutral"),
-    ):
-        rows = table[(table["base"] == pair[0]) & (table["sidekick"] == pair[1])] if pair else table[:0]
-        marker = {"symbol": symbol, "size": 20, "color": colours[colour], "line": {"width": 2.5}}
-        figure.add_scatter(
-            x=rows["flops_balance"] * 100, y=rows["gain"] * 100, name=name, mode="markers", marker=marker, hoverinfo="skip"
-        )
+    _offers(figure, table[within], "Within the budget", "circle", colours["duo"])
+    _offers(figure, table[~within], "Dearer", "circle-open", colours["neutral"])
+    _ringed(figure, table, best, "Best within it", {"symbol": "circle-open", "color": colours["duo"]})
+    _ringed(figure, table, picked, "This pair", {"symbol": "square-open", "color": colours["neutral"]})
     cost_axis(figure, table["flops_balance"], logarithmic=True)
     line = {"color": colours["duo"], "width": 1.5, "dash": "dash"}
     figure.add_shape(type="line", yref="paper", y0=0, y1=1, x0=budget * 100, x1=budget * 100, line=line, layer="below")
     low, high = float(table["gain"].min()) * 100, float(table["gain"].max()) * 100
     figure.update_yaxes(range=[min(low, 0) - 0.08 * (high - low), high + 0.08 * (high - low)])
     return figure.update_layout(height=HEIGHT)
+
+
+def _offers(figure: go.Figure, rows: pd.DataFrame, name: str, symbol: str, colour: str) -> None:
+    drawn = {"marker": {"opacity": 0.9}}
+    figure.add_scatter(
+        x=rows["flops_balance"] * 100,
+        y=rows["gain"] * 100,
+        name=name,
+        mode="markers",
+        marker={"symbol": symbol, "size": 9, "color": colour} | drawn["marker"],
+        selected=drawn,
+        unselected=drawn,
+        customdata=rows[["base", "sidekick"]],
+        text=[_offer(row) for row in rows.to_dict("records")],
+        hovertemplate="%{text}<extra></extra>",
+    )
+
+
+def _ringed(figure: go.Figure, table: pd.DataFrame, pair: tuple[str, str] | None, name: str, look: dict[str, Any]) -> None:
+    rows = table[(table["base"] == pair[0]) & (table["sidekick"] == pair[1])] if pair else table[:0]
+    marker = {**look, "size": 20, "line": {"width": 2.5}}
+    figure.add_scatter(
+        x=rows["flops_balance"] * 100, y=rows["gain"] * 100, name=name, mode="markers", marker=marker, hoverinfo="skip"
+    )
 
 
 def _offer(row: Mapping[str, Any]) -> str:
