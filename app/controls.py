@@ -149,7 +149,7 @@ def _pair(place: Place) -> Choice:
 
 def _presets(sidekicks: Mapping[str, str]) -> None:
     """Draw the presets; the one that the pair happens to be is on."""
-    st.session_state["preset"] = next((name for name, other in sidekicks.items() if other == st.session_state["sidekick"]), None)
+    link.show("preset", next((name for name, other in sidekicks.items() if other == st.session_state["sidekick"]), None))
     st.pills(
         "Sidekick by preset",
         list(sidekicks),
@@ -192,7 +192,7 @@ def _warn_of(known: state.Survey) -> None:
 
 def stop(title: str, text: str, command: str = "") -> None:
     """An empty or wrong state: what is so, and what to do."""
-    st.header(title, anchor=False)
+    st.title(title, anchor=False)
     st.markdown(text)
     if command:
         st.code(command, language="bash")

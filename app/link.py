@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 SET = ("set", "split")
 PAIR = (*SET, "base", "sidekick")
@@ -15,73 +16,118 @@ PAIR = (*SET, "base", "sidekick")
 CHOICE = (*PAIR, "metric", "uncertainty")
 """What the sidebar holds of a pair. A page names in its LINKED which of these it shows, and what is its own beside them."""
 
+NOTHING: tuple[dict[str, str] | None, dict[str, tuple[Any, Any]]] = (None, {})
+"""What `take` notes: the address by which the browser will have heard, and what each key held before and holds since."""
+
 
 def touched() -> None:
     """Note, as a widget's callback, that the session changed: it is newer than the address that came with the request."""
-    st.session_state["touched"] = True
+    session = st.session_state
+    written, _ = session.get("taken", NOTHING)
+    if written is not None and written == _own(session.get("linked", ())):
+        session["taken"] = NOTHING  # the browser has heard
+    session["touched"] = True
+
+
+def take(values: Mapping[str, Any]) -> None:
+    """Set keys that widgets hold, against all that a browser says of them until it has heard.
+
+    A click that comes before the browser has drawn the answer to the one before brings the widgets as they were: without a note
+    of it, it would take back what the first click did. The note comes first, as a run can be stopped at any use of the session.
+    """
+    session = st.session_state
+    _, earlier = session.get("taken", NOTHING)
+    session["taken"] = (None, earlier | {key: (session.get(key), value) for key, value in values.items()})
+    session.update({key: value for key, value in values.items() if value is not None})
+
+
+def held(key: str) -> Any:
+    """What the session holds under a key; what was taken where a browser has not heard of it."""
+    value = st.session_state.get(key)
+    before, after = st.session_state.get("taken", NOTHING)[1].get(key, (None, value))
+    return after if value == before and before is not None else value
 
 
 def keep(keys: Collection[str]) -> None:
     """Hold on to what the widgets of other pages said; Streamlit forgets a widget that is not drawn."""
+    st.session_state["known"] = keys
     for key in keys:
         if key in st.session_state:
             st.session_state[key] = st.session_state[key]
 
 
-def follow_link(page: str, keys: Sequence[str]) -> None:
-    """Take the page's keys from the address where it changed (a link, back and forward), not a widget or the page.
+def carry(pages: Mapping[str, tuple[Any, Sequence[str]]]) -> bool:
+    """Give a page that the navigation opens the session's address, which it leaves empty; whether it did.
 
-    The navigation opens pages with an empty address. That keeps everything; `share` then writes it into the address. Whoever
-    goes back to the empty address finds what it stood for.
+    `pages` has the page and its keys by name. Done before `st.navigation` tells the browser of the page, it makes one step in the
+    browser's history, where an address written later makes a second, empty one that looks the same. What the page before had
+    besides stays in the address until it is next written: the browser notes it for that page.
     """
+    session, run = st.session_state, get_script_run_ctx()
+    target = next((name for name, (page, _) in pages.items() if run and page._script_hash == run.page_script_hash), None)
+    if run is None or run.is_history_navigation or st.query_params or session.get("page", target) == target or target is None:
+        return False
+    if address := session.get("address", {}) | state_of(pages[target][1]):
+        st.query_params.from_dict(address)
+    return True
+
+
+def follow_link(page: str, keys: Sequence[str], *, carried: bool = False) -> None:
+    """Take the page's keys from the address where it changed (a link, back and forward), not a widget or the page."""
     session = st.session_state
-    link = {key: value for key, value in st.query_params.to_dict().items() if key in keys}
-    same_page = session.get("page", page) == page
+    link, same_page = _own(keys), session.get("page") == page
     session["page"], session["linked"] = page, keys
     touched = session.pop("touched", False)
-    if not link and not same_page:
-        session["link"] = None
+    if carried or (same_page and (touched or link == session.get("link"))):
         return
-    link = link or session.get("arrived", {}).get(page, {})
-    if touched or link == session.get("link"):
-        return
-    session["link"] = link
-    for key in keys:
+    take({key: link.get(key) for key in keys})
+    for key in set(keys) - set(link):
         session.pop(key, None)
-    session.update(link)
+    session["link"] = link
+
+
+def _own(keys: Collection[str]) -> dict[str, str]:
+    """The address as the request brought it, of the page's keys alone."""
+    return {key: value for key, value in st.query_params.to_dict().items() if key in keys}
 
 
 def settle(key: str, options: Collection[Any], default: Any) -> None:
     """Keep the session's value of a widget where it is one of the options, else put the default there, quietly."""
-    st.session_state.setdefault("defaults", {})[key] = default
-    value = st.session_state.get(key)
-    if value not in options:
-        # What comes from the address is text, whatever the options are.
-        st.session_state[key] = next((option for option in options if str(option) == value), default)
+    session = st.session_state
+    session.setdefault("defaults", {})[key] = default
+    value = held(key)
+    # What comes from the address is text, whatever the options are.
+    chosen = value if value in options else next((option for option in options if str(option) == value), default)
+    if chosen != session.get(key):
+        session[key] = chosen
 
 
 def settle_many(key: str, options: Collection[str], default: Sequence[str] = ()) -> None:
     """Keep those of the session's values of a widget that are options, in the options' order; the default where none was set."""
     st.session_state.setdefault("defaults", {})[key] = list(default)
-    value = st.session_state.get(key, default)
+    value = default if held(key) is None else held(key)
     # What comes from the address is text.
     chosen = value.split(",") if isinstance(value, str) else value
     st.session_state[key] = [option for option in options if option in chosen]
 
 
 def share() -> None:
-    """Write the state of the page into the address; the view everyone sees first has none."""
+    """Write the state of the page into the address, unless it says so already; the view everyone sees first needs none."""
     session = st.session_state
-    session.pop("touched", None)  # a fragment runs without `follow_link`
     keys = session["linked"]
-    link = link_of({key: session[key] for key in keys if key in session}, session.get("defaults", {}))
-    if session["link"] is None:
-        session.setdefault("arrived", {})[session["page"]] = link
-    address = st.query_params.to_dict()
-    wanted = {key: value for key, value in address.items() if key not in keys} | link
-    if session["link"] != link and address != wanted:
-        st.query_params.from_dict(wanted)
-    session["link"] = link
+    link, own, address = state_of(keys), _own(keys), st.query_params.to_dict()
+    if link.keys() - own.keys() or own != {key: _text(held(key)) for key in own}:
+        own, address = link, {key: value for key, value in address.items() if key not in session["known"]} | link
+        st.query_params.from_dict(address)
+    session["link"], session["address"] = own, address
+    session["taken"] = (own, session.get("taken", NOTHING)[1])
+    session.pop("touched", None)  # a fragment runs without `follow_link`
+
+
+def state_of(keys: Collection[str]) -> dict[str, str]:
+    """What the address of a page with these keys says of the session."""
+    values = {key: value for key in keys if (value := held(key)) is not None}
+    return link_of(values, st.session_state.get("defaults", {}))
 
 
 def link_of(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, str]:
@@ -102,48 +148,67 @@ def _text(value: Any) -> str:
 
 def swap() -> None:
     """Let base and sidekick change places."""
-    session = st.session_state
-    session["base"], session["sidekick"] = session["sidekick"], session["base"]
     touched()
+    take({"base": held("sidekick"), "sidekick": held("base")})
 
 
 def take_preset(sidekicks: Mapping[str, str]) -> None:
     """Take the sidekick of the preset that was chosen."""
-    if preset := st.session_state["preset"]:
-        st.session_state["sidekick"] = sidekicks[preset]
-        touched()
+    touched()
+    if preset := held("preset"):
+        take({"sidekick": sidekicks[preset]})
 
 
 def choose_pair(base: str, sidekick: str) -> None:
     """Take a pair."""
-    st.session_state.update(base=base, sidekick=sidekick)
     touched()
+    take({"base": base, "sidekick": sidekick})
 
 
 def choose_point(chart: str) -> None:
     """Take the pair of the point that was clicked in the chart of that key."""
+    touched()
     if pair := picked_data(st.session_state.get(chart)):
         choose_pair(*pair)
 
 
+def show(key: str, value: Any) -> None:
+    """Have the widget of that key show what follows from the rest of the session."""
+    if st.session_state.get(key) != value:
+        take({key: value})
+    st.session_state[key] = value  # of a widget drawn anew nothing is known yet
+
+
+def select_row(table: str, row: int | None) -> None:
+    """Have the table of that key show a row as selected."""
+    show(table, {"selection": {"rows": [] if row is None else [row], "columns": [], "cells": []}})
+
+
+def chosen_row(table: str) -> int | None:
+    """The row that is selected in the table of that key, as a callback asks for it."""
+    touched()
+    rows = held(table)["selection"]["rows"]
+    return rows[0] if rows else None
+
+
 def choose_row(table: str, pairs: Sequence[tuple[str, str]]) -> None:
     """Take the pair of the row that was selected in the table of that key; `pairs` has one for each of its rows."""
-    if rows := st.session_state[table]["selection"]["rows"]:
-        choose_pair(*pairs[rows[0]])
+    if (row := chosen_row(table)) is not None:
+        choose_pair(*pairs[row])
 
 
 def choose_sidekick(chart: str) -> None:
     """Take the sidekick of the point that was clicked in the chart of that key."""
+    touched()
     if picked := picked_point(st.session_state.get(chart)):
-        st.session_state["sidekick"] = picked
-        touched()
+        take({"sidekick": picked})
 
 
 def choose_coverage(chart: str) -> None:
     """Take the coverage of the point that was clicked."""
+    touched()
     if (picked := picked_point(st.session_state.get(chart))) is not None:
-        st.session_state["coverage"] = min(100, max(1, round(float(picked) * 100)))
-        touched()
+        take({"coverage": min(100, max(1, round(float(picked) * 100)))})
 
 
 def picked_point(event: Mapping[str, Any] | None) -> Any:
@@ -164,5 +229,8 @@ def picked_data(event: Mapping[str, Any] | None) -> Any:
 
 def forget(*keys: str) -> None:
     """Let widgets start anew from their defaults."""
+    session = st.session_state
+    written, taken = session.get("taken", NOTHING)
+    session["taken"] = (written, {key: note for key, note in taken.items() if key not in keys})
     for key in keys:
-        st.session_state.pop(key, None)
+        session.pop(key, None)

@@ -23,13 +23,14 @@ st.set_page_config(
     layout="wide",
 )
 pages = {name: st.Page(view.show, title=view.TITLE, url_path=name, default=name == FIRST) for name, view in VIEWS.items()}
+carried = link.carry({name: (page, VIEWS[name].LINKED) for name, page in pages.items()})
 page = st.navigation(list(pages.values()), position="hidden" if st.context.is_embedded else "top")
 name = page.url_path or FIRST
 if set(link.SET) <= set(VIEWS[name].LINKED):
     st.sidebar.markdown("**Asymmetric Duos Explorer**")
 st.session_state["pages"] = pages
 link.keep({key for view in VIEWS.values() for key in view.LINKED})
-link.follow_link(name, VIEWS[name].LINKED)
+link.follow_link(name, VIEWS[name].LINKED, carried=carried)
 try:
     page.run()
 except InputError as error:  # a file that was altered since the page listed its model, say

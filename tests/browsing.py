@@ -10,11 +10,11 @@ import urllib.request
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 60
@@ -50,10 +50,7 @@ def outside_requests(urls: Iterable[str]) -> list[str]:
     >>> outside_requests(["https://fonts.example/icons.woff2", "http://127.0.0.1.example/"])
     ['https://fonts.example/icons.woff2', 'http://127.0.0.1.example/']
     """
-    network = {"http", "https", "ws", "wss", "ftp"}
-    return [
-        url for url in urls if urlsplit(url).scheme in network and urlsplit(url).hostname not in {"127.0.0.1", "localhost", "::1"}
-    ]
+    return [url for url in urls if (asked := urlsplit(url)).scheme in NETWORK and asked.hostname not in LOOPBACK]
 
 
 def free_port() -> int:
@@ -97,6 +94,16 @@ def wait_until_healthy(address: str, process: subprocess.Popen[bytes], log: Path
     raise RuntimeError(f"the Streamlit server did not start within {SECONDS} s; it printed:\n{log.read_text(errors='replace')}")
 
 
+@contextmanager
+def opened_pages(browser: "Browser", server: str) -> "Iterator[Pages]":
+    """Pages of a server; all are closed at the end, and it is an error if one has asked another machine."""
+    pages = Pages(browser, server)
+    yield pages
+    for context in browser.contexts:
+        context.close()
+    assert outside_requests(pages.requested) == []
+
+
 class Pages:
     """Opens pages of one server, each in a browser context of its own, and keeps every address they asked for."""
 
@@ -117,8 +124,57 @@ class Pages:
 
 
 def settle(page: "Page") -> None:
-    """Wait until the script has run to its end and stays so: an action's rerun begins a moment after the action."""
-    app = page.locator("[data-testid=stApp][data-test-script-state=notRunning]")
-    app.wait_for()
-    page.wait_for_timeout(200)
-    app.wait_for()
+    """Wait until the page is connected, its script has ended, all is drawn, and it stays so for a while.
+
+    An action's rerun begins up to 200 ms after the action (a slider waits for the next move), and the code of a widget may be
+    fetched after the script has ended. The page itself counts its quiet frames, so that a slow machine is given its time.
+    """
+    page.evaluate("window.quiet = {frames: 0, since: performance.now()}")
+    page.wait_for_function(QUIET, polling="raf")
+
+
+QUIET = """() => {
+    const app = document.querySelector('[data-testid=stApp]'), state = app ? app.dataset : {}, now = performance.now();
+    const seen = query => [...document.querySelectorAll(query)].filter(each => each.checkVisibility());
+    const busy = state.testConnectionState !== 'CONNECTED' || state.testScriptState !== 'notRunning'
+        || !seen('[data-testid=stMain] [data-testid=stElementContainer]').length
+        || seen('[data-testid=stSkeleton], [data-stale=true]').length
+        || seen('[data-testid=stPlotlyChart]').some(chart => !chart.querySelector('.main-svg'));
+    window.quiet = busy ? {frames: 0, since: now} : {...window.quiet, frames: window.quiet.frames + 1};
+    return window.quiet.frames >= 10 && now - window.quiet.since >= 350;
+}"""
+
+
+def chart(page: "Page", key: str) -> "Locator":
+    """The chart of that key, once the page has settled."""
+    settle(page)
+    found = page.locator(f".st-key-chart_{key} .js-plotly-plot")
+    found.scroll_into_view_if_needed()
+    return found
+
+
+def click_at(page: "Page", plot: "Locator", x: float, y: float) -> None:
+    """Move onto a place of a chart, given in its own units, and click it, as a hand does."""
+    left, top = plot.evaluate(
+        """(plot, [x, y]) => {
+            const box = plot.getBoundingClientRect(), {xaxis, yaxis} = plot._fullLayout;
+            return [box.x + xaxis._offset + xaxis.d2p(x), box.y + yaxis._offset + yaxis.d2p(y)];
+        }""",
+        [x, y],
+    )
+    page.mouse.move(left - 20, top - 5)
+    page.mouse.move(left, top, steps=4)
+    page.wait_for_function("plot => plot._hoverdata && plot._hoverdata.length", arg=plot.element_handle())
+    page.mouse.click(left, top)
+
+
+def click_point(page: "Page", key: str, trace: str, place: str) -> Any:
+    """Click a point of a trace, its place in JavaScript (`t` the trace); what the point carries."""
+    plot = chart(page, key)
+    x, y, carried = plot.evaluate(
+        f"(plot, name) => {{ const t = plot._fullData.find(t => t.name === name), i = {place};"
+        "return [t.x[i], t.y[i], t.customdata && t.customdata[i]]; }",
+        trace,
+    )
+    click_at(page, plot, x, y)
+    return carried

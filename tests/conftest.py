@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import numpy as np
 import pytest
-from browsing import CHROMIUM_OPTIONS, LOOPBACK, ROOT, Pages, find_chromium, outside_requests, streamlit_server
+from browsing import CHROMIUM_OPTIONS, LOOPBACK, ROOT, SECONDS, Pages, find_chromium, opened_pages, streamlit_server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -95,9 +95,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def browser(chromium: str) -> "Iterator[Browser]":
     """A headless Chromium; a module's own, since its event loop would be in the way of other modules' tests."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
     with sync_playwright() as playwright:
+        expect.set_options(timeout=SECONDS * 1000)
         running = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_OPTIONS)
         yield running
         running.close()
@@ -106,17 +107,14 @@ def browser(chromium: str) -> "Iterator[Browser]":
 @pytest.fixture
 def page(browser: "Browser", server: str) -> Iterator[Pages]:
     """Open pages of the dashboard: `page("/?step=2", width=390, dark=True)`. The test fails if one asks another machine."""
-    pages = Pages(browser, server)
-    yield pages
-    for context in browser.contexts:
-        context.close()
-    assert outside_requests(pages.requested) == []
+    with opened_pages(browser, server) as pages:
+        yield pages
 
 
 @pytest.fixture(scope="session")
 def toy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of the dashboard on a store with one small set, `toy`."""
-    from logit_sets import write_set
+    from logit_sets import write_set  # brings torch, which reads the number of threads set above
 
     store = write_set(tmp_path_factory.mktemp("store"))
     with pytest.MonkeyPatch.context() as patch:
@@ -127,9 +125,6 @@ def toy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def toy(browser: "Browser", toy_server: str) -> Iterator[Pages]:
-    """Open pages of the dashboard on the set `toy`. The test fails if one asks another machine."""
-    pages = Pages(browser, toy_server)
-    yield pages
-    for context in browser.contexts:
-        context.close()
-    assert outside_requests(pages.requested) == []
+    """Open pages of the dashboard on the set `toy`, as `page` does."""
+    with opened_pages(browser, toy_server) as pages:
+        yield pages

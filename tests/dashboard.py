@@ -19,7 +19,7 @@ def open_page(name: str = "explore", **query: str) -> AppTest:
 
 def go(app: AppTest, name: str) -> AppTest:
     """Go to a page, by its place in the address; AppTest's own way knows pages that are files only."""
-    app._page_hash = calc_hash("" if name == "explore" else name)
+    app._page_hash = calc_hash(name)
     app.run()
     assert not app.exception
     return app

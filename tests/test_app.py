@@ -419,27 +419,29 @@ def test_no_two_pages_give_different_things_one_name_in_the_address():
 
 
 def test_going_from_page_to_page_keeps_the_pair_and_its_address(open_app, toy):
-    pair = {"set": "toy", "split": "shift", "base": "middle", "sidekick": "tiny"}
-    app = open_app(toy, **pair, coverage="63", metric="nll")
-    step(app, "find")
-    assert query(app) == pair | {"metric": "nll"}
-    step(app, "zoo")
-    assert query(app) == {"set": "toy", "split": "shift"}
-    step(app, "method")
-    assert query(app) == {}
-    step(app, "explore")
-    assert query(app) == pair | {"coverage": "63", "metric": "nll"}
+    there = {"set": "toy", "split": "shift", "base": "middle", "sidekick": "tiny", "coverage": "63", "metric": "nll"}
+    app = open_app(toy, **there)
+    for name in ("find", "zoo", "method", "explore"):
+        step(app, name)
+        assert query(app) == there
     assert app.selectbox(key="sidekick").value == "tiny"
 
 
-def test_back_to_an_address_that_the_navigation_opened_finds_what_it_stood_for(open_app, toy):
+def test_a_page_that_is_changed_has_an_address_of_its_own_keys(open_app, toy):
+    app = step(open_app(toy, set="toy", split="shift", base="middle", sidekick="tiny", coverage="63"), "zoo")
+    app.selectbox(key="quality").set_value("nll").run()
+    assert query(app) == {"set": "toy", "split": "shift", "quality": "nll"}
+    assert query(step(app, "explore"))["coverage"] == "63"
+
+
+def test_back_to_a_page_that_the_navigation_opened(open_app, toy):
     pair = {"set": "toy", "split": "test", "base": "middle", "sidekick": "tiny"}
     app = step(open_app(toy, **pair), "find")
     app.selectbox(key="sidekick").set_value("small").run()
-    app.query_params.clear()
+    app.query_params.update(pair)
     app.run()
     assert app.selectbox(key="sidekick").value == "tiny"
-    assert query(app) == {}  # writing it again would be a step forward
+    assert query(app) == pair  # writing it again would be a step forward
 
 
 def test_a_link_to_another_page_moves_the_view(open_app, toy):

@@ -6,8 +6,10 @@ import streamlit as st
 
 from app import controls, link, state, verdicts
 from app.controls import THEMED
+from app.views import explore
 from duo_core.analysis.claims import BANDS, Claim
 from duo_core.figures.claims import measured_metric, pairs_behind
+from duo_core.sentences import claims_rule
 
 TITLE = "Does it hold?"
 LINKED = (*link.SET, "band", "claim")
@@ -18,13 +20,15 @@ SHOWN = {EVERY: "Every claim", WHOLE: "All pairs", **{band.key: band.words.capit
 def show() -> None:
     """Draw the page."""
     if st.session_state.pop("opening", False):
-        st.switch_page(st.session_state["pages"]["explore"])
+        # With its address at once: one step in the browser's history.
+        address = st.session_state.get("address", {}) | link.state_of(explore.LINKED)
+        st.switch_page(st.session_state["pages"]["explore"], query_params=address)
     place = controls.set_sidebar()
     if place is None:
         return
     own = place.handle.logit_set
     if len(place.known.accuracy) < 2:
-        st.header("No pair to judge", anchor=False)
+        st.title("No pair to judge", anchor=False)
         st.markdown(f"The claims are about pairs; on `{place.split}` **{own.title}** has fewer than two models.")
         return
     every = state.claims_of(place.handle, place.split)
@@ -42,7 +46,7 @@ def show() -> None:
     )
     shown = [claim for claim in every if band in (EVERY, claim.band.key if claim.band else WHOLE)]
     _claims(shown)
-    st.caption(verdicts.rule(every))
+    st.caption(claims_rule(every))
     _claim(shown)
 
 
@@ -50,8 +54,7 @@ def _claims(shown: Sequence[Claim]) -> None:
     """Every claim as one line; selecting one shows its pairs."""
     keys = [claim.key for claim in shown]
     link.settle("claim", keys, keys[0])
-    row = keys.index(st.session_state["claim"])
-    st.session_state["table_claims"] = {"selection": {"rows": [row], "columns": [], "cells": []}}
+    link.select_row("table_claims", keys.index(st.session_state["claim"]))
     st.dataframe(
         verdicts.claims_table(shown),
         hide_index=True,
@@ -75,15 +78,14 @@ def _claims(shown: Sequence[Claim]) -> None:
 
 def _choose(keys: Sequence[str]) -> None:
     """Take the claim of the row that was selected."""
-    if rows := st.session_state["table_claims"]["selection"]["rows"]:
-        st.session_state["claim"] = keys[rows[0]]
-    link.touched()
+    if (row := link.chosen_row("table_claims")) is not None:
+        link.take({"claim": keys[row]})
 
 
 def _claim(shown: Sequence[Claim]) -> None:
     """One claim and the pairs behind it."""
     by_key = {claim.key: claim for claim in shown}
-    st.subheader("Which pairs are behind it?", anchor=False)
+    st.header("Which pairs are behind it?", anchor=False)
     st.selectbox("Claim", list(by_key), key="claim", format_func=lambda key: by_key[key].text, on_change=link.touched)
     claim = by_key[st.session_state["claim"]]
     st.markdown(f"{claim.text} {verdicts.why(claim)} Paper: {claim.source}.")
@@ -120,9 +122,9 @@ def _selected(claim: Claim) -> Sequence[str] | None:
 
 def open_pair(claim: Claim, pair: Sequence[str] | None) -> None:
     """Have a pair opened in Explore, with what the claim measures; None, of a selection taken back, opens nothing."""
+    link.touched()
     if pair:
-        session = st.session_state
-        session["uncertainty"] = "entropy" if claim.key.startswith("entropy") else "softmax"
-        session["metric"] = measured_metric(claim) or session.get("metric")
-        session["opening"] = True
-        link.choose_pair(*pair)
+        uncertainty = "entropy" if claim.key.startswith("entropy") else "softmax"
+        metric = measured_metric(claim) or st.session_state.get("metric")
+        link.take({"base": pair[0], "sidekick": pair[1], "uncertainty": uncertainty, "metric": metric})
+        st.session_state["opening"] = True

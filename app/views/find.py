@@ -17,6 +17,7 @@ from duo_core.figures.landscape import AXES, FILLS, Look, Marks, look_of
 from duo_core.figures.screen import cost_column
 from duo_core.intervals import Interval
 from duo_core.metrics import METRICS
+from duo_core.sentences import flattered
 
 TITLE = "Find a pair"
 LINKED = (*link.CHOICE, "show", "cost", "scale", "systems", "budget", "bases", "families")
@@ -158,7 +159,7 @@ def _advice(choice: Choice, view: View, budget: float, found: Advice | None) -> 
     """The card that recommends."""
     what = f"{'Largest gain in' if view.gain else 'Best'} {METRICS[view.metric].label}"
     with st.container(border=True, key="advice"):
-        st.subheader(what if math.isinf(budget) else f"{what} under +{words.percent(budget, 0)}", anchor=False)
+        st.header(what if math.isinf(budget) else f"{what} under +{words.percent(budget, 0)}", anchor=False)
         if found is None:
             st.markdown(recommendation.none_within(view.table, view.cost, budget))
             return
@@ -176,7 +177,7 @@ def _advice(choice: Choice, view: View, budget: float, found: Advice | None) -> 
             )
         st.markdown(recommendation.lost_to_base(best, alone))
         st.button("Take this pair", key="take", on_click=link.choose_pair, args=(best["base"], best["sidekick"]))
-        st.caption(f"{telling.draws_line(gain)} {recommendation.chosen_line(found)}")
+        st.caption(f"{telling.draws_line(gain)} {flattered(found)}")
 
 
 def _difference(choice: Choice, own: Row, other: Row) -> Interval | None:
@@ -186,12 +187,11 @@ def _difference(choice: Choice, own: Row, other: Row) -> Interval | None:
 
 def _table(choice: Choice, view: View) -> None:
     """The same rows; selecting one does what a click does."""
-    st.subheader("The same pairs as a table", anchor=False)
+    st.header("The same pairs as a table", anchor=False)
     st.markdown("Best first. To select a row loads its pair, as a click on its point does.")
     rows = view.table.sort_values(view.value, ascending=not view.higher_is_better, kind="stable").reset_index(drop=True)
     pairs = list(zip(rows["base"], rows["sidekick"], strict=True))
-    chosen = [pairs.index(pair)] if (pair := (choice.base, choice.sidekick)) in pairs else []
-    st.session_state["table_pairs"] = {"selection": {"rows": chosen, "columns": [], "cells": []}}
+    link.select_row("table_pairs", pairs.index(pair) if (pair := (choice.base, choice.sidekick)) in pairs else None)
     st.dataframe(
         _readable(rows, view),
         hide_index=True,
@@ -209,7 +209,7 @@ def _mean_gains(view: View, budget: float) -> None:
     """What the pairs within the budget gain on average."""
     within = view.table if math.isinf(budget) else view.table[view.table[view.cost] <= budget]
     what = "all pairs" if math.isinf(budget) else f"pairs under +{words.percent(budget, 0)}"
-    st.subheader(f"What do {what} gain on average?", anchor=False)
+    st.header(f"What do {what} gain on average?", anchor=False)
     st.markdown(f"Mean and standard deviation over {recommendation.counted_pairs(within)}, each against its own base alone.")
     summary = mean_gains(within, view.alone)
     controls.chart(
