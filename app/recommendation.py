@@ -4,14 +4,13 @@ import math
 
 import pandas as pd
 
-from app.telling import verdict
-from app.words import card_label, percent, share
 from duo_core.analysis.advice import PAIR, Advice, Row, losses
 from duo_core.duo import VARIANTS
 from duo_core.figures.landscape import UNITS
 from duo_core.figures.screen import SCREEN
 from duo_core.intervals import Interval
 from duo_core.metrics import METRICS
+from duo_core.sentences import label, percent, share, verdict
 
 
 def none_within(table: pd.DataFrame, cost: str, budget: float) -> str:
@@ -80,7 +79,7 @@ def why(found: Advice, key: str, cost: str, base: float, *, by_gain: bool) -> st
     values = f"from {SCREEN[key].text(base)} to **{SCREEN[key].text(best[key])}**{gain}"
     rank = "is the only pair" if found.within == 1 else f"is the best of the {found.within} pairs"
     next_one = f"; next comes {system(second)} with {stated(second, key, by_gain)}" if second else ""
-    return f"It takes {card_label(key)} {values} for {extra(best, cost)}. It {rank} within the budget{next_one}."
+    return f"It takes {label(key)} {values} for {extra(best, cost)}. It {rank} within the budget{next_one}."
 
 
 def given_up(found: Advice, key: str, cost: str, *, by_gain: bool) -> str:
@@ -110,12 +109,6 @@ def stands(key: str, difference: Interval | None, other: str) -> str:
     """Whether a difference to another system would stand on other images.
 
     >>> stands("aurc", Interval(-0.001, -0.002, -0.0005), "a alone")
-    'AURC against a alone: -1.00, 95 % interval -2.00 to -0.50: **the gain stands**.'
+    'AURC against a alone: −1.00, 95 % interval −2.00 to −0.50: **the gain stands**.'
     """
-    label = METRICS[key].label
-    return f"{label} against {other}: " + ("undefined." if difference is None else f"{verdict(key, difference)}.")
-
-
-def chosen_line(found: Advice) -> str:
-    """What choosing the best does to its number."""
-    return "" if found.within == 1 else f"Being the best of {found.within} flatters a pair a little; its interval does not know."
+    return f"{METRICS[key].label} against {other}: " + ("undefined." if difference is None else f"{verdict(key, difference)}.")

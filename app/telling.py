@@ -5,11 +5,13 @@ from typing import Any
 
 import pandas as pd
 
+from duo_core import sentences
 from duo_core.analysis.diagnosis import Exchange, mean_gap
 from duo_core.figures.diagnosis import SYSTEMS
 from duo_core.figures.screen import SCREEN
 from duo_core.intervals import REPLICATES, Interval
 from duo_core.metrics import METRICS
+from duo_core.sentences import label, signed, verdict
 
 
 def exchanged(counted: Exchange) -> str:
@@ -27,15 +29,10 @@ def exchange_line(counted: Exchange, gain: Interval | None, base: str) -> str:
     """What that comes to, and whether it stands.
 
     >>> exchange_line(Exchange(90, 6, 1, 3), Interval(0.05, 0.01, 0.09), "large")
-    'It is right on 6 images that large gets wrong, and wrong on 1 that large gets right: 5 more right of 100. Accuracy +5.00 pp, \
-95 % interval +1.00 to +9.00: **the gain stands**.'
+    'The duo is right on **6** images that large gets wrong, and wrong on **1** that large gets right: 5 more right of 100. \
+Accuracy +5.00 pp, 95 % interval +1.00 to +9.00: **the gain stands**.'
     """
-    net = counted.rescued - counted.harmed
-    more = f"{abs(net):,} {'more' if net >= 0 else 'fewer'} right of {sum(counted):,}"
-    text = (
-        f"It is right on {counted.rescued:,} image{'s' * (counted.rescued != 1)} that {base} gets wrong, and wrong on "
-        f"{counted.harmed:,} that {base} gets right: {more}."
-    )
+    text = sentences.exchanged(counted, base)
     return text if gain is None else f"{text} Accuracy {verdict('accuracy', gain)}."
 
 
@@ -69,7 +66,7 @@ def classes_line(shown: pd.DataFrame, gains: Mapping[int, Interval | None]) -> s
     """
     up, down = int((shown["gain"] > 0).sum()), int((shown["gain"] < 0).sum())
     sure = [
-        f"{row['name']} {number('accuracy', row['gain'])} pp"
+        f"{row['name']} {signed('accuracy', row['gain'])} pp"
         for row in shown.to_dict("records")
         if (gain := gains.get(row["class"])) is not None and gain.stands
     ]
@@ -89,43 +86,7 @@ def entropy_line(gains: Mapping[str, Interval | None]) -> str:
 
 def draws_line(gain: Interval | None) -> str:
     """How the intervals came about."""
-    replicates, seed = (gain.replicates, gain.seed) if gain else (REPLICATES, 0)
-    return (
-        f"Intervals: paired bootstrap over the images, {replicates:,} draws, seed {seed}; a difference stands where its interval "
-        "leaves out 0."
-    )
-
-
-def verdict(key: str, gain: Interval) -> str:
-    """A difference of a metric with its interval, and what that says.
-
-    >>> verdict("aurc", Interval(-0.001, -0.002, 0.0005)), verdict("aurc", Interval(-0.001, -0.002, -0.0005))
-    ('-1.00, 95 % interval -2.00 to +0.50: **it may be chance**', '-1.00, 95 % interval -2.00 to -0.50: **the gain stands**')
-    """
-    better = (gain.estimate > 0) == METRICS[key].higher_is_better
-    said = f"the {'gain' if better else 'loss'} stands" if gain.stands else "it may be chance"
-    return f"{spread(key, gain)}: **{said}**"
-
-
-def spread(key: str, gain: Interval) -> str:
-    """A difference of a metric with its interval; percent become percentage points.
-
-    >>> spread("accuracy", Interval(0.0053, 0.002, 0.0085))
-    '+0.53 pp, 95 % interval +0.20 to +0.85'
-    """
-    unit = " pp" if SCREEN[key].unit.strip() == "%" else ""
-    own, low, high = (number(key, value) for value in (gain.estimate, gain.low, gain.high))
-    return f"{own}{unit}, {gain.level * 100:.0f} % interval {low} to {high}"
-
-
-def number(key: str, value: float) -> str:
-    """A difference of a metric as a signed number on screen.
-
-    >>> number("aurc", -0.0004), number("accuracy", 0.01)
-    ('-0.40', '+1.00')
-    """
-    screen = SCREEN[key]
-    return f"{value * screen.factor:+.{2 if screen.unit.strip() == '%' else screen.decimals}f}"
+    return sentences.drawn(*((gain.replicates, gain.seed) if gain else (REPLICATES, 0)))
 
 
 def matrix(table: pd.DataFrame) -> pd.DataFrame:
@@ -133,12 +94,11 @@ def matrix(table: pd.DataFrame) -> pd.DataFrame:
 
     >>> cells = {"metric": "aurc", "split": "test", "base": 0.0076, "duo": 0.0059, "delta": -0.0017, "stands": True}
     >>> matrix(pd.DataFrame([cells])).to_dict("records")
-    [{'Metric': 'AURC × 1000', 'test': '7.60 → 5.90 (-1.70 *)'}]
+    [{'Metric': 'AURC × 1000', 'test': '7.60 → 5.90 (−1.70 *)'}]
     """
     rows: dict[str, dict[str, str]] = {}
     for cell in table.to_dict("records"):
-        label = METRICS[cell["metric"]].label + (" × 1000" if SCREEN[cell["metric"]].factor == 1000 else "")
-        rows.setdefault(cell["metric"], {"Metric": label})[cell["split"]] = _change(cell)
+        rows.setdefault(cell["metric"], {"Metric": label(cell["metric"])})[cell["split"]] = _change(cell)
     return pd.DataFrame(list(rows.values()))
 
 
@@ -147,7 +107,7 @@ def _change(cell: Mapping[str, Any]) -> str:
     text = f"{screen.text(cell['base'])} → {screen.text(cell['duo'])}"
     if pd.isna(cell["delta"]):
         return text
-    return f"{text} ({number(cell['metric'], cell['delta'])}{' *' if cell['stands'] else ''})"
+    return f"{text} ({signed(cell['metric'], cell['delta'])}{' *' if cell['stands'] else ''})"
 
 
 def moves_table(moves: pd.DataFrame, classes: Sequence[str], ids: Sequence[str] | None) -> pd.DataFrame:

@@ -5,21 +5,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from app.words import percent
-from duo_core.analysis.claims import MODELS, RULE, WIDE, Claim, Verdict
+from duo_core.analysis.claims import MODELS, WIDE, Claim, Verdict
 from duo_core.figures.claims import on_screen, range_picture
 from duo_core.intervals import Interval
-
-SIGNS: dict[Verdict, str] = {"holds": "✓", "does not hold": "✗", "too little data": "?"}
-
-
-def said(verdict: Verdict) -> str:
-    """A verdict with its sign.
-
-    >>> said("does not hold")
-    '✗ does not hold'
-    """
-    return f"{SIGNS[verdict]} {verdict}"
+from duo_core.sentences import SIGNS, percent, said
 
 
 def headline(found: Sequence[Claim], title: str) -> str:
@@ -33,17 +22,6 @@ def counted(found: Sequence[Claim]) -> str:
     count = Counter(claim.verdict for claim in found)
     plural: dict[Verdict, str] = {"holds": "hold", "does not hold": "do not hold", "too little data": "have too little data"}
     return " · ".join(f"{sign} **{count[verdict]}** {plural[verdict]}" for verdict, sign in SIGNS.items())
-
-
-def rule(found: Sequence[Claim]) -> str:
-    """How claims are judged, and how the intervals came about."""
-    drawn = next((claim.interval for claim in found if claim.interval), None)
-    if drawn is None:
-        return RULE
-    return (
-        f"{RULE} Intervals: {percent(drawn.level, 0)}, from {drawn.replicates:,} draws of the models, seed {drawn.seed}. Pairs "
-        "share models, so pairs are not drawn by themselves; the images stay as they are."
-    )
 
 
 def agreement(claim: Claim) -> str:

@@ -8,24 +8,31 @@ from duo_core.figures.screen import SCREEN
 from duo_core.figures.zoo import PowerLaw
 from duo_core.intervals import Interval
 from duo_core.metrics import METRICS
+from duo_core.sentences import decimals, ends, fit_warnings, headline, percent, share
+from duo_core.sentences import label as card_label
+from duo_core.sentences import points as unit
 
-
-def percent(value: float, decimals: int = 1) -> str:
-    """A fraction in percent.
-
-    >>> percent(0.0667), percent(0.33, 0)
-    ('6.7 %', '33 %')
-    """
-    return f"{value * 100:.{decimals}f} %"
-
-
-def share(value: float) -> str:
-    """A cost's share in percent, with as many decimals as it needs.
-
-    >>> share(0.33), share(0.084), share(13.9)
-    ('33 %', '8.4 %', '1390 %')
-    """
-    return percent(value, 0 if value >= 0.0995 else 1)
+__all__ = [
+    "beside",
+    "card_label",
+    "delta",
+    "fit_line",
+    "fit_warnings",
+    "headline",
+    "hidden_costs",
+    "listed",
+    "model_label",
+    "no_costs",
+    "operating_point",
+    "percent",
+    "points",
+    "share",
+    "speed_line",
+    "standing",
+    "within",
+    "would_be",
+]
+"""What pages say; some of it is said by reports too."""
 
 
 def model_label(name: str, accuracy: float, balance: float | None = None) -> str:
@@ -35,21 +42,6 @@ def model_label(name: str, accuracy: float, balance: float | None = None) -> str
     ('resnet20 · 91.7 % · +33 % FLOPs', 'resnet56 · 93.3 %')
     """
     return f"{name} · {percent(accuracy)}" + ("" if balance is None else f" · +{share(balance)} FLOPs")
-
-
-def headline(balance: float | None, base_accuracy: float, duo_accuracy: float) -> str:
-    """What a duo buys, for how much.
-
-    >>> headline(0.33, 0.933, 0.939)
-    '33 % more compute, errors down from 6.7 % to 6.1 %'
-    >>> headline(None, 0.933, 0.933)
-    'Cost unknown, errors stay at 6.7 %'
-    """
-    cost = "Cost unknown" if balance is None else f"{share(balance)} more compute"
-    before, after = percent(1 - base_accuracy), percent(1 - duo_accuracy)
-    if before == after:
-        return f"{cost}, errors stay at {before}"
-    return f"{cost}, errors {'down' if duo_accuracy > base_accuracy else 'up'} from {before} to {after}"
 
 
 def operating_point(coverage: float, duo: float, base: float) -> str:
@@ -70,10 +62,8 @@ def delta(key: str, value: float | None, base: float | None) -> str | None:
     """
     if value is None or base is None:
         return None
-    screen = SCREEN[key]
-    decimals = 2 if screen.unit.strip() == "%" else screen.decimals
-    text = f"{(value - base) * screen.factor:+.{decimals}f}"
-    return None if float(text) == 0 else text + (" pp" if screen.unit.strip() == "%" else "")
+    text = f"{(value - base) * SCREEN[key].factor:+.{decimals(key)}f}"
+    return None if float(text) == 0 else text + unit(key)
 
 
 def beside(key: str, value: float | None, other: float | None, name: str) -> str | None:
@@ -87,15 +77,6 @@ def beside(key: str, value: float | None, other: float | None, name: str) -> str
     return f"to {name}" if delta(key, value, other) else f"same as {name}"
 
 
-def card_label(key: str) -> str:
-    """A metric's name on a card, with the factor it is shown in.
-
-    >>> card_label("aurc"), card_label("accuracy")
-    ('AURC × 1000', 'Accuracy')
-    """
-    return METRICS[key].label + (" × 1000" if SCREEN[key].factor == 1000 else "")
-
-
 def fit_line(fit: Fit, images: int, seconds: float) -> str:
     """How the temperatures came about, in one line."""
     base, sidekick = fit.temperatures
@@ -105,24 +86,6 @@ def fit_line(fit: Fit, images: int, seconds: float) -> str:
         f"**T_base {base:.3f}** · **T_sidekick {sidekick:.3f}** · ratio {ratio}{raw} — learned from {images:,} images in "
         f"{fit.steps} Newton steps, {seconds * 1000:.0f} ms, gradient {fit.gradient:.0e}"
     )
-
-
-def fit_warnings(fit: Fit, names: Mapping[str, str]) -> list[str]:
-    """What a reader should know about an unusual fit; `names` of base and sidekick."""
-    words = []
-    if fit.temperatures.sidekick == 0:
-        words.append(f"The sidekick is off: {names['sidekick']} says nothing that helps {names['base']}, so its temperature is 0.")
-    if fit.temperatures.base == 0:
-        words.append(
-            f"The base is off: beside {names['sidekick']}, {names['base']} says nothing that helps, so its temperature is 0."
-        )
-    if fit.separated:
-        which = " and ".join(names.get(name, name) for name in fit.separated)
-        words.append(
-            f"The fit split is separated perfectly by {which}: no finite temperature is best, so the fit stopped at its bound; "
-            "more images to fit on would settle it."
-        )
-    return words
 
 
 def points(error: float) -> str:
@@ -180,16 +143,8 @@ def listed(names: Sequence[str]) -> str:
 
 
 def within(key: str, gain: Interval | None) -> str | None:
-    """The interval of a difference as it stands beside it on a card.
-
-    >>> within("accuracy", Interval(0.0053, -0.002, 0.0085)), within("aurc", None)
-    ('−0.20 to +0.85', None)
-    """
-    if gain is None:
-        return None
-    screen = SCREEN[key]
-    decimals = 2 if screen.unit.strip() == "%" else screen.decimals
-    return " to ".join(f"{end * screen.factor:+.{decimals}f}" for end in (gain.low, gain.high)).replace("-", "−")
+    """The interval of a difference as it stands beside it on a card."""
+    return None if gain is None else ends(key, gain)
 
 
 def would_be(key: str, gain: Interval) -> str:
@@ -198,15 +153,14 @@ def would_be(key: str, gain: Interval) -> str:
     >>> would_be("accuracy", Interval(0.0053, 0.002, 0.0085)), would_be("aurc", Interval(0.0, -0.001, 0.0005))
     ('0.20 to 0.85 points above the base', '1.00 below to 0.50 above the base')
     """
-    screen = SCREEN[key]
-    unit = " points" if screen.unit.strip() == "%" else ""
-    low, high = (f"{abs(end) * screen.factor:.{2 if unit else screen.decimals}f}" for end in (gain.low, gain.high))
+    said = " points" if unit(key) else ""
+    low, high = (f"{abs(end) * SCREEN[key].factor:.{decimals(key)}f}" for end in (gain.low, gain.high))
     if gain.low == gain.high == 0:
         return "the same as the base"
     if gain.low < 0 < gain.high:
-        return f"{low}{unit} below to {high}{unit} above the base"
+        return f"{low}{said} below to {high}{said} above the base"
     ends = (low, high) if gain.low >= 0 else (high, low)
-    return f"{ends[0]} to {ends[1]}{unit} {'above' if gain.high > 0 else 'below'} the base"
+    return f"{ends[0]} to {ends[1]}{said} {'above' if gain.high > 0 else 'below'} the base"
 
 
 def standing(gains: Mapping[str, Interval | None]) -> str:

@@ -9,11 +9,11 @@ from dashboard import open_page, query, text_of
 from logit_sets import write_set
 
 from app import controls, recommendation
-from app.telling import verdict
 from duo_core.analysis.advice import best_under
 from duo_core.figures.screen import SCREEN
 from duo_core.intervals import differences
 from duo_core.metrics import METRICS, relative_gain
+from duo_core.sentences import verdict
 from duo_core.store import Store
 from duo_core.sweep import evaluate, sweep
 

@@ -36,6 +36,7 @@ ORDER = [
     "results",
     "analysis",
     "figures",
+    "sentences",
     "report",
     "teaching",
     "deploy",

@@ -25,6 +25,7 @@ from duo_core.report import pair_report, set_report, words
 from duo_core.report.markup import Html, Number, rich, table, tag
 from duo_core.report.page import policy
 from duo_core.report.pair import ORDER
+from duo_core.sentences import label
 from duo_core.sweep import evaluate, sweep
 
 VOID = {"meta", "link"}
@@ -205,7 +206,7 @@ def test_every_number_of_every_variant_with_its_interval(documents):
     for variant in set(found.predictions) - {"base"}:
         gains = differences(found.predictions[variant], found.predictions["base"], replicates=50)
         for key, gain in gains.items():
-            assert gain is None or words.spread(key, gain) in documents["pair"]
+            assert words.cell(key, gain) in documents["pair"]
 
 
 def test_the_pair_report_says_fit_settings_and_origin(documents):
@@ -260,8 +261,8 @@ def test_the_claims_are_those_of_claims(documents):
 def test_any_metric_may_lead(metric):
     own = hostile_set(n=80)
     text = pair_report(evaluate(own, *PAIR), metric=metric, replicates=20)
-    assert f"<dt>Metric</dt><dd>{words.label(metric)}</dd>" in text
-    assert f"<dt>Metric</dt><dd>{words.label(metric)}</dd>" in set_report(own, sweep(own, ["test"]), metric=metric, replicates=20)
+    assert f"<dt>Metric</dt><dd>{label(metric)}</dd>" in text
+    assert f"<dt>Metric</dt><dd>{label(metric)}</dd>" in set_report(own, sweep(own, ["test"]), metric=metric, replicates=20)
 
 
 def test_unknown_costs_and_undefined_metrics_are_said():

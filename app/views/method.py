@@ -1,8 +1,6 @@
 """Method: formulas, conventions, provenance, citation."""
 
 import itertools
-import platform
-from importlib.metadata import PackageNotFoundError, version
 
 import pandas as pd
 import streamlit as st
@@ -11,6 +9,7 @@ from app import controls, glossary, state
 from duo_core.arrays import InputError
 from duo_core.duo import BOUND
 from duo_core.logits import LogitSet, tensor_digest
+from duo_core.report.provenance import versions
 
 TITLE = "Method"
 LINKED: tuple[str, ...] = ()
@@ -55,8 +54,6 @@ CITATION = """@misc{zhou2025asymmetricduos,
   archivePrefix = {arXiv},
   url           = {https://arxiv.org/abs/2505.18636}
 }"""
-PROJECT = "asymmetric-duos-explorer"
-PACKAGES = (PROJECT, "torch", "numpy", "numba", "pandas", "safetensors", "plotly", "streamlit")
 
 
 def show() -> None:
@@ -144,12 +141,4 @@ def _citation() -> None:
 
 
 def _versions() -> None:
-    rows = [("Python", platform.python_version()), *((package, _version(package)) for package in PACKAGES)]
-    st.dataframe(pd.DataFrame(rows, columns=["Package", "Version"]), hide_index=True)
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed as a package"
+    st.dataframe(pd.DataFrame(versions(), columns=["Package", "Version"]), hide_index=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from duo_core import sentences
 from duo_core.analysis.advice import Advice, best_under, gains, losses
 from duo_core.arrays import InputError, UncertaintyKind
 from duo_core.figures.landscape import Marks, look_of, pairs_by_cost
@@ -110,7 +111,7 @@ def landscape(whole: Whole, advised: Sequence[Advised], charts: Charts) -> Secti
     )
     figure.for_each_trace(lambda trace: trace.update(name="Best of all"), {"name": "This pair"})
     front = "along the Pareto front no pair is both cheaper and better"
-    said = f"{words.label(whole.metric)} of every pair against what the sidekick costs; {front}."
+    said = f"{sentences.label(whole.metric)} of every pair against what the sidekick costs; {front}."
     return Section("pairs", "All pairs", [charts.add("landscape", figure, said)])
 
 
@@ -119,12 +120,15 @@ def recommendation(whole: Whole, advised: Sequence[Advised], draws: str) -> Sect
     title = "Which pair to take"
     if not advised:
         return Section("advice", title, [paragraph(f"No pair has a defined {METRICS[whole.metric].label}.")])
-    columns = ["Pair", "Budget", "Extra compute", words.label(whole.metric), "Base alone", "Worse than its base in"]
+    columns = ["Pair", "Budget", "Extra compute", sentences.label(whole.metric), "Base alone", "Worse than its base in"]
     rows = [_advice_row(whole, one) for one in advised]
     best = advised[-1]
-    flattered = f"Being the best of {best.found.pairs} flatters a pair a little; its interval does not know."
     caption = f"Best {METRICS[whole.metric].label} under a budget"
-    return Section("advice", title, [table("advice", caption, columns, rows), paragraph(f"{draws} {flattered}", class_="aside")])
+    return Section(
+        "advice",
+        title,
+        [table("advice", caption, columns, rows), paragraph(f"{draws} {sentences.flattered(best.found)}", class_="aside")],
+    )
 
 
 def _advice_row(whole: Whole, one: Advised) -> list[Content]:
@@ -134,7 +138,7 @@ def _advice_row(whole: Whole, one: Advised) -> list[Content]:
         " + ".join(one.pair),
         words.number(None if np.isinf(one.budget) else one.budget, "any" if np.isinf(one.budget) else words.cost(one.budget)),
         words.number(best["flops_balance"], words.cost(best["flops_balance"])),
-        words.measured(whole.metric, best[whole.metric], words.spread(whole.metric, one.difference) if one.difference else ""),
+        words.measured(whole.metric, best[whole.metric], words.cell(whole.metric, one.difference)),
         words.measured(whole.metric, alone[whole.metric]),
         ", ".join(worse) or "nothing",
     ]

@@ -1,5 +1,6 @@
 """Everything about one pair on one split."""
 
+from duo_core import sentences
 from duo_core.analysis.bowl import bowl
 from duo_core.analysis.diagnosis import exchange, mean_gap, reliability
 from duo_core.duo import VARIANTS, Temperatures
@@ -67,9 +68,9 @@ def _header(found: Evaluation, title: str, gains: dict[str, Interval | None], me
     own = found.logit_set
     where = f"{own.title} · {found.split} · {len(own.labels[found.split]):,} images · {own.k:,} classes"
     accuracy = {key: found.metrics[key]["accuracy"] or 0.0 for key in ("base", "duo")}
-    lead = f"{words.headline(found.flops_balance, accuracy['base'], accuracy['duo'])} {words.verdict(metric, gains[metric])}"
+    lead = f"{sentences.headline(found.flops_balance, accuracy['base'], accuracy['duo'])}. {words.stands(metric, gains[metric])}"
     names = {"base": found.base, "sidekick": found.sidekick}
-    warnings = [paragraph(text, class_="warning") for text in words.fit_warnings(found.fit, names)]
+    warnings = [paragraph(text, class_="warning") for text in sentences.fit_warnings(found.fit, names)]
     parts = [tag("p", where, class_="eyebrow"), tag("h1", title), paragraph(lead, class_="lead"), *warnings]
     return joined([*parts, _cards(found, gains)])
 
@@ -83,8 +84,8 @@ def _cards(found: Evaluation, gains: dict[str, Interval | None]) -> Html:
 
 def _card(key: str, found: Evaluation, gain: Interval | None) -> Html:
     duo, base = (SCREEN[key].text(found.metrics[of][key]) for of in ("duo", "base"))
-    lines = [tag("dd", f"base {base}")] + ([tag("dd", words.spread(key, gain))] if gain else [])
-    return tag("div", tag("dt", words.label(key)), tag("dd", duo, class_="value"), *lines)
+    lines = [tag("dd", f"base {base}")] + ([tag("dd", words.cell(key, gain))] if gain else [])
+    return tag("div", tag("dt", sentences.label(key)), tag("dd", duo, class_="value"), *lines)
 
 
 def _numbers(found: Evaluation, gains: Gains, draws: str) -> Section:
@@ -101,25 +102,28 @@ def _numbers(found: Evaluation, gains: Gains, draws: str) -> Section:
 
 def _named(key: str) -> Html:
     better = "higher is better" if METRICS[key].higher_is_better else "lower is better"
-    return Html(f"{words.label(key)} {tag('small', better)}")
+    return Html(f"{sentences.label(key)} {tag('small', better)}")
 
 
 def _value(found: Evaluation, gains: Gains, key: str, variant: str) -> Content:
     gain = gains[variant][key] if variant in gains else None
-    return words.measured(key, found.metrics[variant][key], words.spread(key, gain) if gain else "")
+    return words.measured(key, found.metrics[variant][key], words.cell(key, gain))
 
 
 def _risks(found: Evaluation, charts: Charts) -> Section:
     drawn = risk_coverage(found.predictions, oracle_of="duo")
     duo, base = (risk_at(found.predictions[key], 0.8) for key in ("duo", "base"))
-    said = f"Of the 80 % surest images the duo gets {words.percent(duo, 2)} wrong, the base {words.percent(base, 2)}."
+    said = f"Of the 80 % surest images the duo gets {sentences.percent(duo, 2)} wrong, the base {sentences.percent(base, 2)}."
     figure = coverage_chart(drawn.table, coverage=0.8)
     caption = f"{said} The oracle ranks every right image of the duo before every wrong one: no ranking does better."
     alternative = f"Selective error against coverage of every variant. {said}"
     rows: list[list[Content]] = [
         [
-            words.number(coverage, words.percent(coverage, 0)),
-            *(words.number(risk, words.percent(risk, 2)) for risk in (risk_at(p, coverage) for p in found.predictions.values())),
+            words.number(coverage, sentences.percent(coverage, 0)),
+            *(
+                words.number(risk, sentences.percent(risk, 2))
+                for risk in (risk_at(p, coverage) for p in found.predictions.values())
+            ),
         ]
         for coverage in COVERAGES
     ]
@@ -171,10 +175,10 @@ def _calibration(found: Evaluation, charts: Charts) -> Section:
     raw = pair_predictions(*logits, own.labels[found.split], Temperatures(1.0, 0.0), classes="base")
     systems = {"uncalibrated": raw, "base": found.predictions["base"], "duo": found.predictions["duo"]}
     tables = {key: reliability(p) for key, p in systems.items()}
-    said = " · ".join(f"{SYSTEMS[key]} {words.percent(mean_gap(bins))}" for key, bins in tables.items())
+    said = " · ".join(f"{SYSTEMS[key]} {sentences.percent(mean_gap(bins))}" for key, bins in tables.items())
     rows: list[list[Content]] = [
         [
-            f"{words.percent(lower, 0)[:-2]} to {words.percent(lower + 1 / len(tables['duo']), 0)}",
+            f"{sentences.percent(lower, 0)[:-2]} to {sentences.percent(lower + 1 / len(tables['duo']), 0)}",
             *(cell for bins in tables.values() for cell in _bin(bins.iloc[place])),
         ]
         for place, lower in enumerate(tables["duo"]["lower"])
@@ -194,7 +198,7 @@ def _calibration(found: Evaluation, charts: Charts) -> Section:
 
 
 def _bin(row: "dict[str, float]") -> list[Content]:
-    return [words.whole(int(row["images"])), words.number(row["accuracy"], words.percent(row["accuracy"]))]
+    return [words.whole(int(row["images"])), words.number(row["accuracy"], sentences.percent(row["accuracy"]))]
 
 
 def _exchange(found: Evaluation, gain: Interval | None) -> Section:
@@ -204,12 +208,12 @@ def _exchange(found: Evaluation, gain: Interval | None) -> Section:
         ["Base wrong", words.number(counted.rescued, f"{counted.rescued:,} rescued"), words.whole(counted.both_wrong)],
     ]
     matrix = table("exchange", "Images by who is right", ["", "Duo right", "Duo wrong"], rows)
-    said = f"{words.exchanged(counted, found.base)} {words.verdict('accuracy', gain)}"
+    said = f"{sentences.exchanged(counted, found.base)} {words.stands('accuracy', gain)}"
     return Section("exchange", "Rescued and harmed", [paragraph(said), tag("div", matrix, class_="exchange")])
 
 
 def _terms() -> Html:
-    return definitions(((words.label(key), words.MEANINGS[key]) for key in METRICS), class_="terms")
+    return definitions(((sentences.label(key), words.MEANINGS[key]) for key in METRICS), class_="terms")
 
 
 def _settings(found: Evaluation, metric: str, draws: str, created: str | None) -> Section:
@@ -218,7 +222,7 @@ def _settings(found: Evaluation, metric: str, draws: str, created: str | None) -
         ("Logit set", f"{found.logit_set.title} ({found.logit_set.name})"),
         ("Split", f"{found.split}; temperatures fitted on {FIT_SPLIT}"),
         ("Pair", f"base {found.base}, sidekick {found.sidekick}"),
-        ("Metric", words.label(metric)),
+        ("Metric", sentences.label(metric)),
         ("Uncertainty", kind),
         ("Draws", draws),
     ]

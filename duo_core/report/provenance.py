@@ -9,7 +9,7 @@ from duo_core.logits import FIT_SPLIT, Card, LogitSet, tensor_digest
 from duo_core.report.markup import Content, Html, Number, Section, definitions, folded, table, tag
 from duo_core.report.words import whole
 
-PACKAGES = ("asymmetric-duos-explorer", "torch", "numpy", "numba", "pandas", "plotly")
+PACKAGES = ("asymmetric-duos-explorer", "torch", "numpy", "numba", "pandas", "safetensors", "plotly", "streamlit")
 PAPER = "Zhou, Shelhamer and Pleiss: Asymmetric Duos: Sidekicks Improve Uncertainty (2025), arXiv 2505.18636"
 UNSAID = "not said"
 
@@ -34,9 +34,8 @@ def provenance(own: LogitSet, split: str, models: Mapping[str, str]) -> Section:
 
 def settings(entries: Iterable[tuple[str, str]], created: str | None) -> Section:
     """Return what was chosen for a report, and what computed it."""
-    versions = [("Python", platform.python_version()), *((package, _version(package)) for package in PACKAGES)]
     said = [*entries, *([("Created", created)] if created else []), ("Method", PAPER)]
-    software = table("versions", "Software that computed this report", ["Package", "Version"], versions)
+    software = table("versions", "Software that computed this report", ["Package", "Version"], versions())
     return Section("settings", "Settings", [definitions(said, class_="terms"), folded("Versions", software)])
 
 
@@ -97,6 +96,11 @@ def _digests(own: LogitSet, split: str, models: Mapping[str, str]) -> Html:
         [name, of, tag("code", own.digests.get((name, of)) or tensor_digest(own.logits(name, of)))] for name, of in keys
     ]
     return table("digests", "SHA-256 digests of the logits, type and shape included", ["Model", "Split", "SHA-256"], rows)
+
+
+def versions() -> list[tuple[str, str]]:
+    """What computes here, and in which version."""
+    return [("Python", platform.python_version()), *((package, _version(package)) for package in PACKAGES)]
 
 
 def _version(package: str) -> str:

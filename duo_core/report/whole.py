@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from duo_core import sentences
 from duo_core.analysis.advice import mean_gains
-from duo_core.analysis.claims import RULE, Claim, claims
+from duo_core.analysis.claims import Claim, claims
 from duo_core.arrays import UncertaintyKind
 from duo_core.duo import VARIANTS
 from duo_core.figures.fitting import all_ratios
@@ -18,8 +19,6 @@ from duo_core.report.choosing import Whole, advised_pairs, landscape, recommenda
 from duo_core.report.markup import Content, Html, Number, Section, definitions, folded, joined, paragraph, table, tag
 from duo_core.report.page import Charts, page
 from duo_core.report.provenance import provenance, settings
-
-SIGNS = {"holds": "✓", "does not hold": "✗", "too little data": "?"}
 
 
 def set_report(
@@ -83,7 +82,7 @@ def _header(whole: Whole, found: Sequence[Claim]) -> Html:
     verdicts = f"{holding} hold here and {failing} do not; for the others there is too little data"
     lead = (
         f"The duo has the better {METRICS[whole.metric].label} than its base in **{better} of {len(duos)} pairs**, and a mean gain "
-        f"of {words.percent(duos['gain'].mean())} of the way to perfect. Of {len(found)} claims of the paper {verdicts}."
+        f"of {sentences.percent(duos['gain'].mean())} of the way to perfect. Of {len(found)} claims of the paper {verdicts}."
     )
     return joined([tag("p", where, class_="eyebrow"), tag("h1", f"{own.title}: all pairs"), paragraph(lead, class_="lead")])
 
@@ -96,7 +95,7 @@ def _gains(whole: Whole, charts: Charts) -> Section:
         [
             METRICS[row["metric"]].label,
             VARIANTS[row["variant"]].label,
-            *(words.number(row[column], words.percent(row[column])) for column in ("mean", "std")),
+            *(words.number(row[column], sentences.percent(row[column])) for column in ("mean", "std")),
             words.whole(row["pairs"]),
         ]
         for row in summary.to_dict("records")
@@ -109,19 +108,20 @@ def _gains(whole: Whole, charts: Charts) -> Section:
 def _claims(found: Sequence[Claim]) -> Section:
     columns = ["Claim", "Verdict", "Pairs that agree", "of", "Asked for", "In the paper"]
     listed = table("claims", "The paper's claims, each by the share of pairs that agree", columns, map(_claim_row, found))
-    about = "Intervals of 95 %: models drawn with replacement, since pairs share them."
-    return Section("claims", "Does it hold?", [paragraph(f"{RULE} {about}", class_="aside"), tag("div", listed, class_="prose")])
+    return Section(
+        "claims", "Does it hold?", [paragraph(sentences.claims_rule(found), class_="aside"), tag("div", listed, class_="prose")]
+    )
 
 
 def _claim_row(claim: Claim) -> list[Content]:
     interval = claim.interval
-    between = f"[{words.percent(interval.low, 0)}, {words.percent(interval.high, 0)}]" if interval else ""
+    between = f"[{sentences.percent(interval.low, 0)}, {sentences.percent(interval.high, 0)}]" if interval else ""
     return [
         claim.text,
-        f"{SIGNS[claim.verdict]} {claim.verdict}".replace(" ", words.NARROW),
-        Number(claim.share, words.percent(claim.share, 0), between),
+        sentences.said(claim.verdict).replace(" ", words.NARROW),
+        Number(claim.share, sentences.percent(claim.share, 0), between),
         words.whole(len(claim.pairs)),
-        words.number(claim.asked, f"> {words.percent(claim.asked, 0)}"),
+        words.number(claim.asked, f"> {sentences.percent(claim.asked, 0)}"),
         claim.source,
     ]
 
@@ -135,7 +135,7 @@ def _ratios(whole: Whole, charts: Charts) -> Section:
 
 
 def _alone(whole: Whole) -> Section:
-    columns = ["Model", "Family", *map(words.label, METRICS)]
+    columns = ["Model", "Family", *map(sentences.label, METRICS)]
     rows: list[list[Content]] = [
         [str(name), whole.own.cards[str(name)].family or "unknown", *(words.measured(key, row[key]) for key in METRICS)]
         for name, row in whole.alone.iterrows()
@@ -150,7 +150,7 @@ def _pairs(whole: Whole) -> Section:
     ranked = ranked.sort_values(
         [whole.metric, "base", "sidekick", "variant"], ascending=[not higher, True, True, True], kind="stable"
     )
-    columns = ["Base", "Sidekick", "System", "Extra compute", *map(words.label, METRICS), "T_base", "T_sidekick", "T ratio"]
+    columns = ["Base", "Sidekick", "System", "Extra compute", *map(sentences.label, METRICS), "T_base", "T_sidekick", "T ratio"]
     rows: list[list[Content]] = [
         [
             row["base"],
@@ -169,7 +169,7 @@ def _pairs(whole: Whole) -> Section:
 
 def _terms() -> Html:
     gain = ("Gain", "Share of the way from the base's value to the perfect one: 0 % is the base, 100 % perfect.")
-    return definitions([*((words.label(key), words.MEANINGS[key]) for key in METRICS), gain], class_="terms")
+    return definitions([*((sentences.label(key), words.MEANINGS[key]) for key in METRICS), gain], class_="terms")
 
 
 def _settings(whole: Whole, draws: str, created: str | None) -> Section:
@@ -178,7 +178,7 @@ def _settings(whole: Whole, draws: str, created: str | None) -> Section:
         ("Logit set", f"{whole.own.title} ({whole.own.name})"),
         ("Split", f"{whole.split}; temperatures fitted on {FIT_SPLIT}"),
         ("Pairs", f"{len(whole.duos):,}, the base has at least the sidekick's multiply-adds where both are known"),
-        ("Metric", words.label(whole.metric)),
+        ("Metric", sentences.label(whole.metric)),
         ("Uncertainty", kind),
         ("Draws", draws),
     ]

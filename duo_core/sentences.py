@@ -1,0 +1,164 @@
+"""What is said of numbers in one and the same way on the pages and in reports: labels, differences, verdicts, fits."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from duo_core.analysis.advice import Advice
+from duo_core.analysis.claims import RULE, Claim, Verdict
+from duo_core.analysis.diagnosis import Exchange
+from duo_core.duo import Fit
+from duo_core.figures.screen import SCREEN
+from duo_core.intervals import LEVEL, Interval
+from duo_core.metrics import METRICS
+
+SIGNS: dict[Verdict, str] = {"holds": "✓", "does not hold": "✗", "too little data": "?"}
+"""Of a claim's verdict."""
+
+
+def percent(value: float | None, decimals: int = 1) -> str:
+    """A fraction in percent.
+
+    >>> percent(0.0667), percent(0.33, 0), percent(None)
+    ('6.7 %', '33 %', 'n/a')
+    """
+    return "n/a" if value is None or math.isnan(value) else f"{value * 100:.{decimals}f} %"
+
+
+def share(value: float) -> str:
+    """A cost's share in percent, with as many decimals as it needs.
+
+    >>> share(0.33), share(0.084), share(13.9)
+    ('33 %', '8.4 %', '1390 %')
+    """
+    return percent(value, 0 if value >= 0.0995 else 1)
+
+
+def label(key: str) -> str:
+    """A metric's name with the factor that it is shown in.
+
+    >>> label("aurc"), label("accuracy")
+    ('AURC × 1000', 'Accuracy')
+    """
+    return METRICS[key].label + (" × 1000" if SCREEN[key].factor == 1000 else "")
+
+
+def headline(balance: float | None, base: float, duo: float) -> str:
+    """What a duo buys, for how much, given both accuracies.
+
+    >>> headline(0.33, 0.933, 0.939)
+    '33 % more compute, errors down from 6.7 % to 6.1 %'
+    >>> headline(None, 0.933, 0.933)
+    'Cost unknown, errors stay at 6.7 %'
+    """
+    cost = "Cost unknown" if balance is None else f"{share(balance)} more compute"
+    before, after = percent(1 - base), percent(1 - duo)
+    if before == after:
+        return f"{cost}, errors stay at {before}"
+    return f"{cost}, errors {'down' if duo > base else 'up'} from {before} to {after}"
+
+
+def decimals(key: str) -> int:
+    """Of a metric's difference; percent become percentage points with two."""
+    return 2 if points(key) else SCREEN[key].decimals
+
+
+def points(key: str) -> str:
+    """The unit of a metric's difference: percentage points where it is shown in percent, else nothing.
+
+    >>> points("accuracy"), points("aurc")
+    (' pp', '')
+    """
+    return " pp" if SCREEN[key].unit.strip() == "%" else ""
+
+
+def signed(key: str, value: float) -> str:
+    """A difference of a metric as a signed number.
+
+    >>> signed("aurc", -0.0004), signed("accuracy", 0.01)
+    ('−0.40', '+1.00')
+    """
+    return f"{value * SCREEN[key].factor:+.{decimals(key)}f}".replace("-", "−")
+
+
+def ends(key: str, gain: Interval) -> str:
+    """The interval of a difference.
+
+    >>> ends("accuracy", Interval(0.0053, -0.002, 0.0085))
+    '−0.20 to +0.85'
+    """
+    return f"{signed(key, gain.low)} to {signed(key, gain.high)}"
+
+
+def verdict(key: str, gain: Interval) -> str:
+    """A difference of a metric with its interval, and whether it would stand on other images.
+
+    >>> verdict("aurc", Interval(-0.001, -0.002, 0.0005)), verdict("aurc", Interval(-0.001, -0.002, -0.0005))
+    ('−1.00, 95 % interval −2.00 to +0.50: **it may be chance**', '−1.00, 95 % interval −2.00 to −0.50: **the gain stands**')
+    """
+    better = (gain.estimate > 0) == METRICS[key].higher_is_better
+    said = f"the {'gain' if better else 'loss'} stands" if gain.stands else "it may be chance"
+    return f"{signed(key, gain.estimate)}{points(key)}, {percent(gain.level, 0)} interval {ends(key, gain)}: **{said}**"
+
+
+def drawn(replicates: int, seed: int) -> str:
+    """How intervals of differences came about."""
+    return (
+        f"Intervals of {percent(LEVEL, 0)}: paired bootstrap over the images, {replicates:,} draws, seed {seed}; a difference "
+        "stands where its interval leaves out 0."
+    )
+
+
+def exchanged(counted: Exchange, base: str) -> str:
+    """What a duo does to single images.
+
+    >>> exchanged(Exchange(90, 6, 1, 3), "large")
+    'The duo is right on **6** images that large gets wrong, and wrong on **1** that large gets right: 5 more right of 100.'
+    """
+    net = counted.rescued - counted.harmed
+    return (
+        f"The duo is right on **{counted.rescued:,}** image{'s' * (counted.rescued != 1)} that {base} gets wrong, and wrong on "
+        f"**{counted.harmed:,}** that {base} gets right: {abs(net):,} {'more' if net >= 0 else 'fewer'} right of {sum(counted):,}."
+    )
+
+
+def fit_warnings(fit: Fit, names: Mapping[str, str]) -> list[str]:
+    """What a reader should know about an unusual fit; `names` of base and sidekick."""
+    said = []
+    if fit.temperatures.sidekick == 0:
+        said.append(f"The sidekick is off: {names['sidekick']} says nothing that helps {names['base']}, so its temperature is 0.")
+    if fit.temperatures.base == 0:
+        said.append(
+            f"The base is off: beside {names['sidekick']}, {names['base']} says nothing that helps, so its temperature is 0."
+        )
+    if fit.separated:
+        which = " and ".join(names.get(name, f"the {name}") for name in fit.separated)
+        said.append(
+            f"The fit split is separated perfectly by {which}: no finite temperature is best, so the fit stopped at its bound; "
+            "more images to fit on would settle it."
+        )
+    return said
+
+
+def flattered(found: Advice) -> str:
+    """What choosing the best does to its number."""
+    return "" if found.within == 1 else f"Being the best of {found.within} flatters a pair a little; its interval does not know."
+
+
+def said(verdict: Verdict) -> str:
+    """A claim's verdict with its sign.
+
+    >>> said("does not hold")
+    '✗ does not hold'
+    """
+    return f"{SIGNS[verdict]} {verdict}"
+
+
+def claims_rule(found: Sequence[Claim]) -> str:
+    """How claims are judged, and how their intervals came about."""
+    own = next((claim.interval for claim in found if claim.interval), None)
+    if own is None:
+        return RULE
+    return (
+        f"{RULE} Intervals: {percent(own.level, 0)}, from {own.replicates:,} draws of the models, seed {own.seed}. Pairs share "
+        "models, so pairs are not drawn by themselves; the images stay as they are."
+    )
