@@ -4,9 +4,10 @@ import re
 
 import pytest
 import streamlit as st
-from browsing import settle
+from browsing import click_point, settle
 from dashboard import open_page, query, step, text_of
 from logit_sets import write_set
+from playwright.sync_api import expect
 
 from app import verdicts
 from app.views.claims import open_pair
@@ -117,11 +118,11 @@ def test_a_pair_is_opened_with_what_its_claim_measures(monkeypatch, judged):
     session = {"metric": "nll"}
     monkeypatch.setattr(st, "session_state", session)
     open_pair(by_key["entropy_auroc"], None)  # a selection taken back
-    assert session == {"metric": "nll"}
+    assert "opening" not in session
+    assert session["metric"] == "nll"
     open_pair(by_key["entropy_auroc"], ["middle", "tiny"])
-    assert session == {
-        "metric": "auroc", "uncertainty": "entropy", "opening": True, "base": "middle", "sidekick": "tiny", "touched": True
-    }  # fmt: skip
+    expected = {"metric": "auroc", "uncertainty": "entropy", "opening": True, "base": "middle", "sidekick": "tiny"}
+    assert {key: session[key] for key in expected} == expected
     open_pair(by_key["base_leads"], ["large", "tiny"])
     assert (session["metric"], session["uncertainty"]) == ("auroc", "softmax")
 
@@ -138,25 +139,14 @@ def test_one_model_has_no_pair_to_judge(open_claims, tmp_path):
 
 
 @pytest.mark.browser
-def test_a_click_on_a_point_opens_its_pair_in_explore(page):
+def test_a_click_on_a_point_opens_its_pair_in_explore_and_back_returns_in_one_step(page):
     opened = page("/claims?claim=aurc_above_20")
-    chart = opened.locator(".st-key-chart_claim_pairs .js-plotly-plot")
-    chart.wait_for()
-    chart.scroll_into_view_if_needed()
-    settle(opened)
     # The lowest point, which no other lies over.
-    x, y, base, sidekick = chart.evaluate(
-        """plot => {
-            const trace = plot._fullData.find(t => t.name === 'Agrees'), ys = Array.from(trace.y), i = ys.indexOf(Math.min(...ys));
-            const box = plot.getBoundingClientRect(), {xaxis, yaxis} = plot._fullLayout;
-            const x = box.x + xaxis._offset + xaxis.d2p(trace.x[i]), y = box.y + yaxis._offset + yaxis.d2p(ys[i]);
-            return [x, y, ...trace.customdata[i]];
-        }"""
-    )
-    opened.mouse.move(x - 10, y - 10)
-    opened.mouse.move(x, y, steps=4)
-    opened.wait_for_timeout(200)
-    opened.mouse.click(x, y)
+    base, sidekick = click_point(opened, "claim_pairs", "Agrees", "t.y.indexOf(Math.min(...t.y))")
     opened.wait_for_url(re.compile(f"/\\?.*base={re.escape(base)}&sidekick={re.escape(sidekick)}"))
+    expect(opened.get_by_role("combobox", name="Base", exact=True)).to_have_value(re.compile(f"^{re.escape(base)} · "))
     settle(opened)
-    assert opened.get_by_role("combobox", name="Base").input_value().startswith(f"{base} · ")
+    opened.go_back(wait_until="commit")
+    opened.wait_for_url(re.compile("/claims"))
+    expect(opened.get_by_text("Which pairs are behind it?")).to_be_visible()
+    expect(opened.get_by_role("combobox", name="Claim", exact=True)).to_have_value(re.compile("AURC.*more than 20 %"))
