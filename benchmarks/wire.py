@@ -1,0 +1,158 @@
+"""One session on the real server, as a browser keeps it: Streamlit's protocol over a websocket."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+import websockets
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+PATIENCE = 120.0
+"""Seconds until a missing answer is an error."""
+QUIET = 4.0
+"""Seconds without a word after which nothing more is said to have come of two clicks."""
+
+
+@dataclass
+class Browser:
+    """What a browser knows of one session: the page, its elements, and the state of its widgets."""
+
+    stream: websockets.ClientConnection
+    page: str = ""
+    """Hash of the page that is shown."""
+    address: str = ""
+    pages: dict[str, str] = field(default_factory=dict)
+    """Hash of each page by its name."""
+    elements: dict[tuple[int, ...], Any] = field(default_factory=dict)
+    fragments: dict[str, str] = field(default_factory=dict)
+    """The fragment that a widget lies in, by the widget's id."""
+    values: dict[str, tuple[str, Any]] = field(default_factory=dict)
+    """Field and value of each widget's state, by its id."""
+
+    async def send(self, *, fragment: str = "", trigger: str = "", back: bool = False, wait: bool = True) -> None:
+        """Ask for a run of the page, or of one of its fragments, and take in the answer."""
+        message = BackMsg()
+        state = message.rerun_script
+        state.query_string, state.page_script_hash, state.fragment_id = self.address, self.page, fragment
+        state.is_history_navigation = back
+        for identity, (kind, value) in self.values.items():
+            widget = state.widget_states.widgets.add(id=identity)
+            if kind.endswith("array_value"):
+                getattr(widget, kind).data.extend(value)
+            else:
+                setattr(widget, kind, value)
+        if trigger:
+            state.widget_states.widgets.add(id=trigger, trigger_value=True)
+        await self.stream.send(message.SerializeToString())
+        if wait:
+            await self._answer()
+
+    async def quiet(self) -> None:
+        """Take in messages until the script has run to its end and no other run has begun."""
+        await self._answer()
+        while True:
+            try:
+                await self._answer(QUIET)
+            except TimeoutError:
+                return
+
+    async def _answer(self, patience: float = PATIENCE) -> None:
+        """Take in messages until the script has run to its end."""
+        while True:
+            message = ForwardMsg.FromString(await asyncio.wait_for(self.stream.recv(decode=False), patience))
+            kind = message.WhichOneof("type")
+            if kind == "script_finished" and message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
+                break
+            if kind in {"new_session", "navigation", "page_info_changed", "delta"}:
+                getattr(self, f"_{kind}")(message)
+                patience = PATIENCE
+        shown = {proto.id for _, proto in self.widgets()}
+        self.values = {identity: value for identity, value in self.values.items() if identity in shown}
+
+    def _new_session(self, message: ForwardMsg) -> None:
+        self.page = message.new_session.page_script_hash
+        if not message.metadata.run.fragment_ids:
+            self.elements.clear()
+            self.fragments.clear()
+
+    def _navigation(self, message: ForwardMsg) -> None:
+        self.page = message.navigation.page_script_hash
+        self.pages = {page.url_pathname or "explore": page.page_script_hash for page in message.navigation.app_pages}
+
+    def _page_info_changed(self, message: ForwardMsg) -> None:
+        self.address = message.page_info_changed.query_string
+
+    def _delta(self, message: ForwardMsg) -> None:
+        if message.delta.WhichOneof("type") != "new_element":
+            return
+        element = message.delta.new_element
+        self.elements[tuple(message.metadata.delta_path)] = element
+        proto = getattr(element, element.WhichOneof("type"))
+        if (value := _value(proto)) is not None and (proto.id not in self.values or proto.set_value):
+            self.values[proto.id] = value
+        if message.delta.fragment_id and hasattr(proto, "id"):
+            self.fragments[proto.id] = message.delta.fragment_id
+
+    def of(self, kind: str) -> list[Any]:
+        """All elements of a kind."""
+        return [getattr(element, kind) for element in self.elements.values() if element.WhichOneof("type") == kind]
+
+    def widgets(self) -> list[tuple[str, Any]]:
+        """Key and element of all widgets."""
+        protos = [getattr(element, element.WhichOneof("type")) for element in self.elements.values()]
+        return [(_key(proto.id), proto) for proto in protos if getattr(proto, "id", "").startswith("$$ID-")]
+
+    def widget(self, key: str) -> Any:
+        """The widget of a key; None where the page has none."""
+        return next((proto for own, proto in self.widgets() if own == key), None)
+
+    def value(self, key: str) -> Any:
+        """What a widget shows."""
+        return self.values[self.widget(key).id][1]
+
+    async def set(self, key: str, value: Any) -> None:
+        """Move a widget."""
+        proto = self.widget(key)
+        self.values[proto.id] = (self.values[proto.id][0], value)
+        await self.send(fragment=self.fragments.get(proto.id, ""))
+
+    async def press(self, key: str, *, wait: bool = True) -> None:
+        """Press a button."""
+        proto = self.widget(key)
+        await self.send(fragment=self.fragments.get(proto.id, ""), trigger=proto.id, wait=wait)
+
+    async def open(self, page: str) -> None:
+        """Go to another page as the navigation does: with an empty address."""
+        self.page, self.address = self.pages[page], ""
+        await self.send()
+
+    async def follow(self, page: str, **query: str) -> None:
+        """Go to an address, as back and forward do."""
+        self.page, self.address = self.pages.get(page, ""), urlencode(query)
+        await self.send(back=True)
+
+
+def _key(identity: str) -> str:
+    """The key that an element was given, of the id that Streamlit made of it."""
+    return identity.split("-", 2)[2]
+
+
+def _value(proto: Any) -> tuple[str, Any] | None:
+    """Field and value that a browser keeps of a widget that comes in; None where it keeps nothing."""
+    match proto.DESCRIPTOR.name:
+        case "Selectbox":
+            return "string_value", proto.raw_value if proto.set_value else proto.options[proto.default]
+        case "ButtonGroup":
+            chosen = proto.raw_values if proto.set_value else [proto.options[i].content for i in proto.default]
+            return "string_array_value", list(chosen)
+        case "MultiSelect":
+            chosen = proto.raw_values if proto.set_value else [proto.options[i] for i in proto.default]
+            return "string_array_value", list(chosen)
+        case "Slider" if proto.options:
+            chosen = proto.raw_value if proto.set_value else [proto.options[int(i)] for i in proto.default]
+            return "string_array_value", list(chosen)
+        case "Slider":
+            return "double_array_value", list(proto.value if proto.set_value else proto.default)
+    return None
