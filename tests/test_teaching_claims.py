@@ -245,8 +245,9 @@ def test_step_8_how_good_a_sidekick_is_beside_its_base_counts_more_than_its_pric
     accuracy = {row[row["variant"]]: row["accuracy"] for row in alone.to_dict("records")}
     beside = offers["sidekick"].map(accuracy) - offers["base"].map(accuracy)
     found = offers.assign(beside=beside)[["gain", "beside", "flops_balance"]].corr("spearman")["gain"]
-    assert found["beside"] > 0.7
-    assert found["flops_balance"] < 0.5
+    assert (beside < 0).all()
+    assert found["beside"] > 0.6
+    assert found["flops_balance"] < 0.4
 
 
 def test_step_8_the_best_within_a_budget_is_within_it_and_best(offers):

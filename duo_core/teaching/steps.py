@@ -250,11 +250,11 @@ STEPS = (
         title="Spend ten to twenty percent",
         idea=_prose("""
             The price of a sidekick is its [FLOPs balance](#flops-balance): its computation as a share of the
-            base's. An ensemble of two equals adds 100 %. Each dot is a real pair on photographs of ten classes
-            (CIFAR-10): further right it costs more, further up it removes more of the base's AURC ([relative
-            improvement](#relative-improvement)). Set what you would spend; the best pair within it is ringed.
-            Spending more does not always buy more: how good a sidekick is beside its base counts more than its
-            price.
+            base's. An ensemble of two equals adds 100 %. Each dot is a pair of real models, the sidekick worse
+            than its base, on photographs (CIFAR-10). Further right it costs more; further up it removes more of
+            the base's AURC ([relative improvement](#relative-improvement)). Set what you would spend; the best
+            pair within it is ringed. Spending more does not always buy more: how good a sidekick is beside its
+            base counts more.
         """),
         try_it="Move the budget between 5 and 50 %, then click a pair.",
         question=Question(

@@ -209,7 +209,7 @@ def ranking(splits: Splits) -> Ranking:
 
 
 def offers(table: pd.DataFrame, key: str = "aurc") -> pd.DataFrame:
-    """Return the duos of a sweep's table with what each costs and gains.
+    """Return what the duos of a sweep's table of one split cost and gain, where the sidekick alone is less accurate than the base.
 
     Returns
     -------
@@ -217,11 +217,10 @@ def offers(table: pd.DataFrame, key: str = "aurc") -> pd.DataFrame:
         `base`, `sidekick`, `flops_balance`, the metric under its key, `alone` (the base's own) and `gain`, the relative
         improvement; pairs of unknown cost or gain are left out.
     """
-    alone = table[table["variant"] == "base"].drop_duplicates("base").set_index("base")[key]
-    duos = table[table["variant"] == "duo"][["base", "sidekick", "flops_balance", key]]
-    duos = duos.assign(alone=duos["base"].map(alone))
-    duos = duos.assign(gain=gains(key, duos[key], duos["alone"]))
-    return duos.dropna().reset_index(drop=True)
+    pairs = table.set_index(["base", "sidekick", "variant"])[["flops_balance", "accuracy", key]].unstack()
+    found = pd.DataFrame({"flops_balance": pairs["flops_balance", "duo"], key: pairs[key, "duo"], "alone": pairs[key, "base"]})
+    found = found[pairs["accuracy", "sidekick"] < pairs["accuracy", "base"]]
+    return found.assign(gain=gains(key, found[key], found["alone"])).dropna().reset_index()
 
 
 def best_offer(table: pd.DataFrame, budget: float) -> pd.Series | None:
