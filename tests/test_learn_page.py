@@ -12,6 +12,7 @@ from logit_sets import write_set
 
 from app import glossary, lessons
 from app.lessons import MODULES, averages
+from app.state import lessons as scenes
 from app.views import learn
 from duo_core.store import DEFAULT_STORE, Store
 from duo_core.teaching import alone, together
@@ -300,6 +301,24 @@ def test_a_real_partner_is_chosen_by_name(shipped, key, slider):
         app.select_slider(key=slider).set_value(partner).run()
         assert not app.exception
         assert query(app)[slider] == partner or partner == STEPS[KEYS.index(key)].explore["sidekick"]
+
+
+def test_the_address_is_about_one_step_and_the_session_about_all(shipped):
+    app = open_step("abstain")
+    app.slider(key="keep").set_value(40).run()
+    there = query(app)
+    app.button(key="next").click().run()
+    assert query(app) == {"step": "4"}
+    app.button(key="back").click().run()
+    assert query(app) == there == {"step": "3", "keep": "40"}
+
+
+def test_the_handout_has_the_numbers_of_the_seed_and_answers_on_demand(shipped):
+    with_answers, without = (scenes.handout_of(STEPS[-1], 5, answers=answers).decode() for answers in (True, False))
+    number = facts("confidence", seed=5)["share"]
+    assert number in with_answers
+    assert number not in without
+    assert all(step.question.text in without for step in STEPS)
 
 
 def test_without_the_set_the_switch_says_so_and_the_experts_stay(elsewhere):

@@ -11,7 +11,8 @@ from duo_core.teaching.experts import SEED
 from duo_core.teaching.steps import STEPS, Step
 
 TITLE = "Learn"
-LINKED = ("step", "data", "seed", "answers", *lessons.LINKED)
+OWN = ("step", "data", "seed", "answers")
+LINKED = (*OWN, *lessons.LINKED)
 
 DATA = {"toy": "Made-up experts", "real": "Real models"}
 ANSWERS = {"shown": "After a guess", "hidden": "Hidden"}
@@ -24,6 +25,8 @@ def show() -> None:
     link.settle("seed", scenes.SEEDS, SEED)
     link.settle("answers", ANSWERS, "shown")
     step = STEPS[st.session_state["step"] - 1]
+    # The controls of the other steps are kept by the session; the address is about this one.
+    st.session_state["linked"] = (*OWN, *lessons.MODULES[step.key].LINKED)
     _way(step)
     left, right = st.columns(2, gap="large")
     with left:
