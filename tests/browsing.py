@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
 ROOT = Path(__file__).resolve().parents[1]
-SECONDS = 60
+SECONDS = 120
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 NETWORK = {"http", "https", "ws", "wss", "ftp"}
 

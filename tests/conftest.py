@@ -14,6 +14,8 @@ from browsing import CHROMIUM_OPTIONS, LOOPBACK, ROOT, SECONDS, Pages, find_chro
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+    from duo_core.sweep import Evaluation
+
 # The first call of a kernel compiles it, which no deadline of a single example allows for.
 hypothesis.settings.register_profile("compiled", deadline=None)
 hypothesis.settings.load_profile("compiled")
@@ -112,13 +114,39 @@ def page(browser: "Browser", server: str) -> Iterator[Pages]:
 
 
 @pytest.fixture(scope="session")
-def toy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of the dashboard on a store with one small set, `toy`."""
+def toy_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with one small set, `toy`, which no test changes."""
     from logit_sets import write_set  # brings torch, which reads the number of threads set above
 
-    store = write_set(tmp_path_factory.mktemp("store"))
+    return write_set(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="session")
+def found(toy_store: Path) -> "Evaluation":
+    """The pair large + small of `toy`, judged on test."""
+    from duo_core.store import Store
+    from duo_core.sweep import evaluate
+
+    return evaluate(Store(toy_store).open("toy"), "large", "small")
+
+
+@pytest.fixture
+def open_view(monkeypatch: pytest.MonkeyPatch, toy_store: Path) -> Callable[..., Any]:
+    """Open a page without a browser, by name and address: on the set `toy`, or another store."""
+    from dashboard import open_page
+
+    def opened(name: str, store: Path = toy_store, **query: str) -> Any:
+        monkeypatch.setenv("DUO_STORE", str(store))
+        return open_page(name, **query)
+
+    return opened
+
+
+@pytest.fixture(scope="session")
+def toy_server(toy_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of the dashboard on the set `toy`."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DUO_STORE", str(store))
+        patch.setenv("DUO_STORE", str(toy_store))
         with streamlit_server(ROOT / "app" / "main.py", tmp_path_factory.mktemp("log") / "streamlit.log") as address:
             yield address
 

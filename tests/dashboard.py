@@ -1,5 +1,6 @@
 """What the tests of the dashboard's pages share: a page opened without a browser, and what it says."""
 
+import pandas as pd
 import streamlit as st
 from browsing import ROOT
 from streamlit.testing.v1 import AppTest
@@ -7,6 +8,8 @@ from streamlit.util import calc_hash
 
 SECONDS = 180
 """For one run; the first of a test session may compile loops."""
+PAIR = {"set": "toy", "split": "test", "base": "large", "sidekick": "small"}
+"""An address on the store of `toy_store`."""
 
 
 def open_page(name: str = "explore", **query: str) -> AppTest:
@@ -29,6 +32,11 @@ def step(app: AppTest, name: str) -> AppTest:
     """Go to a page as the navigation does: with an empty address."""
     app.query_params.clear()
     return go(app, name)
+
+
+def table(app: AppTest, label: str) -> pd.DataFrame:
+    """The numbers under a chart."""
+    return labelled(app.expander, label).dataframe[0].value
 
 
 def labelled(elements, label):

@@ -260,20 +260,6 @@ def test_words_for_differences_that_stand_fall_or_may_be_chance():
     assert words.standing({"auroc": None, "sac98": None}) == "AUROC and SAC@98 have no interval."
 
 
-def test_manual_temperatures_are_judged_live_and_go_back(open_app, toy):
-    app = open_app(toy, set="toy", base="large", sidekick="small")
-    learned = labelled(app.metric, "NLL, fit split").value
-    assert app.button(key="learned").disabled
-    labelled(app.slider, "T_sidekick · small").set_value(0.0).run()
-    assert not app.exception
-    moved = labelled(app.metric, "NLL, fit split")
-    assert float(moved.value) > float(learned)  # the learned ones are the best there are
-    assert moved.proto.color == moved.proto.RED
-    app.button(key="learned").click().run()
-    assert labelled(app.metric, "NLL, fit split").value == learned
-    assert app.button(key="learned").disabled
-
-
 def test_every_chart_has_its_numbers(open_app, toy):
     app = open_app(toy, set="toy", base="large", sidekick="small")
     assert [e.label for e in app.expander] == ["The curves as numbers", "The sidekicks as numbers", "The ratios as numbers"]

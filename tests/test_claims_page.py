@@ -1,11 +1,12 @@
 """Does it hold, by its widgets: every claim, its verdict in words, why, and the pairs behind it."""
 
+import functools
 import re
 
 import pytest
 import streamlit as st
 from browsing import click_point, settle
-from dashboard import open_page, query, step, text_of
+from dashboard import query, step, text_of
 from logit_sets import write_set
 from playwright.sync_api import expect
 
@@ -19,23 +20,14 @@ PLACE = {"set": "toy", "split": "test"}
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory):
-    return write_set(tmp_path_factory.mktemp("toy"))
-
-
-@pytest.fixture(scope="module")
-def judged(toy):
-    own = Store(toy).open("toy")
+def judged(toy_store):
+    own = Store(toy_store).open("toy")
     return claims(*(sweep(own, ["test"], kind=kind) for kind in ("softmax", "entropy")))
 
 
 @pytest.fixture
-def open_claims(monkeypatch, toy):
-    def opened(store=toy, **query):
-        monkeypatch.setenv("DUO_STORE", str(store))
-        return open_page("claims", **query)
-
-    return opened
+def open_claims(open_view):
+    return functools.partial(open_view, "claims")
 
 
 def listed(app):
@@ -92,11 +84,11 @@ def test_an_address_opens_its_claim(open_claims):
     assert open_claims(claim="none", band="x").selectbox(key="claim").value == "accuracy"
 
 
-def test_another_split_is_judged_anew(open_claims, toy):
+def test_another_split_is_judged_anew(open_claims, toy_store):
     app = open_claims(**PLACE)
     app.selectbox(key="split").set_value("shift").run()
     assert not app.exception
-    own = Store(toy).open("toy")
+    own = Store(toy_store).open("toy")
     there = claims(*(sweep(own, ["shift"], kind=kind) for kind in ("softmax", "entropy")))
     assert listed(app)["Pairs that agree"].tolist() == [verdicts.agreement(claim) for claim in there]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from dashboard import open_page, query, text_of
+from dashboard import PAIR, query, table, text_of
 from logit_sets import write_set
 from pictures import folder, picture
 from PIL import Image
@@ -23,30 +23,13 @@ from duo_core.metrics import METRICS
 from duo_core.store import Store
 from duo_core.sweep import evaluate
 
-PAIR = {"set": "toy", "split": "test", "base": "large", "sidekick": "small"}
-
-
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory):
-    return write_set(tmp_path_factory.mktemp("toy"))
-
-
-@pytest.fixture(scope="module")
-def found(toy):
-    return evaluate(Store(toy).open("toy"), "large", "small")
-
 
 @pytest.fixture
-def open_diagnose(monkeypatch, toy):
-    def opened(part=None, store=toy, **query):
-        monkeypatch.setenv("DUO_STORE", str(store))
-        return open_page("diagnose", **query | ({"part": part} if part else {}))
+def open_diagnose(open_view):
+    def opened(part=None, **query):
+        return open_view("diagnose", **query | ({"part": part} if part else {}))
 
     return opened
-
-
-def table(app, label):
-    return next(e for e in app.expander if e.label == label).dataframe[0].value
 
 
 def moves(app):
@@ -137,10 +120,10 @@ def test_many_classes_are_shown_from_both_ends(open_diagnose, tmp_path):
     assert "Of 24 classes the duo gains in" in text_of(app)
 
 
-def test_every_split_stands_beside_the_others(open_diagnose, toy, found):
+def test_every_split_stands_beside_the_others(open_diagnose, toy_store, found):
     app = open_diagnose("splits", **PAIR)
     splits = table(app, "The splits as numbers").set_index(["metric", "split"])
-    shifted = evaluate(Store(toy).open("toy"), "large", "small", "shift")
+    shifted = evaluate(Store(toy_store).open("toy"), "large", "small", "shift")
     for split, own in (("test", found), ("shift", shifted)):
         gains = differences(own.predictions["duo"], own.predictions["base"])
         for key in METRICS:

@@ -1,11 +1,12 @@
 """Find a pair, by its widgets: every control moves what is shown, what is advised and the address."""
 
+import functools
 import io
 
 import pandas as pd
 import pytest
 import torch
-from dashboard import open_page, query, text_of
+from dashboard import PAIR, query, text_of
 from logit_sets import write_set
 
 from app import controls, recommendation
@@ -17,26 +18,15 @@ from duo_core.sentences import verdict
 from duo_core.store import Store
 from duo_core.sweep import evaluate, sweep
 
-PAIR = {"set": "toy", "split": "test", "base": "large", "sidekick": "small"}
-
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory):
-    return write_set(tmp_path_factory.mktemp("toy"))
-
-
-@pytest.fixture(scope="module")
-def duos(toy):
-    return sweep(Store(toy).open("toy"), ["test"]).query("variant == 'duo'")
+def duos(toy_store):
+    return sweep(Store(toy_store).open("toy"), ["test"]).query("variant == 'duo'")
 
 
 @pytest.fixture
-def open_find(monkeypatch, toy):
-    def opened(store=toy, **query):
-        monkeypatch.setenv("DUO_STORE", str(store))
-        return open_page("find", **query)
-
-    return opened
+def open_find(open_view):
+    return functools.partial(open_view, "find")
 
 
 def shown(app):
@@ -63,14 +53,14 @@ def test_every_metric_is_compared_in_its_own_direction(open_find, key):
     assert f"Best {METRICS[key].label} under +15 %" in text_of(app)
 
 
-def test_gains_are_those_over_each_pairs_own_base(open_find, toy):
+def test_gains_are_those_over_each_pairs_own_base(open_find, toy_store):
     app = open_find(**PAIR)
     app.button_group(key="show").set_value("gain").run()
     assert not app.exception
     assert query(app)["show"] == "gain"
     assert shown(app)["gain"].is_monotonic_decreasing
     assert "Largest gain in AURC under +15 %" in text_of(app)
-    found = evaluate(Store(toy).open("toy"), "middle", "tiny").metrics
+    found = evaluate(Store(toy_store).open("toy"), "middle", "tiny").metrics
     row = shown(app).query("base == 'middle' and sidekick == 'tiny'").iloc[0]
     assert row["gain"] == pytest.approx(relative_gain("aurc", found["duo"]["aurc"], found["base"]["aurc"]))
 
@@ -126,15 +116,15 @@ def test_the_card_recommends_the_best_within_the_budget(open_find, duos, budget)
     assert ("Nothing against dearer pairs" if best["sidekick"] == overall["sidekick"] else dearer) in text
 
 
-def test_the_card_says_whether_differences_stand(open_find, toy, duos):
+def test_the_card_says_whether_differences_stand(open_find, toy_store, duos):
     app = open_find(**PAIR, budget="5")
     best = duos[duos["flops_balance"] <= 0.05].sort_values("aurc").iloc[0]
-    found = evaluate(Store(toy).open("toy"), best["base"], best["sidekick"]).predictions
+    found = evaluate(Store(toy_store).open("toy"), best["base"], best["sidekick"]).predictions
     text = text_of(app)
     interval = differences(found["duo"], found["base"], keys=["aurc"])["aurc"]
     assert f"AURC against {best['base']} alone: {verdict('aurc', interval)}." in text
     overall = duos.sort_values("aurc").iloc[0]
-    dearer = evaluate(Store(toy).open("toy"), overall["base"], overall["sidekick"]).predictions["duo"]
+    dearer = evaluate(Store(toy_store).open("toy"), overall["base"], overall["sidekick"]).predictions["duo"]
     interval = differences(found["duo"], dearer, keys=["aurc"])["aurc"]
     assert f"AURC against {overall['base']} + {overall['sidekick']}: {verdict('aurc', interval)}." in text
     assert "2,000 draws, seed 0" in text

@@ -5,23 +5,12 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
-from browsing import SECONDS, Pages, settle
+from browsing import Pages, chart, click_point, settle
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 
-expect.set_options(timeout=SECONDS * 1000)
-
 PAIR = "set=toy&split=test&base=large&sidekick=middle"
-
-
-def drawn(page, chart):
-    """The chart of that key, once it is there."""
-    plot = page.locator(f".st-key-chart_{chart} .js-plotly-plot")
-    plot.locator(".main-svg").first.wait_for()
-    settle(page)
-    plot.scroll_into_view_if_needed()
-    return plot
 
 
 def pick(page, label, option):
@@ -31,45 +20,23 @@ def pick(page, label, option):
     settle(page)
 
 
-def click_point(page, chart, trace, name):
-    """Move onto a model's point of a chart and click it, as a hand does."""
-    plot = drawn(page, chart)
-    x, y = plot.evaluate(
-        """(plot, [trace_name, name]) => {
-            const trace = plot._fullData.find(t => t.name === trace_name), i = trace.customdata.indexOf(name);
-            const box = plot.getBoundingClientRect(), {xaxis, yaxis} = plot._fullLayout;
-            return [box.x + xaxis._offset + xaxis.d2p(trace.x[i]), box.y + yaxis._offset + yaxis.d2p(trace.y[i])];
-        }""",
-        [trace, name],
-    )
-    page.mouse.move(x - 20, y - 5)
-    page.mouse.move(x, y, steps=4)
-    page.wait_for_timeout(200)
-    page.mouse.click(x, y)
-    settle(page)
-
-
 def press(page, name):
     """Press a button, or a part of a segmented control."""
     page.get_by_role("button", name=name, exact=True).or_(page.get_by_role("radio", name=name, exact=True)).first.click()
     settle(page)
 
 
-def sidebar(page):
-    """What the sidebar's fields hold."""
-    return [field.input_value() for field in page.get_by_test_id("stSidebar").get_by_role("combobox").all()]
-
-
 def same_elsewhere(page, pages: Pages):
     """The address opens the same view in a browser that has never been here."""
-    page.wait_for_timeout(300)
+    settle(page)
     elsewhere = pages(page.url.removeprefix(pages.server))
-    elsewhere.locator("h1").first.wait_for()
-    settle(elsewhere)
-    assert elsewhere.url == page.url
-    assert elsewhere.locator("h1").first.inner_text() == page.locator("h1").first.inner_text()
-    assert sidebar(elsewhere) == sidebar(page)
-    return elsewhere
+    fields = page.get_by_test_id("stSidebar").get_by_role("combobox").all()
+    assert fields
+    for number, field in enumerate(fields):
+        there = elsewhere.get_by_test_id("stSidebar").get_by_role("combobox").nth(number)
+        expect(there).to_have_value(field.input_value())
+    expect(elsewhere.locator("h1")).to_have_text(page.locator("h1").inner_text())
+    expect(elsewhere).to_have_url(page.url)
 
 
 def table_taken_home(page, label):
@@ -83,9 +50,9 @@ def table_taken_home(page, label):
     return rows
 
 
-def picture_taken_home(page, chart):
+def picture_taken_home(page, key):
     """Take a chart as SVG; its text."""
-    plot = drawn(page, chart)
+    plot = chart(page, key)
     plot.hover()
     with page.expect_download() as download:
         plot.locator(".modebar-btn").first.click()
@@ -97,11 +64,11 @@ def picture_taken_home(page, chart):
 def test_explore(toy):
     page = toy(f"/?{PAIR}")
     before = page.locator("h1").inner_text()
-    click_point(page, "sidekicks", "Duo", "small")
+    click_point(page, "sidekicks", "Duo", "t.customdata.indexOf('small')")
     page.wait_for_url(re.compile("sidekick=small"))
     pick(page, "Sidekick", "tiny")
     pick(page, "Evaluation split", "shift")
-    assert page.locator("h1").inner_text() != before
+    expect(page.locator("h1")).not_to_have_text(before)
     slider = page.get_by_role("slider", name=re.compile("^T_base"))
     slider.press("Home")
     card = page.get_by_test_id("stMetric").filter(has_text="NLL, fit split")
@@ -118,7 +85,6 @@ def test_explore(toy):
 
 def test_find_a_pair(toy):
     page = toy(f"/find?{PAIR}")
-    drawn(page, "landscape")
     press(page, "Gain toward perfect")
     page.wait_for_url(re.compile("show=gain"))
     page.get_by_role("slider", name=re.compile("^Budget")).press("End")
@@ -136,7 +102,6 @@ def test_find_a_pair(toy):
 
 def test_temperatures(toy):
     page = toy(f"/temperatures?{PAIR}")
-    drawn(page, "bowl")
     page.get_by_role("slider", name=re.compile("^T_base")).press("Home")
     settle(page)
     press(page, "Does it follow the cost?")
@@ -160,7 +125,7 @@ def test_diagnose(toy):
     ):
         press(page, part)
     pick(page, "Evaluation split", "shift")
-    assert page.locator("h1").inner_text() != before
+    expect(page.locator("h1")).not_to_have_text(before)
     same_elsewhere(page, toy)
     assert table_taken_home(page, "The bins as numbers")
     assert "Confidence" in picture_taken_home(page, "reliability")
@@ -178,7 +143,12 @@ def test_zoo(toy):
 
 def test_from_page_to_page_the_pair_stays(toy):
     page = toy(f"/?{PAIR}".replace("middle", "tiny"))
-    for name in ("Find a pair", "Temperatures", "Diagnose", "Explore"):
+    ways = (("Find a pair", "/find"), ("Temperatures", "/temperatures"), ("Diagnose", "/diagnose"), ("Explore", "/"))
+    for name, path in ways:
         page.get_by_role("link", name=name, exact=True).first.click()
+        page.wait_for_url(re.compile(f"{path}\\?.*sidekick=tiny"))
         settle(page)
-        assert page.get_by_role("combobox", name="Sidekick", exact=True).input_value().startswith("tiny")
+        expect(page.get_by_role("combobox", name="Sidekick", exact=True)).to_have_value(re.compile("^tiny"))
+    for _, path in reversed(ways):  # one step each
+        page.wait_for_url(re.compile(f"{path}\\?.*sidekick=tiny"))
+        page.go_back(wait_until="commit")

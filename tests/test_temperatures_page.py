@@ -5,7 +5,7 @@ import doctest
 import numpy as np
 import pytest
 import torch
-from dashboard import labelled, open_page, query, text_of
+from dashboard import PAIR, labelled, query, table, text_of
 from logit_sets import write_set
 
 from app import manual, state
@@ -14,32 +14,15 @@ from duo_core.analysis.bowl import reach
 from duo_core.analysis.stability import stability
 from duo_core.logits import Card
 from duo_core.store import Store
-from duo_core.sweep import evaluate, sweep
-
-PAIR = {"set": "toy", "split": "test", "base": "large", "sidekick": "small"}
-
-
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory):
-    return write_set(tmp_path_factory.mktemp("toy"))
-
-
-@pytest.fixture(scope="module")
-def found(toy):
-    return evaluate(Store(toy).open("toy"), "large", "small")
+from duo_core.sweep import sweep
 
 
 @pytest.fixture
-def open_temperatures(monkeypatch, toy):
-    def opened(question=None, store=toy, **query):
-        monkeypatch.setenv("DUO_STORE", str(store))
-        return open_page("temperatures", **query | ({"question": question} if question else {}))
+def open_temperatures(open_view):
+    def opened(question=None, **query):
+        return open_view("temperatures", **query | ({"question": question} if question else {}))
 
     return opened
-
-
-def table(app, label):
-    return next(e for e in app.expander if e.label == label).dataframe[0].value
 
 
 def test_the_title_says_who_has_more_say(open_temperatures, found):
@@ -64,8 +47,9 @@ def test_the_bowl_reaches_from_nothing_to_twice_what_is_learned(open_temperature
     assert bowl["nll"].min() == pytest.approx(found.fit.nll["duo"], abs=1e-3)
 
 
-def test_sliders_are_judged_live_and_go_back(open_temperatures):
-    app = open_temperatures(**PAIR)
+@pytest.mark.parametrize("name", ["temperatures", "explore"])
+def test_sliders_are_judged_live_and_go_back(open_view, name):
+    app = open_view(name, **PAIR)
     learned = labelled(app.metric, "NLL, fit split").value
     assert app.button(key="learned").disabled
     labelled(app.slider, "T_sidekick · small").set_value(0.0).run()
@@ -103,9 +87,9 @@ def test_every_pair_has_its_sliders(open_temperatures):
     assert app.button(key="learned").disabled
 
 
-def test_ratios_are_those_of_the_sweep(open_temperatures, toy):
+def test_ratios_are_those_of_the_sweep(open_temperatures, toy_store):
     app = open_temperatures("ratios", **PAIR)
-    expected = sweep(Store(toy).open("toy"), ["test"]).query("variant == 'duo'").set_index(["base", "sidekick"])["T_ratio"]
+    expected = sweep(Store(toy_store).open("toy"), ["test"]).query("variant == 'duo'").set_index(["base", "sidekick"])["T_ratio"]
     every = table(app, "All ratios as numbers").set_index(["base", "sidekick"])["T_ratio"]
     assert every.to_dict() == pytest.approx(expected.to_dict(), nan_ok=True)
     of_base = table(app, "The ratios as numbers").set_index("sidekick")["T_ratio"]
@@ -113,8 +97,8 @@ def test_ratios_are_those_of_the_sweep(open_temperatures, toy):
     assert "rank correlation" in text_of(app)
 
 
-def test_refits_are_those_of_the_fit_split_judged_on_the_chosen_one(open_temperatures, toy, found):
-    own = Store(toy).open("toy")
+def test_refits_are_those_of_the_fit_split_judged_on_the_chosen_one(open_temperatures, toy_store, found):
+    own = Store(toy_store).open("toy")
     splits = [(own.logits("large", s), own.logits("small", s), own.labels[s]) for s in ("val", "shift")]
     expected = stability(*splits, found.fit)
     shown = table(open_temperatures("images", **PAIR | {"split": "shift"}), "The refits as numbers")
