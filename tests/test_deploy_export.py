@@ -384,6 +384,9 @@ def test_a_checkpoint_has_to_be_the_one_of_the_set(made, tmp_path, without_graph
     assert complaint.endswith("give that file with --checkpoint resnet32=FILE")
     assert "--checkpoint names the model 'resnet44', which is not in this duo" in refused(*pair, checkpoints={"resnet44": own})
     assert "--arguments names the model 'x'" in refused(*pair, checkpoints=checkpoints, arguments={"x": {}})
+    assert "expected two models, got 'resnet32' as base and as sidekick" in refused(
+        logit_set, "resnet32", "resnet32", tmp_path / "duo"
+    )
     assert "expected a model of the set 'pictures', got 'y'" in refused(logit_set, "y", "resnet20", tmp_path / "duo")
     assert not (tmp_path / "duo").exists()
 

@@ -16,7 +16,7 @@ from logit_files import FORMATS, arrays, csv, npz, parquet, safetensors_file, ta
 from safetensors.torch import save as save_torch
 
 from duo_core.__main__ import main
-from duo_core.formats import CODES, Options, Upload, read
+from duo_core.formats import CODES, OPENERS, Options, Upload, read
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "formats.md"
 
@@ -120,7 +120,7 @@ ERRORS = {
             lambda: [Upload("a.csv", b"filename,target,logit_0,logit_1\na,0,1,2\nb,1,2\n")],
             "has 3 cells, the first line names 4",
         ),
-        ("empty csv", lambda: [Upload("a.csv", b"")], "is empty"),
+        *((f"empty {ending}", lambda ending=ending: [Upload(f"a{ending}", b"")], "the file is empty") for ending in OPENERS),
     ],
     "E103": [
         ("unknown", lambda: of(embeddings=np.zeros(3)), "'embeddings' is not known"),

@@ -216,6 +216,7 @@ REFUSED = [
     ({"a_pkl": b""}, ["a.pkl"], r"expected a file ending in one of \.npz, .*\.pt.*got 'a.pkl'"),
     ({}, ["a.npy"], "expected to read or write at 'a.npy', got: No such file"),
     ({}, [], "expected a file of logits, got none"),
+    ({"a_npz": BOTH}, ["a.npz", "--out", "none/b.npz"], "expected a folder 'none' to write into, got none; make it first"),
     ({"a_npz": b"PK"}, ["a.npz"], "E102 a.npz"),
     (
         {"a_npy": numpy_file(LARGE), "a_npz": npz({"a": SMALL})},
@@ -228,7 +229,7 @@ REFUSED = [
 @pytest.mark.parametrize(("files", "arguments", "message"), REFUSED, ids=[case[2][:40] for case in REFUSED])
 def test_what_cannot_be_converted_is_said_and_nothing_is_written(folder, capsys, files, arguments, message):
     put(folder, **files)
-    assert main(["convert", *arguments, "--out", "b.npz"]) == 2
+    assert main(["convert", "--out", "b.npz", *arguments]) == 2
     out, err = said(capsys)
     assert out == ""
     assert re.search(message, err), err

@@ -26,7 +26,7 @@ NEEDED = """
 | the true classes | `labels` (N,) from 0 to K-1 | `target` |
 | *split*: where temperatures are fitted | `split`: `val`, `test`, ... | `split` |
 | *image ids*: join files in any order | `ids` (N,) | `filename` |
-| *class names, costs* | `class_names`, `flops/MODEL`, `parameters/MODEL` | asked for below |
+| *class names, costs* | `class_names`, `flops/MODEL`, `parameters/MODEL` | asked for when they are read |
 
 Arrays stand in `.npz` and `.safetensors`, tables in `.parquet` and `.csv`. What is in *italics* may be left out.
 At most {file} a file, {rows:,} images and {classes:,} classes.

@@ -119,6 +119,8 @@ def convert(options: argparse.Namespace) -> None:
     named = [(None, file) for file in options.files] + [(name, Path(file)) for name, file in options.model]
     if not named:
         raise InputError("expected a file of logits, got none; name one, or several with --model NAME=FILE")
+    if not options.out.parent.is_dir():
+        raise InputError(f"expected a folder '{options.out.parent}' to write into, got none; make it first")
     arrays: dict[str, NDArray[Any]] = {}
     for name, file in named:
         found = arrays_of(file, name)

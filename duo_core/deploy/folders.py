@@ -94,6 +94,8 @@ def sources_of(
     for option, given in (("--checkpoint", checkpoints), ("--arguments", arguments)):
         for name in set(given) - set(names.values()):
             raise InputError(f"{option} names the model '{name}', which is not in this duo; it has {', '.join(names.values())}")
+    if len(set(names.values())) == 1:
+        raise InputError(f"expected two models, got '{names['base']}' as base and as sidekick; name another")
     for name in names.values():
         logit_set.logits(name, next(iter(logit_set.labels)))  # says which models there are
     return {

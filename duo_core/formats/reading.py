@@ -97,7 +97,10 @@ def _parts(files: Sequence[Upload], options: Options, report: Report) -> tuple[l
         view, members = memoryview(b""), list[Member]()
         with report.at(file.label):
             view = file.view(options.limits)
-            members = _opener(file)(file, view, options.limits, report)
+            opener = _opener(file)
+            if not len(view):
+                raise Flaw("E102", "the file is empty", format=file.suffix)
+            members = opener(file, view, options.limits, report)
             parts.append(part_of(file.label, file.stem, members, options.limits, report))
         lines = tuple(f"{shown(member.label)} {dtype_name(member)} {member.shape}" for member in members)
         facts.append(FileFacts(file.label, len(view), lines))
