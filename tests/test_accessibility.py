@@ -6,10 +6,14 @@ import re
 from pathlib import Path
 
 import pytest
-from browsing import ROOT, settle
+from browsing import ROOT, SECONDS, settle
 from playwright.sync_api import expect
 
+from duo_core.teaching.steps import STEPS
+
 pytestmark = pytest.mark.browser
+
+expect.set_options(timeout=SECONDS * 1000)
 
 VENDOR = Path(__file__).with_name("vendor")
 AXE = VENDOR / "axe.min.js"
@@ -56,6 +60,21 @@ def test_no_page_has_a_serious_violation(page, name, dark):
     assert skipped(shown) == []
     # Their text, which axe-core passes over, is white on the theme's colour: in the dark a contrast of 2.9.
     assert shown.locator("button[kind=primary]").count() == 0
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_no_step_of_the_course_has_a_serious_violation_with_its_answer_and_terms_open(page, dark):
+    shown = opened(page, "learn", dark=dark)
+    for place, step in enumerate(STEPS, 1):
+        expect(shown.locator("h1")).to_have_text(step.title)
+        for radio in range(2):  # a wrong guess or a right one: the last stays
+            shown.locator(f".st-key-guess_{step.key}").get_by_text(step.question.options[(place + radio) % 3]).click()
+            expect(shown.get_by_test_id("stAlert")).to_be_visible()
+        shown.locator("details").first.locator("summary").click()
+        settle(shown)
+        assert violations(shown) == [], step.key
+        if place < len(STEPS):
+            shown.get_by_role("button", name="Next").click()
 
 
 def test_axe_finds_what_is_wrong(page):

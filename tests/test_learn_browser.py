@@ -212,7 +212,7 @@ def test_embedded_the_lesson_stands_alone(page):
     shown = page("/learn?step=3&embed=true&answers=hidden&seed=4", width=1280, height=720)
     drawn(shown, CONTROLS["abstain"])
     fits(shown, CONTROLS["abstain"])
-    for gone in ("stTopNavLink", "stSidebar", "stHeader", "stPopover", "stPageLink"):
+    for gone in ("stTopNavLink", "stSidebar", "stPopover", "stPageLink"):
         expect(shown.get_by_test_id(gone).locator("visible=true")).to_have_count(0)
     expect(shown.get_by_role("radio", name=STEPS[2].question.options[0])).to_have_count(0)
     shown.keyboard.press("ArrowRight")

@@ -18,7 +18,7 @@ SHOWN = {key: VARIANTS[key].label for key in ("uq_only", "duo")}
 @st.fragment
 def show(scene: Scene) -> None:
     """Draw the step."""
-    chosen = controls.switch("The sidekick joins as", "ranks", SHOWN, "UQ only keeps every class that the base predicts.")
+    chosen = controls.switch("The sidekick joins as", "ranks", SHOWN)
     found = scene.once(together.ranking, scene.splits)
     st.markdown(line(found, chosen))
     controls.chart(

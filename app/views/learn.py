@@ -8,7 +8,7 @@ import streamlit as st
 from app import controls, glossary, lessons, link
 from app.state import lessons as scenes
 from duo_core.teaching.experts import SEED
-from duo_core.teaching.steps import STEPS, Step
+from duo_core.teaching.steps import MODEL, STEPS, Step
 
 TITLE = "Learn"
 OWN = ("step", "data", "seed", "answers")
@@ -82,6 +82,7 @@ def _class() -> None:
             on_click="ignore",
             key="handout",
         )
+        st.caption("The same story in Python: `docs/learn.ipynb`.")
 
 
 def classroom_link(page: str, *, embed: bool) -> str:
@@ -139,7 +140,7 @@ def _lesson(step: Step) -> None:
     seed = st.session_state["seed"]
     scene = scenes.of_models(step.explore, seed) if wanted and not reason else scenes.made_up(seed)
     lessons.MODULES[step.key].show(scene)
-    st.caption(about(scene))
+    st.caption(about(scene), help=MODEL if scene.real is None else None)
     if not st.context.is_embedded:
         _explore(step)
 

@@ -2,6 +2,7 @@
 
 import sys
 import tempfile
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -13,8 +14,12 @@ from browsing import CHROMIUM_OPTIONS, ROOT, Pages, find_chromium, settle, strea
 from playwright.sync_api import sync_playwright
 
 HERE = Path(__file__).resolve().parent
-PAGES = ("explore", "find", "temperatures", "diagnose", "zoo", "claims", "data", "method")
+PAGES = ("explore", "find", "temperatures", "diagnose", "zoo", "learn", "claims", "data", "method")
+Look = tuple[int, int, bool]
 LOOKS = {"light": (1280, 960, False), "dark": (1280, 960, True), "narrow": (390, 844, False)}
+STEPS = range(1, 9)
+LESSON = (1280, 800, False)
+"""The screen that a step of the course is made for."""
 
 
 def main(names: list[str]) -> None:
@@ -26,16 +31,26 @@ def main(names: list[str]) -> None:
     ):
         pages = Pages(playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_OPTIONS), address)
         for name in names or PAGES:
-            for look in LOOKS:
-                _take(pages, name, look)
+            for stem, path, look in _shots(name):
+                _take(pages, path, look, HERE / f"{stem}.png")
 
 
-def _take(pages: Pages, name: str, look: str) -> None:
-    width, height, dark = LOOKS[look]
-    page = pages("/" if name == "explore" else f"/{name}", width=width, height=height, dark=dark)
+def _shots(name: str) -> Iterator[tuple[str, str, Look]]:
+    """Name, address and look of each picture of a page; of the course, of each step."""
+    if name == "learn":
+        yield from ((f"learn-{step}", f"/learn?step={step}", LESSON) for step in STEPS)
+        yield "learn-dark", "/learn?step=6&newton=3", (*LESSON[:2], True)
+        yield "learn-narrow", "/learn?step=3", LOOKS["narrow"]
+    else:
+        yield from ((f"{name}-{look}", "/" if name == "explore" else f"/{name}", LOOKS[look]) for look in LOOKS)
+
+
+def _take(pages: Pages, path: str, look: Look, file: Path) -> None:
+    width, height, dark = look
+    page = pages(path, width=width, height=height, dark=dark)
     page.wait_for_timeout(3000)
     settle(page)
-    Image.open(BytesIO(page.screenshot())).convert("RGB").save(HERE / f"{name}-{look}.png", optimize=True)
+    Image.open(BytesIO(page.screenshot())).convert("RGB").save(file, optimize=True)
     page.context.close()
 
 
