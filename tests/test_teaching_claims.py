@@ -83,6 +83,14 @@ def test_step_3_the_aurc_is_the_area_and_sac_how_far_right_two_percent_reach(spl
     assert all(found.risk(coverage) > 0.02 for coverage in np.linspace(found.sac98 + 0.005, 1, 20))
 
 
+def test_step_3_shows_the_base_as_every_other_page_does(splits_of):
+    splits = splits_of("abstain")
+    test, found = splits.test, alone.abstention(splits)
+    said = variant_predictions(test.base, test.sidekick, test.labels, together.fitted(splits), variants=("base",))["base"]
+    assert found.predictions.uncertainty == pytest.approx(said.uncertainty, rel=1e-9)
+    assert (found.predictions.predicted == said.predicted).all()
+
+
 def test_step_3_no_ranking_beats_the_oracle(splits_of):
     table = alone.abstention(splits_of("abstain")).table
     assert (table["oracle"] <= table["base"] + 1e-12).all()

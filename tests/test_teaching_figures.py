@@ -1,6 +1,7 @@
 """The course's charts: axes that stand still while a slider moves, the base as reference, units and directions, points to click."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from duo_core.duo import Temperatures
@@ -179,6 +180,13 @@ def test_newton_steps_end_at_the_learned_temperatures(room):
     path, duo = drawn(figure, "Newton steps, now"), drawn(figure, "Duo, learned")
     assert (path.x[-1], path.y[-1]) == pytest.approx((duo.x[0], duo.y[0]), abs=2e-3)
     assert path.marker.symbol[-1] == "cross-thin"
+
+
+def test_two_rankings_of_different_heights_share_their_axes():
+    table = pd.DataFrame({"coverage": [0.5, 1.0], "base": [0.01, 0.1], "uq_only": [0.01, 0.1], "duo": [0.05, 0.3]})
+    first, second = (teaching_together.reranked(table, variant) for variant in ("uq_only", "duo"))
+    assert first.layout.yaxis.range == second.layout.yaxis.range
+    assert first.layout.yaxis.range[1] > 30
 
 
 def test_offers_part_at_the_budget_on_axes_that_stand_still(offers):
