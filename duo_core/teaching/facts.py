@@ -107,12 +107,14 @@ def _ranking(room: Classroom, _seed: int) -> Facts:
 
 def _budget(offers: pd.DataFrame) -> Facts:
     low, between, high = (offers[offers["flops_balance"].between(*ends)]["gain"] for ends in ((0.0, 0.1), (0.1, 0.2), (0.2, 0.4)))
+    follows = offers[["gain", "behind", "flops_balance"]].corr("spearman")["gain"]
     return {
         **{f"low_{end}": _percent(getattr(low, end)(), 0) for end in ("min", "max")},
         **{f"high_{end}": _percent(getattr(high, end)(), 0) for end in ("min", "max")},
         "gaining": str(int((between > 0).sum())),
         "between": str(len(between)),
-        "median": _percent(between.median(), 0),
+        "close": f"{-follows['behind']:.2f}",
+        "price": f"{follows['flops_balance']:.2f}",
     }
 
 

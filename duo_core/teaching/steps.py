@@ -62,8 +62,8 @@ STEPS = (
             A classifier gives every class a score, its [logit](#logits). [Softmax](#softmax) turns an image's
             logits into probabilities that add up to 1. The class with the largest one is the prediction, and that
             probability is the [confidence](#confidence); 1 minus it is the [uncertainty](#softmax-uncertainty). A
-            confidence sounds like a promise: of all images that are given 0.9, nine in ten should be right. The
-            labels of these images are known, so we can count whether the model keeps its promise.
+            confidence sounds like a promise: of all images given 0.9, that is 90 %, nine in ten should be right.
+            Each dot is an image whose true class is known, so we can count whether the model keeps its promise.
         """),
         try_it="Click a dot to see its logits and its softmax. Move the band to 90 % and read how many in it are right.",
         question=Question(
@@ -83,11 +83,11 @@ STEPS = (
         title="One number makes it honest",
         idea=_prose("""
             Multiply all logits by one number before softmax: a [temperature](#temperature). Below 1 it evens the
-            probabilities out, above 1 it drives them apart. Which one is best? The [NLL](#nll) is the price of a
-            bad probability: it is high where little was given to the class that turned out true. We take the
-            temperature with the lowest NLL on images set aside for it, the [fit split](#fit-split). The
-            [reliability diagram](#reliability-diagram) draws the share that is right, the accuracy, against the
-            confidence: on its diagonal both agree.
+            probabilities out, above 1 it drives them apart. Which one is best? The [NLL](#nll) (negative
+            log-likelihood) is high where little probability was given to the class that turned out true. Fit
+            takes the temperature with the lowest NLL on images set aside for it, the [fit split](#fit-split). The
+            [reliability diagram](#reliability-diagram) draws the accuracy, the share that is right, against the
+            confidence; [ECE](#ece) is the mean distance from its diagonal, where both agree.
         """),
         try_it="Move the temperature, then press Fit. Watch the points, the NLL, and the accuracy.",
         question=Question(
@@ -104,7 +104,7 @@ STEPS = (
                 a temperature; here it multiplies.)
             """),
         ),
-        terms=("Temperature", "NLL", "Fit split", "Calibration temperature", "Reliability diagram", "ECE"),
+        terms=("Temperature", "NLL", "Fit split", "Reliability diagram", "ECE", "Calibration temperature"),
         explore={"page": "diagnose", **_PAIR},
     ),
     Step(
@@ -113,10 +113,10 @@ STEPS = (
         idea=_prose("""
             A model may leave doubtful images to someone else. Sort the images by uncertainty and answer only the
             surest ones: [coverage](#coverage) is the share that is answered, [selective risk](#selective-risk)
-            the share of these answers that is wrong. Together they draw the [risk-coverage
-            curve](#risk-coverage-curve). The area under it is the [AURC](#aurc); it is small where mistakes wait
-            at the uncertain end. [SAC@98](#sac98) is how far right you may go with 98 % of the answers right. The
-            [oracle](#oracle) knows every mistake beforehand.
+            (the chart's selective error) the share of these answers that is wrong. Together they draw the
+            [risk-coverage curve](#risk-coverage-curve). The area under it is the [AURC](#aurc); it is small where
+            mistakes wait at the uncertain end. [SAC@98](#sac98) is the largest coverage with 98 % of the answers
+            right. No ranking beats the [oracle](#oracle), which knows every mistake.
         """),
         try_it="Move the coverage and read how many of the answers are wrong.",
         question=Question(
@@ -145,7 +145,7 @@ STEPS = (
             they have in common](#errors-in-common). Its price does not: every image goes through two models of
             one size, which takes twice the computation of one. Is there a cheaper way?
         """),
-        try_it="Move the overlap: how much alike the two err. Compare the average with each model alone.",
+        try_it="Move the overlap: more overlap, more errors in common. Compare the average with each model alone.",
         question=Question(
             text="When does the average of two equally good models gain most?",
             options=(
@@ -175,7 +175,7 @@ STEPS = (
         """),
         try_it="Slide the quality of the sidekick down until the pair falls below the dashed line, the base alone.",
         question=Question(
-            text="The base alone is right on about 87 % of the images, the sidekick on about 70 %. What does the average reach?",
+            text="Made-up experts: the base is right on about 87 %, the sidekick on about 70 %. What does their average reach?",
             options=(
                 "About 78 %: halfway between the two",
                 "More than 87 %: two see more than one",
@@ -194,11 +194,11 @@ STEPS = (
         key="weights",
         title="Let the data weigh them",
         idea=_prose("""
-            Do not give the two an equal say: let each have its own temperature and add the logits. That is a
-            [duo](#duo). Over the two temperatures the NLL on the fit split is a [bowl](#nll-bowl) with a single
-            bottom, so the best pair of weights can be found from anywhere. Each of [Newton's steps](#newton-step)
-            lays a simpler bowl against the slope where you stand and jumps to its bottom; a handful suffices. The
-            weights then say what a sidekick is worth: one that adds nothing gets almost none.
+            Do not give the two an equal say: let each have its own temperature, T_base and T_sidekick, and add
+            the logits. That is a [duo](#duo). Over the two temperatures the NLL on the fit split is a
+            [bowl](#nll-bowl) with a single bottom, so the best weights can be found from anywhere. Each of
+            [Newton's steps](#newton-step) takes the ground near you for part of a simpler, quadratic bowl and
+            jumps to the bottom of that; a handful suffices. A sidekick that adds nothing gets almost no weight.
         """),
         try_it="Set both temperatures, then press Fit to go down step by step. Change the sidekick and fit again.",
         question=Question(
@@ -221,11 +221,12 @@ STEPS = (
         key="ranking",
         title="What it fixes: the ranking",
         idea=_prose("""
-            Why does a weaker model help? Mostly not by overruling the base. Let the duo say only how sure to be,
-            and keep every class that the base predicts: [UQ only](#uq-only). Accuracy is frozen. But where the
-            sidekick disagrees, the image becomes more uncertain, and a mistake of the base moves back in the
-            order; where it agrees, a right answer moves forward. So the [risk-coverage
-            curve](#risk-coverage-curve) sinks and the [AURC](#aurc) falls. The full duo may also change classes.
+            Why does a weaker model help? Mostly not by overruling the base. Let the duo say only how sure to be
+            (uncertainty quantification, UQ) and keep every class that the base predicts: [UQ only](#uq-only).
+            Accuracy is frozen. But where the sidekick disagrees, the image becomes more uncertain, and a mistake
+            of the base moves toward the unsure end; where it agrees, a right answer moves toward the sure end. So
+            the [risk-coverage curve](#risk-coverage-curve) sinks and the [AURC](#aurc) falls. The full duo may
+            also change classes.
         """),
         try_it="Switch between UQ only and the full duo. Compare accuracy and AURC with those of the base.",
         question=Question(
@@ -267,11 +268,12 @@ STEPS = (
             right=2,
             because=_prose("""
                 Pairs that cost at most 10 % gain {low_min} to {low_max}, pairs that cost 20 to 40 % gain
-                {high_min} to {high_max}: the ranges overlap widely. Between 10 and 20 %, {gaining} of {between}
-                pairs gain, half of all at least {median}.
+                {high_min} to {high_max}: the ranges overlap. The order of the gains follows how close the
+                sidekick's accuracy comes to the base's ([rank correlation](#rank-correlation) {close}) more than
+                the price ({price}). Between 10 and 20 %, {gaining} of {between} pairs gain.
             """),
         ),
-        terms=("FLOPs balance", "Relative improvement", "Pareto front", "AURC"),
+        terms=("FLOPs balance", "Relative improvement", "AURC", "Rank correlation"),
         explore={"page": "find", **_PAIR, "show": "gain", "budget": "20"},
     ),
 )

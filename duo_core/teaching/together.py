@@ -214,12 +214,18 @@ def offers(table: pd.DataFrame, key: str = "aurc") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `base`, `sidekick`, `flops_balance`, the metric under its key, `alone` (the base's own) and `gain`, the relative
-        improvement; pairs of unknown cost or gain are left out.
+        `base`, `sidekick`, `flops_balance`, `behind` (accuracy of the base less the sidekick's), the metric under its key, `alone`
+        (the base's own) and `gain`, the relative improvement; pairs of unknown cost or gain are left out.
     """
     pairs = table.set_index(["base", "sidekick", "variant"])[["flops_balance", "accuracy", key]].unstack()
-    found = pd.DataFrame({"flops_balance": pairs["flops_balance", "duo"], key: pairs[key, "duo"], "alone": pairs[key, "base"]})
-    found = found[pairs["accuracy", "sidekick"] < pairs["accuracy", "base"]]
+    behind = pairs["accuracy", "base"] - pairs["accuracy", "sidekick"]
+    columns = {
+        "flops_balance": pairs["flops_balance", "duo"],
+        "behind": behind,
+        key: pairs[key, "duo"],
+        "alone": pairs[key, "base"],
+    }
+    found = pd.DataFrame(columns)[behind > 0]
     return found.assign(gain=gains(key, found[key], found["alone"])).dropna().reset_index()
 
 
