@@ -21,16 +21,18 @@ SIZES = {
 
 @dataclass(frozen=True)
 class PowerLaw:
-    """y = factor * x ** exponent, a straight line where both axes are logarithmic."""
+    """y = y0 * (x / x0) ** exponent, a straight line where both axes are logarithmic."""
 
-    factor: float
+    middle: tuple[float, float]
+    """(x0, y0), the geometric means of the points: at x = 1, far from them all, a steep line can leave the range of floats."""
     exponent: float
     r_squared: float
     """Share of the variance of log y that the line explains, in [0, 1]."""
 
     def __call__(self, x: Floats) -> Floats:
         """The line's values."""
-        return np.asarray(self.factor * x**self.exponent)
+        middle_x, middle_y = self.middle
+        return np.asarray(middle_y * (x / middle_x) ** self.exponent)
 
 
 def power_law(x: Floats, y: Floats) -> PowerLaw:
@@ -39,20 +41,21 @@ def power_law(x: Floats, y: Floats) -> PowerLaw:
     Two points lie on their line, and values of y that are all the same on a flat one: an R^2 of 1.
 
     >>> law = power_law(np.array([1.0, 10.0, 100.0]), np.array([8.0, 0.8, 0.08]))
-    >>> round(law.factor, 6), round(law.exponent, 6), round(law.r_squared, 6)
-    (8.0, -1.0, 1.0)
+    >>> law(np.array([1.0, 1000.0])).round(6).tolist(), round(law.exponent, 6), round(law.r_squared, 6)
+    ([8.0, 0.008], -1.0, 1.0)
     """
     same_length(x=len(x), y=len(y))
     if len(np.unique(x)) < 2 or min(x.min(), y.min()) <= 0:
         raise InputError(f"expected positive values with at least two different x, got x {x.tolist()} and y {y.tolist()}")
-    if np.ptp(y) == 0:
-        return PowerLaw(float(y[0]), 0.0, 1.0)
     log_x, log_y = np.log(x), np.log(y)
+    middle = float(np.exp(log_x.mean())), float(np.exp(log_y.mean()))
+    if np.ptp(y) == 0:
+        return PowerLaw(middle, 0.0, 1.0)
     centred = log_x - log_x.mean()
     exponent = float(centred @ log_y / (centred @ centred))
     residual = log_y - log_y.mean() - exponent * centred
     r_squared = 1 - float(residual.var() / log_y.var())
-    return PowerLaw(float(np.exp(log_y.mean() - exponent * log_x.mean())), exponent, r_squared)
+    return PowerLaw(middle, exponent, r_squared)
 
 
 def quality_by_size(table: pd.DataFrame, key: str, size: str, *, colours: Colours = LIGHT) -> go.Figure:
