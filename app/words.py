@@ -123,7 +123,7 @@ def hidden_costs(hidden: Collection[str]) -> str:
 def speed_line(law: PowerLaw) -> str:
     """How well multiply-adds tell the speed.
 
-    >>> speed_line(PowerLaw(1.0, -0.9, 0.938))
+    >>> speed_line(PowerLaw((1.0, 1.0), -0.9, 0.938))
     'Twice the multiply-adds make a model 1.9 times as slow; they explain 94 % of the differences in speed (R² 0.938, logarithmic).'
     """
     slower = 2**-law.exponent
