@@ -26,8 +26,8 @@ from duo_core.sweep import evaluate
 
 @pytest.fixture
 def open_diagnose(open_view):
-    def opened(part=None, **query):
-        return open_view("diagnose", **query | ({"part": part} if part else {}))
+    def opened(part=None, *store, **query):
+        return open_view("diagnose", *store, **query | ({"part": part} if part else {}))
 
     return opened
 

@@ -1,4 +1,4 @@
-"""What only a browser shows of Temperatures: clicks on the bowl and on a pair, and a page that fits a narrow screen."""
+"""What only a browser shows of Temperatures: clicks on the bowl and on a pair; and that pages fit a narrow screen."""
 
 import re
 
@@ -41,7 +41,10 @@ def test_a_click_on_a_pair_loads_it(toy):
     page.wait_for_url(re.compile(f"base={base}&sidekick={sidekick}"))
 
 
-@pytest.mark.parametrize("path", ["?", "temperatures?question=images", "temperatures?", "diagnose?part=classes", "diagnose?part=splits"])
+NARROW = ("?", "temperatures?question=images", "temperatures?", "diagnose?part=classes", "diagnose?part=splits")
+
+
+@pytest.mark.parametrize("path", NARROW)
 def test_a_narrow_screen_needs_no_sideways_scrolling(toy, path):
     page = toy(f"/{path}&set=toy", width=390, height=844)
     settle(page)

@@ -19,8 +19,8 @@ from duo_core.sweep import sweep
 
 @pytest.fixture
 def open_temperatures(open_view):
-    def opened(question=None, **query):
-        return open_view("temperatures", **query | ({"question": question} if question else {}))
+    def opened(question=None, *store, **query):
+        return open_view("temperatures", *store, **query | ({"question": question} if question else {}))
 
     return opened
 
