@@ -4,6 +4,7 @@ import base64
 import doctest
 import json
 import re
+from html import escape
 
 import numpy as np
 import pytest
@@ -134,7 +135,7 @@ def test_the_answer_comes_after_a_guess_and_says_whether_it_was_right(shipped, k
     assert not app.warning
     app.radio[0].set_value((asked.right + 1) % len(asked.options)).run()
     assert not app.exception
-    assert app.warning[0].value.startswith(f"**{asked.options[asked.right]}.**")
+    assert app.warning[0].value.startswith(f"**Not quite.** *{asked.options[asked.right]}.*")
     app.radio[0].set_value(asked.right).run()
     assert app.success[0].value.startswith("**Right.**")
     assert not app.warning
@@ -156,6 +157,12 @@ def test_the_numbers_of_an_answer_are_those_of_the_seed(shipped):
     app.radio[0].set_value(1).run()
     assert app.success[0].value == "**Right.** " + STEPS[0].question.because.format(**facts("confidence", seed=7))
     assert facts("confidence", seed=7) != facts("confidence")
+
+
+def test_beside_real_models_an_answer_says_whose_numbers_it_has(shipped):
+    app = open_step("confidence", data="real", seed="7")
+    app.radio[0].set_value(1).run()
+    assert "The numbers are those of the made-up experts, seed 7." in text_of(app)
 
 
 def test_hidden_answers_show_the_question_alone(shipped):
@@ -318,7 +325,7 @@ def test_the_handout_has_the_numbers_of_the_seed_and_answers_on_demand(shipped):
     number = facts("confidence", seed=5)["share"]
     assert number in with_answers
     assert number not in without
-    assert all(step.question.text in without for step in STEPS)
+    assert all(escape(step.question.text) in without for step in STEPS)
 
 
 def test_without_the_set_the_switch_says_so_and_the_experts_stay(elsewhere):

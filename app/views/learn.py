@@ -140,18 +140,19 @@ def _lesson(step: Step) -> None:
     seed = st.session_state["seed"]
     scene = scenes.of_models(step.explore, seed) if wanted and not reason else scenes.made_up(seed)
     lessons.MODULES[step.key].show(scene)
-    st.caption(about(scene), help=MODEL if scene.real is None else None)
+    st.caption(about(scene, step), help=MODEL if scene.real is None else None)
     if not st.context.is_embedded:
         _explore(step)
 
 
-def about(scene: scenes.Scene) -> str:
+def about(scene: scenes.Scene, step: Step) -> str:
     """What the chart is of."""
     splits, models = scene.splits, scene.real
     counted = f"{len(splits.test.labels):,} images to judge on, {len(splits.fit.labels):,} to fit on"
     if models is None:
         return f"Two made-up experts and three classes, drawn with seed {scene.seed}: {counted}."
-    return f"{models.handle.logit_set.title}, {models.split}: {models.base} and {models.sidekick}, {counted}."
+    pair = "" if step.key in lessons.REAL_ONLY else f"{models.base} and {models.sidekick}, "
+    return f"{models.handle.logit_set.title}, {models.split}: {pair}{counted}."
 
 
 @st.fragment
@@ -181,10 +182,12 @@ def _answer(step: Step, guess: int) -> None:
     if guess == asked.right:
         st.success(f"**Right.** {why}")
     else:
-        st.warning(f"**{asked.options[asked.right]}.** {why}")
+        st.warning(f"**Not quite.** *{asked.options[asked.right]}.* {why}")
+    if st.session_state["data"] == "real" and step.key not in lessons.REAL_ONLY:
+        st.caption(f"The numbers are those of the made-up experts, seed {st.session_state['seed']}.")
 
 
 def _explore(step: Step) -> None:
     query = {key: value for key, value in step.explore.items() if key != "page"}
     page = st.session_state["pages"][step.explore["page"]]
-    st.page_link(page, label=f"The same with real models: open {page.title} →", query_params=query)
+    st.page_link(page, label=f"The same with real models, in {page.title} →", query_params=query)
