@@ -56,6 +56,17 @@ def test_a_second_click_keeps_the_pair_and_back_returns_to_the_one_before(toy):
     chosen(page, "small")
 
 
+def test_a_double_click_keeps_what_the_first_did(toy):
+    page = toy("/?set=toy&split=test&base=large&sidekick=small")
+    click_point(page, "sidekicks", "Duo", "t.customdata.indexOf('tiny')")
+    page.mouse.down()  # the browser has not drawn the answer yet
+    page.mouse.up()
+    settle(page)
+    chosen(page, "tiny")
+    expect(heading(page)).to_have_text(re.compile(r"^5\.0 % more compute"))
+    expect(page).to_have_url(re.compile("sidekick=tiny"))
+
+
 def test_a_click_on_a_curve_sets_the_coverage(toy):
     page = toy("/?set=toy&split=test&base=large&sidekick=middle")
     click_point(page, "risk_coverage", "Duo", "Math.round(t.x.length * 0.6)")

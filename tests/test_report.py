@@ -5,6 +5,7 @@ import base64
 import hashlib
 import json
 import re
+import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -156,6 +157,16 @@ def test_figures_are_in_the_light_colours(parsed):
     colours = {text for own in figures(parsed).values() for text in strings(own) if re.fullmatch("#[0-9a-f]{6}", text)}
     assert colours
     assert colours <= set(LIGHT.values())
+
+
+def test_the_page_is_in_the_colours_of_the_dashboard():
+    root = Path(__file__).resolve().parents[1]
+    style = (root / "duo_core" / "report" / "style.css").read_text(encoding="utf-8")
+    themes = tomllib.loads((root / ".streamlit" / "config.toml").read_text(encoding="utf-8"))["theme"]
+    same = {"paper": "backgroundColor", "ink": "textColor", "tint": "secondaryBackgroundColor", "accent": "linkColor"}
+    for look in ("light", "dark"):
+        for own, theirs in same.items():
+            assert f"--{look}-{own}: {themes[look][theirs]};" in style
 
 
 def test_it_is_semantic(parsed):
