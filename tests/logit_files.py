@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pandas as pd
 import safetensors.numpy
+import torch
 
 from duo_core.formats import Upload
 
@@ -50,6 +51,17 @@ def parquet(frame):
 
 def csv(frame, **options):
     return frame.to_csv(index=False, **options).encode()
+
+
+def softmax(logits):
+    weights = np.exp(logits.astype("f8"))
+    return weights / weights.sum(1, keepdims=True)
+
+
+def torch_file(content):
+    file = io.BytesIO()
+    torch.save(content, file)
+    return file.getvalue()
 
 
 def models(members):

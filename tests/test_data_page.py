@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dashboard import go, labelled, open_page, query, step, text_of
-from logit_files import FORMATS, arrays, csv, models, npz, table
+from logit_files import FORMATS, arrays, csv, models, npz, softmax, table
 from logit_sets import write_set
 from starlette.formparsers import MultiPartParser
 from streamlit import config
 from streamlit.testing.v1 import AppTest
-from test_formats import ERRORS, WARNINGS, cases, softmax
+from test_formats import ERRORS, WARNINGS, cases
 
 from app.state import uploads
 from duo_core import formats

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from logit_files import FORMATS, arrays, csv, npz, parquet, safetensors_file, table
+from logit_files import FORMATS, arrays, csv, npz, parquet, safetensors_file, softmax, table, torch_file
 from safetensors.torch import save as save_torch
 
 from duo_core.__main__ import main
@@ -39,11 +39,6 @@ def spoiled(rows, value):
     logits = large()
     logits[rows, 1] = value
     return logits
-
-
-def softmax(logits):
-    weights = np.exp(logits.astype("f8"))
-    return (weights / weights.sum(1, keepdims=True)).astype("f4")
 
 
 def tables(*frames):
@@ -143,7 +138,7 @@ ERRORS = {
         ("object array", lambda: of(ids=np.array(["a", None] * 300, dtype=object)), "array of Python objects"),
         ("pickle", lambda: [Upload("logits.npz", pickle.dumps({"labels": [1]}))], "the file is a pickle"),
         ("pickle inside", lambda: member("data", pickle.dumps([1])), "the member is a pickle"),
-        ("torch.save", lambda: [Upload("logits.npz", saved_by_torch())], "torch.save; .* run duo convert"),
+        ("torch.save", lambda: [Upload("logits.npz", torch_file({"logits": torch.zeros(2, 2)}))], "torch.save; .* run duo convert"),
     ],
     "E105": [
         (
@@ -337,12 +332,6 @@ WARNINGS = {
         ("certain", lambda: of(logits__large=9 * np.eye(5, dtype="f4")[arrays()["labels"]]), "'large' is right on all 200 rows")
     ],
 }
-
-
-def saved_by_torch():
-    file = io.BytesIO()
-    torch.save({"logits": torch.zeros(2, 2)}, file)
-    return file.getvalue()
 
 
 def bfloat16():

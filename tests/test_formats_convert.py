@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from logit_files import FORMATS, arrays, csv, npz, table
+from logit_files import FORMATS, arrays, csv, npz, table, torch_file
 
 from duo_core.__main__ import main
 from duo_core.formats import Upload, read
@@ -29,12 +29,6 @@ BOTH = npz({name: values for name, values in MEMBERS.items() if name != "ids"})
 def numpy_file(array):
     file = io.BytesIO()
     np.save(file, array)
-    return file.getvalue()
-
-
-def torch_file(content):
-    file = io.BytesIO()
-    torch.save(content, file)
     return file.getvalue()
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from logit_files import FORMATS, arrays, csv, npz, parquet, shuffled, table
+from logit_files import FORMATS, arrays, csv, npz, parquet, shuffled, softmax, table
 
 from duo_core import formats
 from duo_core.arrays import InputError
@@ -148,11 +148,6 @@ def test_the_draw_is_stratified_and_follows_its_seed():
 def test_one_image_cannot_be_split():
     members = {name: values[:1] for name, values in arrays().items()}
     assert [problem.code for problem in read(FORMATS["npz"](members)).problems] == ["E405"]
-
-
-def softmax(logits):
-    weights = np.exp(logits.astype("f8"))
-    return weights / weights.sum(1, keepdims=True)
 
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f4"])
