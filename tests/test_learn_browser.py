@@ -97,10 +97,10 @@ def weights(page: Page) -> None:
     fit = page.locator(".st-key-newton_step button")
     move(page, "slide_base", "Home")
     until(page, "newton", walked, "x.length === 1 && x[0] === 0")
-    tab_to(page, "part")
+    tab_to(page, "second")
     page.keyboard.type("nothing")
     expect(page.get_by_role("option")).to_have_text(["A sidekick that says nothing"])
-    move(page, "part", "ArrowDown", "Enter")
+    move(page, "second", "ArrowDown", "Enter")
     expect(page.get_by_role("combobox")).to_have_value("A sidekick that says nothing")
     for step in range(1, 12):
         move(page, "newton_step", "Enter")
@@ -141,7 +141,7 @@ CONTROLS = {
     "abstain": Control(("keep",), ("abstaining",), abstain),
     "ensemble": Control(("overlap",), ("averages",), ensemble),
     "trap": Control(("skill",), ("averages",), trap),
-    "weights": Control(("part", "newton_step", "slide_base", "slide_sidekick"), ("newton",), weights),
+    "weights": Control(("second", "newton_step", "slide_base", "slide_sidekick"), ("newton",), weights),
     "ranking": Control(("ranks",), ("reranked",), ranking),
     "budget": Control(("spend",), ("offers",), budget),
 }

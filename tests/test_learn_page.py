@@ -14,7 +14,7 @@ from logit_sets import write_set
 from app import glossary, lessons
 from app.lessons import MODULES, averages
 from app.state import lessons as scenes
-from app.views import learn
+from app.views import claims, data, diagnose, explore, find, learn, temperatures, zoo
 from duo_core.store import DEFAULT_STORE, Store
 from duo_core.teaching import alone, together
 from duo_core.teaching.experts import BASE, SEED, classroom
@@ -72,6 +72,9 @@ def test_every_step_has_its_module_and_no_two_share_a_key_of_the_address():
     assert list(MODULES) == KEYS
     assert len(set(learn.LINKED)) == len(learn.LINKED)
     assert set(lessons.REAL_ONLY) <= set(KEYS)
+    assert not {key for view in (claims, data, diagnose, explore, find, temperatures, zoo) for key in view.LINKED} & set(
+        learn.LINKED
+    )
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -246,7 +249,7 @@ def test_a_bad_sidekick_with_an_equal_say_drags_the_pair_below_the_base(shipped)
 @pytest.mark.parametrize("data", ["toy", "real"])
 def test_the_fit_walks_to_the_bottom_with_every_second_model(shipped, part, data):
     app = open_step("weights", data=data)
-    app.selectbox(key="part").set_value(part).run()
+    app.selectbox(key="second").set_value(part).run()
     for _ in range(20):
         if app.button(key="newton_step").disabled:
             break

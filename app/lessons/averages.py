@@ -42,8 +42,7 @@ def line(here: Averaged, second: str) -> str:
     """How often each is right, given what the second model is called.
 
     >>> line(Averaged(common=0.3, base=0.87, sidekick=0.7, pair=0.85), "sidekick")
-    'Right: base **87.0 %**, sidekick **70.0 %**, average **85.0 %** (-2.00 pp)'
+    'Right: base **87.0 %**, sidekick **70.0 %**, average **85.0 %**'
     """
     base, other, pair = (words.percent(value) for value in (here.base, here.sidekick, here.pair))
-    change = words.delta("accuracy", here.pair, here.base) or "no change"
-    return f"Right: base **{base}**, {second} **{other}**, average **{pair}** ({change})"
+    return f"Right: base **{base}**, {second} **{other}**, average **{pair}**"

@@ -35,6 +35,6 @@ def line(here: together.Averaged, balance: float | None) -> str:
     """How often each is right, and what the second model costs.
 
     >>> line(together.Averaged(0.2, 0.87, 0.87, 0.93), 1.0)
-    'Right: base **87.0 %**, second **87.0 %**, average **93.0 %** (+6.00 pp) · computation +100 %'
+    'Right: base **87.0 %**, second **87.0 %**, average **93.0 %** · computation +100 %'
     """
     return averages.line(here, "second") + ("" if balance is None else f" · computation +{words.share(balance)}")

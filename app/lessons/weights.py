@@ -14,7 +14,7 @@ from duo_core.teaching import together
 from duo_core.teaching.together import PARTS, Learned
 
 FROM = ("from_base", "from_sidekick")
-LINKED = ("part", *FROM, "newton")
+LINKED = ("second", *FROM, "newton")
 
 NOTCHES = 200
 """Of a slider; a start is kept in the address as two numbers of notches."""
@@ -25,10 +25,10 @@ FLAT = "A copy adds nothing: only the sum of the two temperatures matters, so th
 @st.fragment
 def show(scene: Scene) -> None:
     """Draw the step."""
-    link.settle("part", PARTS, "useful")
+    link.settle("second", PARTS, "useful")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.selectbox("The second model", list(PARTS), key="part", format_func=lambda part: PARTS[part], on_change=_begin)
-        part = st.session_state["part"]
+        st.selectbox("The second model", list(PARTS), key="second", format_func=lambda part: PARTS[part], on_change=_begin)
+        part = st.session_state["second"]
         scene = replace(scene, key=f"{scene.key}/{part}", splits=together.playing(scene.splits, part, scene.seed))
         found = scene.once(together.learned, scene.splits)
         walked = together.walk(scene.splits, _start(found))

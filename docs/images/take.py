@@ -40,7 +40,7 @@ def _shots(name: str) -> Iterator[tuple[str, str, Look]]:
     if name == "learn":
         yield from ((f"learn-{step}", f"/learn?step={step}", LESSON) for step in STEPS)
         yield "learn-dark", "/learn?step=6&newton=3", (*LESSON[:2], True)
-        yield "learn-narrow", "/learn?step=3", LOOKS["narrow"]
+        yield "learn-narrow", "/learn?step=3", (390, 1480, False)
     else:
         yield from ((f"{name}-{look}", "/" if name == "explore" else f"/{name}", LOOKS[look]) for look in LOOKS)
 
