@@ -42,10 +42,15 @@ def take(values: Mapping[str, Any]) -> None:
 
 
 def held(key: str) -> Any:
-    """What the session holds under a key; what was taken where a browser has not heard of it."""
-    value = st.session_state.get(key)
-    before, after = st.session_state.get("taken", NOTHING)[1].get(key, (None, value))
-    return after if value == before and before is not None else value
+    """What the session holds under a key; what was taken where a browser has not heard of it.
+
+    Such a browser says what was before, or a label that the widget has no more.
+    """
+    session = st.session_state
+    value = session.get(key)
+    before, after = session.get("taken", NOTHING)[1].get(key, (None, value))
+    late = value == before or value not in session.get("offered", {}).get(key, (value,))
+    return after if late and before is not None else value
 
 
 def keep(keys: Collection[str]) -> None:
@@ -95,6 +100,7 @@ def settle(key: str, options: Collection[Any], default: Any) -> None:
     """Keep the session's value of a widget where it is one of the options, else put the default there, quietly."""
     session = st.session_state
     session.setdefault("defaults", {})[key] = default
+    session.setdefault("offered", {})[key] = options
     value = held(key)
     # What comes from the address is text, whatever the options are.
     chosen = value if value in options else next((option for option in options if str(option) == value), default)

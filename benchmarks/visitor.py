@@ -1,6 +1,5 @@
 """Someone with a pair of their own who clicks through the dashboard and knows what each answer has to show."""
 
-import asyncio
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -18,8 +17,6 @@ from duo_core.metrics import METRICS
 SPLIT = "test"
 PAIR_PAGES = {"explore", "temperatures", "diagnose"}
 """Their heading names the pair."""
-IMPATIENCE = 0.3
-"""Seconds, at the most, between two clicks of which the second does not wait for the answer to the first."""
 
 Reference = Mapping[tuple[str, str, str], Mapping[str, float]]
 """Metrics of the duo by base, sidekick and uncertainty."""
@@ -116,12 +113,11 @@ class Visitor:
         await self.browser.press("swap")
 
     async def hurry(self) -> None:
-        """Swap, and choose another metric before the answer has come: the browser still has the pair as it was."""
+        """Swap, and choose another metric before the answer is there: the browser may still have the pair as it was."""
         self.base, self.sidekick = self.sidekick, self.base
+        proto, self.metric = self.browser.widget("metric"), self._other_metric()
         await self.browser.press("swap", wait=False)
-        await asyncio.sleep(self.random.uniform(0, IMPATIENCE))
-        self.metric = self._other_metric()
-        proto = self.browser.widget("metric")
+        await self.browser.begun()
         self.browser.values[proto.id] = (self.browser.values[proto.id][0], METRICS[self.metric].label)
         await self.browser.send(wait=False)
         await self.browser.quiet()

@@ -49,6 +49,11 @@ class Browser:
         if wait:
             await self._answer()
 
+    async def begun(self) -> None:
+        """Take in messages until the run draws: a button's press that is overtaken before its callback is dropped by Streamlit."""
+        while await self._next(PATIENCE) != "delta":
+            pass
+
     async def quiet(self) -> None:
         """Take in messages until the script has run to its end and no other run has begun."""
         await self._answer()
@@ -58,16 +63,18 @@ class Browser:
             except TimeoutError:
                 return
 
+    async def _next(self, patience: float) -> str:
+        """Take in one message; its kind, nothing for the end of a run that another cut short."""
+        message = ForwardMsg.FromString(await asyncio.wait_for(self.stream.recv(decode=False), patience))
+        kind = message.WhichOneof("type") or ""
+        if kind in {"new_session", "navigation", "page_info_changed", "delta"}:
+            getattr(self, f"_{kind}")(message)
+        return "" if kind == "script_finished" and message.script_finished == ForwardMsg.FINISHED_EARLY_FOR_RERUN else kind
+
     async def _answer(self, patience: float = PATIENCE) -> None:
         """Take in messages until the script has run to its end."""
-        while True:
-            message = ForwardMsg.FromString(await asyncio.wait_for(self.stream.recv(decode=False), patience))
-            kind = message.WhichOneof("type")
-            if kind == "script_finished" and message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
-                break
-            if kind in {"new_session", "navigation", "page_info_changed", "delta"}:
-                getattr(self, f"_{kind}")(message)
-                patience = PATIENCE
+        while (kind := await self._next(patience)) != "script_finished":
+            patience = PATIENCE if kind == "new_session" else patience
         shown = {proto.id for _, proto in self.widgets()}
         self.values = {identity: value for identity, value in self.values.items() if identity in shown}
 

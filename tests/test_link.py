@@ -102,6 +102,18 @@ def test_a_click_before_the_answer_does_not_take_back_the_one_before(there):
     assert address.said == {"set": "toy", "split": "test", "base": "small", "sidekick": "large", "metric": "nll"}
 
 
+def test_a_label_that_the_widget_has_no_more_does_not_lose_the_pair(there):
+    session, address = there
+    old = dict(address.said)
+    link.swap()
+    run()
+    address.said = old
+    says(session, base="large", sidekick="small · 64.3 % · +10 % FLOPs", metric="nll")
+    link.touched()
+    assert link.held("sidekick") == "large"
+    assert run() == ("small", "large")
+
+
 def test_a_second_click_on_a_point_that_takes_the_selection_back_keeps_the_pair(there):
     session, address = there
     old = dict(address.said)
