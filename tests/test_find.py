@@ -42,7 +42,7 @@ def test_every_pair_stands_in_the_table_best_first(open_find, duos):
     app = open_find(**PAIR)
     expected = duos.sort_values("aurc")
     assert pairs(app) == list(zip(expected["base"], expected["sidekick"], strict=True))
-    assert shown(app)["aurc"].to_list() == pytest.approx(expected["aurc"].to_list())
+    assert shown(app)["aurc"].to_list() == pytest.approx((1000 * expected["aurc"]).to_list())
     assert "6 pairs" in text_of(app)
 
 

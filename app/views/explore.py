@@ -73,7 +73,7 @@ def _take_home(choice: Choice, found: Evaluation) -> None:
                 mime="application/zip",
                 on_click="ignore",
                 key="export",
-                help="Models, transforms, temperatures and thresholds as a folder; its README says where its weights are from.",
+                help="Models, transforms, temperatures and thresholds as a folder. Weights and graphs: one command, in its README.",
             )
 
 

@@ -14,7 +14,7 @@ from duo_core import figures
 from duo_core.analysis.advice import Advice, Row, best_under, mean_gains
 from duo_core.duo import VARIANTS
 from duo_core.figures.landscape import AXES, FILLS, Look, Marks, look_of
-from duo_core.figures.screen import cost_column
+from duo_core.figures.screen import SCREEN, cost_column, metric_title, on_screen
 from duo_core.intervals import Interval
 from duo_core.metrics import METRICS
 from duo_core.sentences import flattered
@@ -231,7 +231,10 @@ COLUMNS: dict[str, Any] = {
     "T_sidekick": st.column_config.NumberColumn("T_sidekick", format="%.3f"),
     "T_ratio": st.column_config.NumberColumn("Temperature ratio", format="%.2f"),
     **{key: st.column_config.NumberColumn(label, format="percent") for key, label in PERCENT.items()},
-    **{key: st.column_config.NumberColumn(metric.label, format="%.4f") for key, metric in METRICS.items()},
+    **{
+        key: st.column_config.NumberColumn(metric_title(key).partition(",")[0], format=f"%.{screen.decimals}f")
+        for key, screen in SCREEN.items()
+    },
 }
 
 
@@ -240,4 +243,4 @@ def _readable(rows: pd.DataFrame, view: View) -> pd.DataFrame:
     first = ["base", "sidekick", "variant", view.cost, view.metric, "gain"]
     rest = [column for column in COLUMNS if column in rows and column not in first]
     labels = {key: variant.label for key, variant in VARIANTS.items()}
-    return rows[first + rest].assign(variant=rows["variant"].map(labels))
+    return on_screen(rows[first + rest]).assign(variant=rows["variant"].map(labels))

@@ -88,7 +88,7 @@ def class_gains(
     Filled where the interval leaves out 0.
     """
     unit = {"accuracy": "Accuracy", "f1": "F1"}[score]
-    figure = go.Figure(layout=layout(f"{unit} gained (pp), right is better", ""))
+    figure = go.Figure(layout=layout(f"{unit} gained (pp), right is better", "Class"))
     figure.add_vline(x=0, line={"color": colours["base"], "dash": STYLES["base"].dash, "width": STYLES["base"].width})
     line = {"color": colours["base"], "dash": STYLES["base"].dash, "width": STYLES["base"].width}
     figure.add_scatter(x=[None], y=[None], name="Base", mode="lines", line=line, hoverinfo="skip")
@@ -119,7 +119,7 @@ def class_gains(
 def split_comparison(table: pd.DataFrame, key: str, *, colours: Colours = LIGHT) -> go.Figure:
     """Draw base and duo on every split for one metric, from `diagnosis.by_split`."""
     rows, factor = table[table["metric"] == key].dropna(subset=["base", "duo"]), SCREEN[key].factor
-    figure = go.Figure(layout=layout(metric_title(key), ""))
+    figure = go.Figure(layout=layout(metric_title(key), "Split"))
     _bars_between(figure, rows["base"] * factor, rows["duo"] * factor, rows["split"], colours)
     for system in ("base", "duo"):
         figure.add_scatter(
@@ -143,7 +143,7 @@ def score_comparison(table: pd.DataFrame, key: str, *, colours: Colours = LIGHT)
     """Draw one metric of every variant ranked by softmax (filled) and by entropy (open), from `diagnosis.by_uncertainty`."""
     rows, factor = table[table["metric"] == key].dropna(), SCREEN[key].factor
     names = rows["variant"].map(LABELS)
-    figure = go.Figure(layout=layout(metric_title(key), ""))
+    figure = go.Figure(layout=layout(metric_title(key), "System"))
     _bars_between(figure, rows["softmax"] * factor, rows["entropy"] * factor, names, colours)
     for score, name, symbol in (("softmax", "1 − max softmax", "circle"), ("entropy", "Entropy", "diamond-open")):
         figure.add_scatter(

@@ -16,7 +16,7 @@ def gains_by_metric(table: pd.DataFrame, *, colours: Colours = LIGHT) -> go.Figu
 
     `table` is that of `advice.mean_gains`. The axis ends at -100 %, twice as far from perfect as the base.
     """
-    figure = go.Figure(layout=layout(AXIS, ""))
+    figure = go.Figure(layout=layout(AXIS, "Metric"))
     base = {"color": colours["base"], "dash": STYLES["base"].dash, "width": STYLES["base"].width}
     figure.add_shape(type="line", yref="paper", x0=0, x1=0, y0=0, y1=1, line=base, layer="below")
     figure.add_scatter(x=[None], y=[None], name="Base alone", mode="lines", line=base, hoverinfo="skip")

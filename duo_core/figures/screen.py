@@ -106,6 +106,15 @@ def metric_title(key: str) -> str:
     return f"{metric.label}{unit}{nats}, {'higher' if metric.higher_is_better else 'lower'} is better"
 
 
+def on_screen(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with its metrics as they stand on screen: times their factors.
+
+    >>> on_screen(pd.DataFrame({"base": ["large"], "aurc": [0.25]})).to_dict("records")
+    [{'base': 'large', 'aurc': 250.0}]
+    """
+    return table.assign(**{key: table[key] * screen.factor for key, screen in SCREEN.items() if key in table})
+
+
 def cost_column(table: pd.DataFrame) -> str:
     """The best column of COSTS that is known for every row."""
     return next((column for column in COSTS if column in table and table[column].notna().all()), "sidekick_accuracy")
