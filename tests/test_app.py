@@ -383,7 +383,7 @@ def test_words_warn_of_unusual_fits():
     assert fit_warnings(off, names) == ["The sidekick is off: small says nothing that helps large, so its temperature is 0."]
     assert "ratio undefined —" in fit_line(off, 10, 0.001)
     split = Fit(Temperatures(1.0, 1.0), Temperatures(1.0, 1.0), {}, 0.0, 3, ("base", "duo"))
-    assert "separated perfectly by large and duo" in fit_warnings(split, names)[0]
+    assert "separated perfectly by large and the duo" in fit_warnings(split, names)[0]
 
 
 PAGES = ["explore", "find", "temperatures", "diagnose", "zoo", "claims", "method"]
