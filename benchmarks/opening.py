@@ -7,19 +7,16 @@ Beside them stands a page of Streamlit's own with a title, a number and a chart:
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from browsing import CHROMIUM_OPTIONS, SECONDS, find_chromium, free_port, streamlit_server, wait_until_healthy  # noqa: E402
+from browsing import CHROMIUM_OPTIONS, SECONDS, find_chromium, free_port, serving, streamlit_server  # noqa: E402
 
 from benchmarks.driving import FIRST_PAGE, line, milliseconds, store_of, synthetic_set  # noqa: E402
 
@@ -39,19 +36,6 @@ st.plotly_chart(go.Figure(go.Scatter(x=[0, 1], y=[0, 1])))
 """
 SEEN = {"heading": ".stMain h1", "chart": ".stMain .js-plotly-plot .main-svg"}
 WITHOUT_CHART = {"data", "method"}
-
-
-@contextmanager
-def served(store: Path, log: Path) -> Iterator[str]:
-    """Start `duo app` on a store; its address, once it answers."""
-    port = free_port()
-    command = [sys.executable, "-m", "duo_core", "app", "--port", str(port), "--store", str(store)]
-    with log.open("wb") as output, subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT) as process:
-        try:
-            wait_until_healthy(f"http://127.0.0.1:{port}/_stcore/health", process, log)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.kill()
 
 
 def opened(browser: "Browser", address: str, *seen: str) -> list[str]:
@@ -75,7 +59,8 @@ def measured(browser: "Browser", folder: Path, logit_set: Path) -> None:
     def visit(label: str, page: str = FIRST_PAGE, *, pause: float = HAND, remembered: bool = False) -> None:
         if not remembered:
             shutil.rmtree(store / ".results", ignore_errors=True)
-        with served(store, folder / "log") as address:
+        port = free_port()
+        with serving(["duo_core", "app", "--port", str(port), "--store", str(store)], port, folder / "log") as address:
             time.sleep(pause)
             path = "" if page == FIRST_PAGE else page
             line(label, *opened(browser, f"{address}/{path}", *(["heading"] if page in WITHOUT_CHART else SEEN)))

@@ -7,8 +7,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -61,8 +61,7 @@ def free_port() -> int:
         return port
 
 
-@contextmanager
-def streamlit_server(script: Path, log: Path) -> Iterator[str]:
+def streamlit_server(script: Path, log: Path) -> AbstractContextManager[str]:
     """Run the script under the real Streamlit as a user would, from the repository's root; give its address."""
     port = free_port()
     options = {
@@ -72,7 +71,13 @@ def streamlit_server(script: Path, log: Path) -> Iterator[str]:
         "server.fileWatcherType": "none",
         "browser.gatherUsageStats": "false",
     }
-    command = [sys.executable, "-m", "streamlit", "run", str(script), *(f"--{key}={value}" for key, value in options.items())]
+    return serving(["streamlit", "run", str(script), *(f"--{key}={value}" for key, value in options.items())], port, log)
+
+
+@contextmanager
+def serving(module: Sequence[str], port: int, log: Path) -> Iterator[str]:
+    """Run a module of Python's that serves the dashboard on a port; give its address once it answers."""
+    command = [sys.executable, "-m", *module]
     with log.open("wb") as output, subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT) as process:
         try:
             wait_until_healthy(f"http://127.0.0.1:{port}/_stcore/health", process, log)
