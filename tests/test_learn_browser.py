@@ -282,3 +282,23 @@ def test_every_step_leads_to_the_same_situation_among_the_pages(page):
             re.compile(f"^{step.explore['sidekick']} ")
         )
         shown.context.close()
+
+
+@pytest.mark.parametrize("look", ["light", "narrow"])
+def test_the_question_stands_beside_the_chart_or_follows_it(page, look):
+    width, height, dark = LOOKS[look]
+    shown = page("/learn?step=3", width=width, height=height, dark=dark)
+    drawn(shown, CONTROLS["abstain"])
+    shown.get_by_text("The curve as numbers").click()  # a longer lesson does not push the question away from the text
+    settle(shown)
+    tried, chart, question, term = (
+        shown.locator(each).first.bounding_box()
+        for each in ("p:has-text('Try it.')", ".st-key-chart_abstaining", ".st-key-guess_abstain", ".st-key-terms")
+    )
+    assert question["y"] < term["y"]
+    if look == "narrow":
+        assert tried["y"] < chart["y"]
+        assert chart["y"] + chart["height"] <= question["y"]
+    else:
+        assert question["x"] + question["width"] <= chart["x"]
+        assert 0 <= question["y"] - tried["y"] - tried["height"] < 50

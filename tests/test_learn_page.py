@@ -89,7 +89,7 @@ def test_every_step_shows_its_text_question_terms_and_chart(shipped, key, data):
     assert f"{KEYS.index(key) + 1} of 8" in text
     assert app.radio[0].label == f"**{step.question.text}**"
     assert app.radio[0].options == list(step.question.options)
-    assert [e.label for e in app.expander][: len(step.terms)] == list(step.terms)
+    assert [e.label for e in app.expander][-len(step.terms) :] == list(step.terms)
     assert app.get("plotly_chart")
     assert not app.info
 

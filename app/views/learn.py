@@ -16,6 +16,8 @@ LINKED = (*OWN, *lessons.LINKED)
 
 DATA = {"toy": "Made-up experts", "real": "Real models"}
 ANSWERS = {"shown": "After a guess", "hidden": "Hidden"}
+ROWS = 20
+"""Of the lesson's cell: many, since its height is shared by its rows, of which the text beside it is the first."""
 
 
 def show() -> None:
@@ -28,14 +30,16 @@ def show() -> None:
     # The controls of the other steps are kept by the session; the address is about this one.
     st.session_state["linked"] = (*OWN, *lessons.MODULES[step.key].LINKED)
     _way(step)
-    left, right = st.columns(2, gap="large")
-    with left:
+    # Text and question stand left of the lesson; where there is room for one column, they come in the order written here.
+    grid = st.grid(2, min_column_width=280, gap=("small", "large"))
+    with grid.cell():
         st.markdown(step.idea)
         st.markdown(f"**Try it.** {step.try_it}")
+    with grid.cell(row_span=ROWS):
+        _lesson(step)
+    with grid.cell():
         _question(step)
         _terms(step)
-    with right:
-        _lesson(step)
 
 
 def _way(step: Step) -> None:
