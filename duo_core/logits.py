@@ -125,6 +125,12 @@ class LogitSet:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
+def check_pair(base: str, sidekick: str) -> None:
+    """Raise InputError for a model that is to be base and sidekick: it would pair with its copy."""
+    if base == sidekick:
+        raise InputError(f"expected two models, got '{base}' as base and as sidekick; name another")
+
+
 def tensor_digest(tensor: Tensor) -> str:
     """SHA-256 of the tensor's bytes in memory order, dtype and shape included.
 

@@ -10,7 +10,7 @@ import pandas as pd
 from duo_core.arrays import InputError, Predictions, UncertaintyKind
 from duo_core.blocks import in_parallel
 from duo_core.duo import LARGE, VARIANTS, Fit, Single, calibrate, fit, fit_calibrated
-from duo_core.logits import FIT_SPLIT, LogitSet
+from duo_core.logits import FIT_SPLIT, LogitSet, check_pair
 from duo_core.metrics import METRICS, metrics
 from duo_core.pairing import CancelledError, Pair, Steps, bytes_a_pair, judge_pairs
 from duo_core.predictions import precision, variant_predictions
@@ -82,10 +82,11 @@ def evaluate(
     Raises
     ------
     InputError
-        For a model or split that the set does not have, and for judging on the fit split.
+        For a model or split that the set does not have, one model as both, and for judging on the fit split.
     """
     check_judged(logit_set, split)
     pair = logit_set.logits(base, split), logit_set.logits(sidekick, split)
+    check_pair(base, sidekick)
     found = fitted or fit_pair(logit_set, base, sidekick)
     predicted = variant_predictions(*pair, logit_set.labels[split], found, variants=variants, kind=kind)
     values = in_parallel(metrics, list(predicted.values()))

@@ -108,6 +108,12 @@ def test_changing_the_set_keeps_what_fits_and_resets_what_does_not(open_app, toy
     assert app.selectbox(key="split").value == "test"
 
 
+def test_a_link_to_a_model_and_itself_finds_another_sidekick(open_app, toy):
+    app = open_app(toy, set="toy", base="large", sidekick="large")
+    assert (app.selectbox(key="base").value, app.selectbox(key="sidekick").value) == ("large", "middle")
+    assert query(app)["sidekick"] == "middle"
+
+
 def test_changing_the_base_to_the_sidekick_finds_another_sidekick(open_app, toy):
     app = open_app(toy, set="toy", base="large", sidekick="small")
     app.selectbox(key="base").set_value("small").run()

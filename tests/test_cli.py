@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import logit_files
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -174,6 +176,33 @@ def test_wrong_input_is_one_line(
     import re
 
     assert re.search(message, refused(capsys, *arguments))
+
+
+TWICE = ("--base", "large", "--sidekick", "large")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("fit", "--set", "tiny", *TWICE),
+        ("fit", "--file", "pair.npz", *TWICE),
+        ("threshold", "--set", "tiny", *TWICE),
+        ("threshold", "--file", "pair.npz", *TWICE),
+        ("report", "--set", "tiny", *TWICE, "--out", "made.html"),
+        ("report", "--file", "pair.npz", *TWICE, "--out", "made.html"),
+        ("export", "--set", "tiny", *TWICE, "--out", "made"),
+        ("check", "pair.npz", *TWICE),
+    ],
+    ids=lambda arguments: " ".join(arguments[:2]),
+)
+def test_no_command_pairs_a_model_with_itself(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.savez(tmp_path / "pair.npz", **logit_files.arrays())
+    said = refused(capsys, *arguments)
+    assert said == f"duo {arguments[0]}: expected two models, got 'large' as base and as sidekick; name another\n"
+    assert not list(tmp_path.glob("made*"))
 
 
 def test_a_full_disk_is_one_line(store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

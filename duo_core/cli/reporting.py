@@ -10,7 +10,7 @@ from duo_core.files import write_text
 from duo_core.logits import LogitSet
 from duo_core.metrics import METRICS
 from duo_core.report import pair_report, set_report
-from duo_core.sweep import evaluate
+from duo_core.sweep import check_judged, evaluate
 
 
 def report(options: argparse.Namespace) -> None:
@@ -21,9 +21,7 @@ def report(options: argparse.Namespace) -> None:
     if any(named) and not all(named):
         raise InputError("expected both --base and --sidekick, or neither for all pairs, got only one of them")
     own = logit_set_of(options)
-    if options.split not in own.evaluation_splits:
-        others = ", ".join(own.evaluation_splits) or "none"
-        raise InputError(f"expected a split to judge on, got '{options.split}'; the set '{own.name}' has {others}")
+    check_judged(own, options.split)
     text = _of_pair(own, options) if all(named) else _of_set(own, options)
     write_text(options.out, text)
     print(f"{len(text.encode()) / 1e6:.1f} MB in '{options.out}'; it opens in any browser and asks no other machine for anything")

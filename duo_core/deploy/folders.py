@@ -15,7 +15,7 @@ from duo_core.deploy.module import Duo, Member
 from duo_core.deploy.records import Asked
 from duo_core.deploy.texts import texts
 from duo_core.duo import Temperatures
-from duo_core.logits import LogitSet
+from duo_core.logits import LogitSet, check_pair
 from duo_core.zoo.checkpoints import file_sha256
 
 
@@ -94,10 +94,9 @@ def sources_of(
     for option, given in (("--checkpoint", checkpoints), ("--arguments", arguments)):
         for name in set(given) - set(names.values()):
             raise InputError(f"{option} names the model '{name}', which is not in this duo; it has {', '.join(names.values())}")
-    if len(set(names.values())) == 1:
-        raise InputError(f"expected two models, got '{names['base']}' as base and as sidekick; name another")
     for name in names.values():
         logit_set.logits(name, next(iter(logit_set.labels)))  # says which models there are
+    check_pair(names["base"], names["sidekick"])
     return {
         role: source_of(logit_set.cards[name], logit_set.k, checkpoint=checkpoints.get(name), arguments=arguments.get(name))
         for role, name in names.items()

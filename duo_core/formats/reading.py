@@ -20,7 +20,7 @@ from duo_core.formats.parts import Cost, Part, dtype_name, part_of
 from duo_core.formats.problems import Flaw, Report, shown
 from duo_core.formats.tensors import safetensors_members
 from duo_core.formats.uploads import Member, Upload
-from duo_core.logits import FIT_SPLIT, Card, LogitSet, tensor_digest
+from duo_core.logits import FIT_SPLIT, Card, LogitSet, check_pair, tensor_digest
 
 Opener = Callable[[Upload, memoryview, Limits, Report], list[Member]]
 OPENERS: dict[str, Opener] = {
@@ -118,8 +118,8 @@ def _check_names(models: Mapping[str, Model], options: Options) -> None:
     for name in [*options.costs, *(name for name in (options.base, options.sidekick) if name)]:
         if name not in models:
             raise InputError(f"expected a model of the files, got '{name}'; they have {', '.join(models)}")
-    if options.base and options.base == options.sidekick:
-        raise InputError(f"expected two models, got '{options.base}' as base and as sidekick; name another")
+    if options.base and options.sidekick:
+        check_pair(options.base, options.sidekick)
 
 
 def _arrays(
