@@ -1,13 +1,13 @@
 """Metrics on draws of the images with replacement: a draw is a count for each image.
 
 Images are sorted once, and those between which no metric tells a difference share a cell: a draw then costs one pass over the
-images and one over the cells. Images of equal uncertainty stay together as in `metrics`.
+images and one over the cells' bounds. Images of equal uncertainty stay together as in `metrics`.
 The loops are compiled and run without Python's lock, so threads share the draws.
 """
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -20,6 +20,9 @@ from duo_core.metrics import ECE_BINS, METRICS, SAC_TARGET
 _AT_ONCE = 1 << 10
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 """Of SplitMix64: random numbers made at once, and how far apart their states are."""
+
+_COUNT = np.uint8
+"""How often an image is drawn: 256 times in fewer than one of 1e500 draws. Narrow, so that a draw stays next to the processor."""
 
 _IMAGES = 1 << 19
 """Images drawn in one go by a thread, which takes about a millisecond."""
@@ -50,7 +53,7 @@ def counts(n: int, replicates: int, seed: int = 0) -> Integers:
     >>> counts(4, 2, seed=0).sum(axis=1)
     array([4, 4])
     """
-    drawn = np.empty((replicates, n), np.int32)
+    drawn = np.empty((replicates, n), _COUNT)
     for replicate, row in enumerate(drawn):
         _draw(row, np.uint64(seed), replicate)
     return drawn.astype(np.int64)
@@ -74,8 +77,8 @@ class _Columns(NamedTuple):
     brier: Floats
     gap: Floats  # 1 if right, less the confidence
     bin: NDArray[np.uint8]  # of the confidence, for the ECE
-    cell: NDArray[np.uint32]  # where in the ranking, see `_cells`
-    cells: Integers  # (m,) how many there are
+    order: NDArray[np.uint32]  # (m, n) images by uncertainty, see `_ranked`
+    bounds: tuple[NDArray[np.uint32], ...]  # of the cells that these are cut into
     harmonic: Floats  # sum of 1/i over i = 1..j, for j = 0..images drawn
 
 
@@ -84,7 +87,7 @@ def _columns(systems: Sequence[Predictions], drawn: int) -> _Columns:
         raise InputError("expected at least one image, got none")
     edges = np.linspace(0, 1, ECE_BINS + 1)
     bins = [np.clip(np.searchsorted(edges, one.confidence) - 1, 0, ECE_BINS - 1) for one in systems]
-    cells = [_cells(one) for one in systems]
+    order, bounds = zip(*(_ranked(one) for one in systems), strict=True)
     return _Columns(
         labels=systems[0].labels.astype(np.int32),
         predicted=np.array([one.predicted for one in systems], np.int32),
@@ -92,26 +95,27 @@ def _columns(systems: Sequence[Predictions], drawn: int) -> _Columns:
         brier=np.array([one.brier for one in systems]),
         gap=np.array([one.correct - one.confidence for one in systems]),
         bin=np.array(bins, np.uint8),
-        cell=np.array(cells, np.uint32),
-        cells=np.array([3 * (one.max() // 3 + 1) for one in cells]),
+        order=np.array(order, np.uint32),
+        bounds=bounds,
         harmonic=np.append(0, np.cumsum(1 / np.arange(1, drawn + 1))),
     )
 
 
-def _cells(system: Predictions) -> Integers:
-    """Each image's place in the ranking as far as the metrics tell places apart, (n,).
+def _ranked(system: Predictions) -> tuple[Integers, NDArray[np.uint32]]:
+    """The images from sure to unsure, (n,), and the bounds of the cells between which metrics tell a difference, (3b + 4,).
 
-    Blocks of equal uncertainty that have wrong images cut the ranking; cell 3j holds the right images before the j-th such block,
-    3j + 1 the right ones within it and 3j + 2 its wrong ones.
+    The b blocks of equal uncertainty that have wrong images cut the ranking; cell 3j holds the right images before the j-th such
+    block, 3j + 1 the right ones within it and 3j + 2 its wrong ones. Cell 3b holds the right images after the last; two empty
+    ones follow.
     """
-    order = np.argsort(system.uncertainty)
+    order = np.lexsort((~system.correct, system.uncertainty))
     ranked, wrong = system.uncertainty[order], ~system.correct[order]
-    block = np.append(0, np.cumsum(ranked[1:] != ranked[:-1]))
-    has_wrong = np.bincount(block, wrong) > 0
-    before: Integers = (np.cumsum(has_wrong) - has_wrong)[block]
-    cells = np.empty(len(order), np.int64)
-    cells[order] = 3 * before + np.where(has_wrong[block], 1 + wrong, 0)
-    return cells
+    starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
+    ends = np.append(starts[1:], len(order))
+    errors = np.add.reduceat(wrong.astype(np.int64), starts)
+    cut = errors > 0
+    bounds = np.stack([starts[cut], (ends - errors)[cut], ends[cut]], axis=1).ravel()
+    return order, np.concatenate([[0], bounds, [len(order)] * 3]).astype(np.uint32)
 
 
 _PASSES = (("nll", "brier", "ece"), ("macro_f1",), ("accuracy", "auroc", "aurc", "sac98"))
@@ -132,14 +136,14 @@ def _chosen(keys: Sequence[str]) -> tuple[list[int], tuple[bool, ...]]:
 @njit(nogil=True, cache=True)
 def _judge_draws(columns: _Columns, seed: np.uint64, first: int, passes: tuple[bool, ...], out: Floats) -> None:
     """Judge draws first, first + 1, ... into out (m, draws, _KEYS)."""
-    taken = np.empty(len(columns.labels), np.int32)
+    taken = np.empty(len(columns.labels), _COUNT)
     for row in range(out.shape[1]):
         _draw(taken, seed, first + row)
         _judge(columns, taken, passes, out[:, row])
 
 
 @njit(nogil=True, cache=True)
-def _draw(taken: NDArray[np.int32], seed: np.uint64, replicate: int) -> None:
+def _draw(taken: NDArray[np.uint8], seed: np.uint64, replicate: int) -> None:
     """Draw n of n images: SplitMix64 from a start of the replicate's own, each image equally likely (Lemire 2019).
 
     Numbers are made many at a time, which processors do in one instruction. All is unsigned: of a signed and an unsigned integer
@@ -168,7 +172,7 @@ def _mixed(state: np.uint64) -> np.uint64:
 
 
 @njit(nogil=True, cache=True)
-def _judge(columns: _Columns, taken: NDArray[np.int32], passes: tuple[bool, ...], out: Floats) -> None:
+def _judge(columns: _Columns, taken: NDArray[Any], passes: tuple[bool, ...], out: Floats) -> None:
     """Metrics of every system with the images taken as often as counted, into out (m, _KEYS)."""
     labels = columns.labels
     for m in range(len(out)):
@@ -178,7 +182,7 @@ def _judge(columns: _Columns, taken: NDArray[np.int32], passes: tuple[bool, ...]
         if passes[1]:
             row[3] = _macro_f1(labels, predicted, taken)
         if passes[2]:
-            row[4], row[5], row[6], row[7] = _ranking(columns.cell[m], columns.cells[m], columns.harmonic, taken)
+            row[4], row[5], row[6], row[7] = _ranking(columns.order[m], columns.bounds[m], columns.harmonic, taken)
 
 
 @njit(nogil=True, cache=True)
@@ -212,31 +216,32 @@ def _macro_f1(labels, predicted, taken):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _ranking(cell, cells, harmonic, taken):  # type: ignore[no-untyped-def]
+def _ranking(order, bounds, harmonic, taken):  # type: ignore[no-untyped-def]
     """Accuracy, AUROC, AURC and SAC@98 from the images in each cell of the ranking; a block of equal uncertainty shares its errors.
 
     With E errors among the N images before a block of c with e errors, the risks within it sum to
     sum over i = 1..c of (E + i e/c) / (N + i) = e + (E - N e/c) (H(N + c) - H(N)), H the harmonic numbers. Among right images
     the accuracy only grows, so that SAC@98 is found before a block with errors or at the end.
     """
-    count = np.zeros(cells, np.int64)
-    for image in range(len(taken)):
-        count[cell[image]] += taken[image]
+    before = np.empty(len(order) + 1, np.int32)  # images drawn of those before each place
+    total = 0
+    for place in range(len(order)):
+        before[place] = total
+        total += taken[order[place]]
+    before[-1] = total
     covered = errors = reached = pairs = 0
     area = 0.0
-    for at in range(0, cells, 3):
-        before = covered
-        covered += count[at]
-        area += errors * (harmonic[covered] - harmonic[before])
+    for at in range(0, len(bounds) - 1, 3):
+        surer, covered = covered, before[bounds[at + 1]]
+        area += errors * (harmonic[covered] - harmonic[surer])
         if (covered - errors) * _DENOMINATOR >= _NUMERATOR * covered:
             reached = covered
-        wrong, block = count[at + 2], count[at + 1] + count[at + 2]
+        end = before[bounds[at + 3]]
+        wrong, block = end - before[bounds[at + 2]], end - covered
         share = wrong / max(block, 1)
         area += wrong + (errors - covered * share) * (harmonic[covered + block] - harmonic[covered])
         pairs += wrong * (2 * (covered - errors) + block - wrong)
-        covered += block
+        covered = end
         errors += wrong
-    if (covered - errors) * _DENOMINATOR >= _NUMERATOR * covered:
-        reached = covered
     mixed = errors * (covered - errors)
     return 1 - errors / covered, pairs / 2 / mixed if mixed else np.nan, area / covered, reached / covered
