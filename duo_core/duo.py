@@ -1,7 +1,7 @@
 """Temperatures, the combination of two models' logits, the exact fit, and the variants that the paper compares."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -64,6 +64,17 @@ class Fit:
             return None
         return (self.temperatures.base / self.calibration.base) / (self.temperatures.sidekick / self.calibration.sidekick)
 
+    def swapped(self) -> "Fit":
+        """The same with base and sidekick in each other's place."""
+        other = {"base": "sidekick", "sidekick": "base", "duo": "duo"}
+        return replace(
+            self,
+            temperatures=Temperatures(*self.temperatures[::-1]),
+            calibration=Temperatures(*self.calibration[::-1]),
+            nll={name: self.nll[other[name]] for name in self.nll},
+            separated=tuple(name for name in other if other[name] in self.separated),
+        )
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -99,9 +110,9 @@ def combine(base: Tensor, sidekick: Tensor, temperatures: Temperatures) -> Tenso
 class Single:
     """One model on the fit split, calibrated by temperature scaling (Guo et al. 2017)."""
 
-    logits: NDArray[Any]
-    """(n, k), float32 or float64."""
-    labels: Integers
+    logits: Tensor
+    """(n, k), as given."""
+    labels: Tensor
     scale: float
     """Root mean square deviation of the logits from each row's mean; weights are sought in its units."""
     weight: float
@@ -127,10 +138,8 @@ def calibrate(logits: Tensor, labels: Tensor, name: str = "model") -> Single:
     1.098612
     """
     scale = _checked(logits, labels, name)
-    features = _Features((_array(logits),), labels.numpy(force=True), np.array([scale]))
-    found = _minimum(features, np.zeros(1))
-    weight = float(found.weights[0])
-    return Single(features.logits[0], features.labels, scale, weight, found.nll, found.steps, found.separated)
+    found = _minimum(_features([logits], labels, [scale]), np.zeros(1))
+    return Single(logits, labels, scale, float(found.weights[0]), found.nll, found.steps, found.separated)
 
 
 def fit(base: Tensor, sidekick: Tensor, labels: Tensor) -> Fit:
@@ -158,10 +167,10 @@ def fit(base: Tensor, sidekick: Tensor, labels: Tensor) -> Fit:
 def fit_calibrated(base: Single, sidekick: Single) -> Fit:
     """Fit a pair of models of the same images, each calibrated before: a model's own work is done once, not once a pair."""
     if base.logits.shape != sidekick.logits.shape:
-        raise InputError(f"expected base and sidekick logits of one shape, got {base.logits.shape} and {sidekick.logits.shape}")
-    alone = base, sidekick
-    scales = np.array([single.scale for single in alone])
-    both = _quadrant_minimum(_Features((base.logits, sidekick.logits), base.labels, scales), alone)
+        shapes = " and ".join(str(tuple(single.logits.shape)) for single in (base, sidekick))
+        raise InputError(f"expected base and sidekick logits of one shape, got {shapes}")
+    features = _of_both(base, sidekick)
+    both, scales = _quadrant_minimum(features, (base, sidekick)), features.scales
     named: dict[str, Single | _Minimum] = {"base": base, "sidekick": sidekick, "duo": both}
     return Fit(
         temperatures=Temperatures(*(both.weights / scales).tolist()),
@@ -179,7 +188,7 @@ def newton_path(base: Single, sidekick: Single, start: Temperatures) -> list[Tem
     It ends where the fit does, unless that lies on an edge of the quadrant, which the search may then leave, or two models say the
     same, so that many temperatures are the best.
     """
-    features = _Features((base.logits, sidekick.logits), base.labels, np.array([base.scale, sidekick.scale]))
+    features = _of_both(base, sidekick)
     points = _path(features, _at(features, np.array(start) * features.scales), _DECREASE)
     return [Temperatures(*(point.weights / features.scales).tolist()) for point in points]
 
@@ -221,6 +230,14 @@ class _Features:
     def thinned(self) -> "_Features":
         """Every eighth image."""
         return replace(self, logits=tuple(np.ascontiguousarray(x[::8]) for x in self.logits), labels=self.labels[::8].copy())
+
+
+def _features(logits: Sequence[Tensor], labels: Tensor, scales: Sequence[float]) -> _Features:
+    return _Features(tuple(_array(x) for x in logits), labels.numpy(force=True), np.array(scales))
+
+
+def _of_both(base: Single, sidekick: Single) -> _Features:
+    return _features([base.logits, sidekick.logits], base.labels, [base.scale, sidekick.scale])
 
 
 @dataclass(frozen=True)

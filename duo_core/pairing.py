@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from duo_core.arrays import Floats, UncertaintyKind
 from duo_core.blocks import in_parallel
-from duo_core.duo import VARIANTS, Fit, Temperatures
+from duo_core.duo import VARIANTS, Fit, Single, Temperatures
 from duo_core.kernels import COLUMNS
 from duo_core.metrics import Judged, metrics_of
 from duo_core.predictions import Job, Reduced, precision, reduce_blocks
@@ -20,6 +21,15 @@ Pair = tuple[str, str]
 Values = dict[str, dict[str, float | None]]
 
 _AT = {name: place for place, name in enumerate(COLUMNS)}
+
+
+@dataclass(frozen=True)
+class Alone:
+    """What sweeps of one logit set found of its models by themselves, so that a model's own work is done once, not once a sweep."""
+
+    calibrated: dict[str, Single] = field(default_factory=dict)
+    judged: dict[tuple[str, str, UncertaintyKind], dict[str, float | None]] = field(default_factory=dict)
+    """Metrics by model, split and uncertainty."""
 
 
 class CancelledError(Exception):
@@ -46,52 +56,70 @@ class Steps:
 
 
 def bytes_a_pair(n: int, real: np.dtype[Any], kind: UncertaintyKind) -> int:
-    """What `judge_pairs` holds for a pair of n images: two jobs' classes and scores, and the doubt about the base's class."""
-    return n * (2 * np.dtype(np.int32).itemsize + (5 if kind == "entropy" else 3) * real.itemsize)
+    """What `judge_pairs` holds for a pair of n images: two jobs' classes and scores, and the doubt about either model's class."""
+    return n * (2 * np.dtype(np.int32).itemsize + (6 if kind == "entropy" else 4) * real.itemsize)
 
 
 def judge_pairs(
-    models: Mapping[str, Tensor], labels: Tensor, fits: Mapping[Pair, Fit], kind: UncertaintyKind, steps: Steps
+    models: Mapping[str, Tensor],
+    labels: Tensor,
+    fits: Mapping[Pair, Fit],
+    kind: UncertaintyKind,
+    steps: Steps,
+    singles: Mapping[str, Mapping[str, float | None]] | None = None,
 ) -> dict[Pair, Values]:
     """Return the metrics of every variant of every pair, from one pass over the models' logits (n, k).
 
-    That is two steps a pair: the logits, and the metrics.
+    That is two steps a pair: the logits, and the metrics. Of two models that are paired both ways only what is said of the base's
+    class is another. `singles` has the metrics of models that were judged before.
     """
     names = {name: i for i, name in enumerate(models)}
     alone = {name: fit.calibration[role] for pair, fit in fits.items() for role, name in enumerate(pair)}
-    jobs = [Job(i, i, Temperatures(alone[name], 0.0)) for name, i in names.items()]
+    new = [name for name in names if name not in (singles or {})]
+    jobs = [Job(names[name], names[name], Temperatures(alone[name], 0.0)) for name in new]
+    places: dict[Pair, int] = {}
     for (base, sidekick), fit in fits.items():
-        jobs += [Job(names[base], names[sidekick], VARIANTS[key].weights(fit)) for key in ("duo", "unweighted")]
-    kept = _Kept(len(names), jobs, labels, precision(*models.values()), kind)
+        if (sidekick, base) not in places:
+            places[base, sidekick] = len(jobs)
+            jobs += [Job(names[base], names[sidekick], VARIANTS[key].weights(fit)) for key in ("duo", "unweighted")]
+    kept = _Kept(len(names), len(new), jobs, labels, precision(*models.values()), kind)
 
     def keep(rows: slice, block: Reduced) -> None:
         kept.keep(rows, block)
         steps.advance(len(fits) * (rows.stop - rows.start) / len(labels))
 
     reduce_blocks(list(models.values()), labels, jobs, keep)
-    singles = dict(zip(names, in_parallel(lambda i: metrics_of(kept.judged(i)), range(len(names))), strict=True))
+    judged = in_parallel(lambda i: metrics_of(kept.judged(i)), range(len(new)))
+    own = {**(singles or {}), **dict(zip(new, judged, strict=True))}
 
-    def values(item: tuple[int, Pair]) -> Values:
-        place, (base, sidekick) = item
-        duo = len(names) + 2 * place
-        found = {key: metrics_of(kept.judged(duo + i)) for i, key in enumerate(("duo", "unweighted"))}
-        steps.advance(1)
-        return {"base": singles[base], "sidekick": singles[sidekick], **found, "uq_only": metrics_of(kept.uq_only(duo))}
+    def values(pair: Pair) -> dict[Pair, Values]:
+        duo = places[pair]
+        combined = {key: metrics_of(kept.judged(duo + i)) for i, key in enumerate(("duo", "unweighted"))}
+        found: dict[Pair, Values] = {}
+        for side, way in enumerate((pair, pair[::-1])):
+            if way in fits:
+                single = {role: dict(own[name]) for role, name in zip(("base", "sidekick"), way, strict=True)}
+                found[way] = {**single, **combined, "uq_only": metrics_of(kept.uq_only(duo, side))}
+                steps.advance(1)
+        return found
 
-    return dict(zip(fits, in_parallel(values, list(enumerate(fits))), strict=True))
+    return {pair: of for both in in_parallel(values, list(places)) for pair, of in both.items()}
 
 
 class _Kept:
     """What metrics need of every job: the predicted class and scores an image, the sums of what is only averaged."""
 
-    def __init__(self, m: int, jobs: Sequence[Job], labels: Tensor, real: np.dtype[Any], kind: UncertaintyKind) -> None:
+    def __init__(
+        self, m: int, singles: int, jobs: Sequence[Job], labels: Tensor, real: np.dtype[Any], kind: UncertaintyKind
+    ) -> None:
+        """Of m models; the first jobs are single ones, the others a duo and its unweighted pair by turns."""
         n = len(labels)
-        self._labels, self._jobs, self._m = labels.numpy(force=True), jobs, m
+        self._labels, self._jobs, self._singles = labels.numpy(force=True), jobs, singles
         self._own = np.empty((m, n), dtype=np.int32)
         self._predicted = np.empty((len(jobs), n), dtype=np.int32)
         self._doubt = np.empty((len(jobs), n), dtype=real)
         self._entropy = np.empty((len(jobs), n), dtype=real) if kind == "entropy" else None
-        self._doubt_of_base = np.empty(((len(jobs) - m) // 2, n), dtype=real)
+        self._doubt_of_own = np.empty((2, (len(jobs) - singles) // 2, n), dtype=real)
         self._sums: dict[int, Floats] = {}
 
     def keep(self, rows: slice, block: Reduced) -> None:
@@ -100,7 +128,8 @@ class _Kept:
         self._doubt[:, rows] = block.columns[_AT["doubt"]]
         if self._entropy is not None:
             self._entropy[:, rows] = block.columns[_AT["entropy"]]
-        self._doubt_of_base[:, rows] = block.columns[_AT["doubt_of_first"], self._m :: 2]
+        for side, column in enumerate(("doubt_of_first", "doubt_of_second")):
+            self._doubt_of_own[side, :, rows] = block.columns[_AT[column], self._singles :: 2]
         self._sums[rows.start] = block.columns[[_AT["nll"], _AT["brier"]]].sum(2)
 
     @cached_property
@@ -113,9 +142,10 @@ class _Kept:
         """What a job's own metrics are read from."""
         return self._judged(job, self._predicted[job], self._doubt[job])
 
-    def uq_only(self, job: int) -> Judged:
-        """The same for the base's class under the duo's distribution."""
-        return self._judged(job, self._own[self._jobs[job].first], self._doubt_of_base[(job - self._m) // 2])
+    def uq_only(self, job: int, side: int) -> Judged:
+        """The same for the class of the job's first or second model under the duo's distribution."""
+        model = (self._jobs[job].first, self._jobs[job].second)[side]
+        return self._judged(job, self._own[model], self._doubt_of_own[side, (job - self._singles) // 2])
 
     def _judged(self, job: int, predicted: NDArray[Any], doubt: NDArray[Any]) -> Judged:
         uncertainty = doubt if self._entropy is None else self._entropy[job]

@@ -10,7 +10,7 @@ import pandas as pd
 from duo_core.arrays import UncertaintyKind
 from duo_core.files import locked, replaced
 from duo_core.logits import FIT_SPLIT, LogitSet, tensor_digest
-from duo_core.pairing import Pair
+from duo_core.pairing import Alone, Pair
 from duo_core.sweep import COLUMNS, check_judged, pairs, sweep
 
 FOLDER = ".results"
@@ -29,12 +29,14 @@ def swept(
     *,
     kind: UncertaintyKind = "softmax",
     only: Collection[Pair] | None = None,
+    alone: Alone | None = None,
     progress: Callable[[int, int], bool | None] | None = None,
 ) -> pd.DataFrame:
     """Return what `sweep` does, computing only the pairs that are not remembered in the store; then those are, too.
 
-    A pair is known by the digests of its logits and labels, so that a model that was added or replaced costs its own pairs. A
-    store that cannot be written to gives the same table and remembers nothing.
+    A pair is known by the digests of its logits and labels, so that a model that was added or replaced costs its own pairs. What
+    is computed is computed both ways, as the other way costs little more. A store that cannot be written to gives the same table
+    and remembers nothing.
     """
     chosen = list(splits) if splits is not None else logit_set.evaluation_splits
     for split in chosen:
@@ -43,11 +45,13 @@ def swept(
     missing: dict[frozenset[Pair], list[str]] = {}
     wanted = {split: set(only if only is not None else pairs(logit_set, FIT_SPLIT, split)) for split in chosen}
     for split in chosen:
-        missing.setdefault(frozenset(wanted[split] - _pairs_of(known[known["split"] == split])), []).append(split)
-    new = [sweep(logit_set, of, kind=kind, only=todo, progress=progress) for todo, of in missing.items() if todo]
-    parts = [part for part in (known, *new) if len(part)]
+        there = _pairs_of(known[known["split"] == split])
+        new = wanted[split] - there
+        missing.setdefault(frozenset(new | {pair[::-1] for pair in new} - there), []).append(split)
+    computed = [sweep(logit_set, of, kind=kind, only=todo, alone=alone, progress=progress) for todo, of in missing.items() if todo]
+    parts = [part for part in (known, *computed) if len(part)]
     table = pd.concat(parts, ignore_index=True) if parts else known
-    if any(len(part) for part in new):
+    if any(len(part) for part in computed):
         with contextlib.suppress(OSError):
             _remember(table, logit_set, store, kind)
     asked = [(base, sidekick) in wanted[split] for base, sidekick, split in zip(*(table[c] for c in _ROW), strict=True)]

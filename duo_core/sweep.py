@@ -9,10 +9,10 @@ import pandas as pd
 
 from duo_core.arrays import InputError, Predictions, UncertaintyKind
 from duo_core.blocks import in_parallel
-from duo_core.duo import LARGE, VARIANTS, Fit, Single, calibrate, fit, fit_calibrated
+from duo_core.duo import LARGE, VARIANTS, Fit, Single, calibrate, fit_calibrated
 from duo_core.logits import FIT_SPLIT, LogitSet, check_pair
 from duo_core.metrics import METRICS, metrics
-from duo_core.pairing import CancelledError, Pair, Steps, bytes_a_pair, judge_pairs
+from duo_core.pairing import Alone, CancelledError, Pair, Steps, Values, bytes_a_pair, judge_pairs
 from duo_core.predictions import precision, variant_predictions
 
 COLUMNS = ["set", "split", "base", "sidekick", "variant", "T_base", "T_sidekick", "T_ratio", "flops_balance", *METRICS]
@@ -58,13 +58,25 @@ class Evaluation:
         }
 
 
-def fit_pair(logit_set: LogitSet, base: str, sidekick: str) -> Fit:
-    """Fit the temperatures of a pair on the set's fit split."""
+def fit_pair(logit_set: LogitSet, base: str, sidekick: str, alone: Alone | None = None) -> Fit:
+    """Fit the temperatures of a pair on the set's fit split, with what is known of its models already."""
+    alone = alone or Alone()
+    _calibrate(logit_set, (base, sidekick), alone)
+    return fit_calibrated(alone.calibrated[base], alone.calibrated[sidekick])
+
+
+def _calibrate(logit_set: LogitSet, models: Iterable[str], alone: Alone) -> None:
+    """Calibrate the models that were not yet."""
     if FIT_SPLIT not in logit_set.labels:
         raise InputError(
             f"expected a split '{FIT_SPLIT}' to fit on in the set '{logit_set.name}', got {', '.join(logit_set.labels)}"
         )
-    return fit(logit_set.logits(base, FIT_SPLIT), logit_set.logits(sidekick, FIT_SPLIT), logit_set.labels[FIT_SPLIT])
+
+    def calibrated(model: str) -> Single:
+        return calibrate(logit_set.logits(model, FIT_SPLIT), logit_set.labels[FIT_SPLIT], model)
+
+    new = [model for model in dict.fromkeys(models) if model not in alone.calibrated]
+    alone.calibrated.update(zip(new, in_parallel(calibrated, new), strict=True))
 
 
 def evaluate(
@@ -116,6 +128,7 @@ def sweep(
     kind: UncertaintyKind = "softmax",
     only: Collection[Pair] | None = None,
     device: str = "cpu",
+    alone: Alone | None = None,
     progress: Callable[[int, int], bool | None] | None = None,
 ) -> pd.DataFrame:
     """Evaluate all pairs: one row a (base, sidekick, variant, split), with the columns of COLUMNS.
@@ -130,9 +143,11 @@ def sweep(
     kind
         Which uncertainty ranks the images.
     only
-        The pairs to evaluate; by default those that `pairs` gives.
+        The pairs to evaluate; by default those that `pairs` gives. A pair both ways costs little more than one way.
     device
         Where the logits of the judged split are put, whole, and the pairs evaluated; `cuda` in plain torch and double precision.
+    alone
+        What earlier sweeps of the same logits found of single models; what this one finds is added.
     progress
         Called with steps done and steps in all; returning True cancels, and the groups of pairs done so far are returned.
     """
@@ -142,44 +157,66 @@ def sweep(
     todo = {split: sorted(only) if only is not None else pairs(logit_set, FIT_SPLIT, split) for split in chosen}
     every = sorted(set().union(*todo.values()))
     groups = [(split, group) for split in chosen for group in _groups(logit_set, split, todo[split], kind)]
-    steps = Steps(len(every) + sum(2 * len(group) for _, group in groups), progress)
-    rows: list[dict[str, Any]] = []
+    steps = Steps(len(_one_way(every)) + sum(2 * len(group) for _, group in groups), progress)
+    alone, rows = alone or Alone(), list[dict[str, Any]]()
     with contextlib.suppress(CancelledError):
-        fits = _fits(logit_set, every, steps)
+        fits = _fits(logit_set, every, steps, alone)
         for split, group in groups:
-            models = {m: logit_set.logits(m, split).to(device) for m in dict.fromkeys(model for pair in group for model in pair)}
-            found = judge_pairs(models, logit_set.labels[split], {pair: fits[pair] for pair in group}, kind, steps)
+            found = _judged(logit_set, split, {pair: fits[pair] for pair in group}, kind, device, steps, alone)
             rows += [row for pair, values in found.items() for row in _rows(logit_set, split, pair, fits[pair], values)]
     rows.sort(key=lambda row: (row["base"], row["sidekick"], chosen.index(row["split"])))
     return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(COLUMNS[5:], float))
 
 
+def _judged(
+    logit_set: LogitSet,
+    split: str,
+    fits: Mapping[Pair, Fit],
+    kind: UncertaintyKind,
+    device: str,
+    steps: Steps,
+    alone: Alone,
+) -> dict[Pair, Values]:
+    """The metrics of a group of pairs; a model's own are noted."""
+    models = {m: logit_set.logits(m, split).to(device) for m in dict.fromkeys(model for pair in fits for model in pair)}
+    known = {model: alone.judged[key] for model in models if (key := (model, split, kind)) in alone.judged}
+    found = judge_pairs(models, logit_set.labels[split], fits, kind, steps, known)
+    for pair, values in found.items():
+        alone.judged.update({(model, split, kind): values[role] for model, role in zip(pair, ("base", "sidekick"), strict=True)})
+    return found
+
+
 def _groups(logit_set: LogitSet, split: str, todo: list[Pair], kind: UncertaintyKind) -> list[list[Pair]]:
-    """The pairs in groups that may be judged at once; those of one base stand together."""
+    """The pairs in groups that may be judged at once; those of one base stand together, and a pair with its other way."""
     if not todo:
         return []
     logits = logit_set.logits(todo[0][0], split)
     size = max(1, BYTES // bytes_a_pair(len(logits), precision(logits), kind))
-    return [todo[start : start + size] for start in range(0, len(todo), size)]
+    asked, once = set(todo), _one_way(todo)
+    groups = [once[start : start + size] for start in range(0, len(once), size)]
+    return [[way for pair in group for way in (pair, pair[::-1]) if way in asked] for group in groups]
 
 
-def _fits(logit_set: LogitSet, every: Sequence[Pair], steps: Steps) -> dict[Pair, Fit]:
-    """The fit of each pair; each model is calibrated once."""
-    models = list(dict.fromkeys(model for pair in every for model in pair))
+def _one_way(asked: Sequence[Pair]) -> list[Pair]:
+    """The pairs, one way where both are asked for."""
+    known = set(asked)
+    return [pair for pair in asked if pair < pair[::-1] or pair[::-1] not in known]
 
-    def calibrated(model: str) -> Single:
-        return calibrate(logit_set.logits(model, FIT_SPLIT), logit_set.labels[FIT_SPLIT], model)
 
-    single = dict(zip(models, in_parallel(calibrated, models), strict=True))
+def _fits(logit_set: LogitSet, every: Sequence[Pair], steps: Steps, alone: Alone) -> dict[Pair, Fit]:
+    """The fit of each pair; each model is calibrated once, and a pair fitted one way."""
+    _calibrate(logit_set, [model for pair in every for model in pair], alone)
 
     def fitted(pair: Pair) -> Fit:
-        found = fit_calibrated(single[pair[0]], single[pair[1]])
+        found = fit_calibrated(alone.calibrated[pair[0]], alone.calibrated[pair[1]])
         steps.advance(1)
         return found
 
     # One fit on a large split keeps all cores busy by itself, and two at once would push each other out of the cache.
     large = len(logit_set.labels.get(FIT_SPLIT, ())) * logit_set.k > LARGE
-    return dict(zip(every, [fitted(pair) for pair in every] if large else in_parallel(fitted, every), strict=True))
+    once = _one_way(every)
+    found = dict(zip(once, [fitted(pair) for pair in once] if large else in_parallel(fitted, once), strict=True))
+    return {pair: found[pair] if pair in found else found[pair[::-1]].swapped() for pair in every}
 
 
 def _rows(

@@ -90,6 +90,14 @@ def test_swapping_the_models_swaps_the_temperatures() -> None:
     assert one.temperatures == pytest.approx(other.temperatures[::-1], rel=1e-9)
     assert one.calibration == pytest.approx(other.calibration[::-1], rel=1e-12)
     assert one.ratio == pytest.approx(1 / (other.ratio or 0))
+    assert other.swapped().nll == pytest.approx(one.nll, rel=1e-9)
+    assert other.swapped().swapped() == other
+
+
+def test_swapped_says_which_is_separated_now() -> None:
+    _, sidekick, labels = logits(9)
+    found = fit(torch.nn.functional.one_hot(labels, 5) * 3.0, sidekick, labels)
+    assert (found.separated, found.swapped().separated) == (("base", "duo"), ("sidekick", "duo"))
 
 
 def test_a_constant_added_to_an_images_logits_changes_nothing() -> None:

@@ -46,6 +46,15 @@ def test_the_table_is_the_sweeps_and_the_second_time_nothing_is_computed(store, 
     pd.testing.assert_frame_equal(again, first, check_exact=True)
 
 
+@pytest.mark.parametrize("kind", ["softmax", "entropy"])
+def test_the_other_way_is_known_with_the_one(store, computed, kind):
+    own, one = Store(store).open("toy"), [("large", "tiny"), ("middle", "small")]
+    results.swept(own, store, kind=kind, only=one)
+    other = results.swept(own, store, kind=kind, only=[pair[::-1] for pair in one])
+    assert len(computed) == 1
+    pd.testing.assert_frame_equal(other, sweep(own, kind=kind, only=[pair[::-1] for pair in one]), rtol=1e-9)
+
+
 def test_kinds_and_splits_do_not_mix(store, computed):
     own = Store(store).open("toy")
     results.swept(own, store, ["shift"])
@@ -69,7 +78,7 @@ def test_an_added_model_costs_its_own_pairs(store, computed):
     own = Store(store).open("toy")
     table = results.swept(own, store)
     assert all("added" in pair for pair in computed[1][1])
-    assert len(computed[1][1]) == sum("added" in pair for pair in pairs(own, "val"))
+    assert len(computed[1][1]) == 2 * sum("added" in pair for pair in pairs(own, "val"))
     pd.testing.assert_frame_equal(table, sweep(own), rtol=1e-12)
 
 
@@ -97,7 +106,7 @@ def test_a_broken_file_is_as_good_as_none(store, content):
     file = store / results.FOLDER / "toy" / "softmax.parquet"
     file.write_bytes(content)
     pd.testing.assert_frame_equal(results.swept(own, store), expected)
-    assert len(pd.read_parquet(file)) == len(expected)
+    assert len(pd.read_parquet(file)) == 2 * len(expected)
 
 
 def test_a_cancelled_sweep_is_gone_on_with(store, monkeypatch, computed):
@@ -106,7 +115,7 @@ def test_a_cancelled_sweep_is_gone_on_with(store, monkeypatch, computed):
     part = results.swept(own, store, ["test"], progress=lambda done, total: done > total / 2)
     assert 0 < len(part) < len(sweep(own, ["test"]))
     whole = results.swept(own, store, ["test"])
-    assert len(computed[1][1]) == 6 - len(part) // 5
+    assert len(computed[1][1]) == 2 * (6 - len(part) // 5)
     pd.testing.assert_frame_equal(whole, sweep(own, ["test"]), rtol=1e-12)
 
 

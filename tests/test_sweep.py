@@ -1,13 +1,14 @@
 """One pair and all pairs: the same numbers either way, the stated columns, nothing undefined passed off as a number."""
 
 import dataclasses
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from duo_core import predictions
+from duo_core import pairing, predictions
 from duo_core import sweep as s
 from duo_core.arrays import InputError, UncertaintyKind
 from duo_core.duo import VARIANTS
@@ -57,8 +58,8 @@ def test_sweep_says_what_each_pair_says(logit_set: LogitSet) -> None:
     for row in table.to_dict("records"):
         one = s.evaluate(logit_set, row["base"], row["sidekick"], row["split"])
         assert {key: row[key] for key in METRICS} == pytest.approx(one.metrics[row["variant"]], rel=1e-12)
-        assert (row["T_base"], row["T_sidekick"]) == one.fit.temperatures
-        assert row["T_ratio"] == one.fit.ratio
+        found = (row["T_base"], row["T_sidekick"], row["T_ratio"])
+        assert found == pytest.approx((*one.fit.temperatures, one.fit.ratio), rel=1e-9)
         assert row["flops_balance"] == COSTS[row["sidekick"]] / COSTS[row["base"]]
 
 
@@ -74,17 +75,18 @@ def test_sweep_takes_entropy_and_splits(logit_set: LogitSet) -> None:
 
 
 def test_sweep_reports_every_step(logit_set: LogitSet) -> None:
+    """Six fits, as two of the pairs are one both ways; then two steps a pair and split."""
     seen: list[tuple[int, int]] = []
     s.sweep(logit_set, progress=lambda done, total: seen.append((done, total)))
-    assert seen[-1] == (7 + 2 * 14, 7 + 2 * 14)
+    assert seen[-1] == (6 + 2 * 14, 6 + 2 * 14)
     assert seen == sorted(set(seen))
 
 
 def test_a_cancelled_sweep_returns_the_groups_done(logit_set: LogitSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Groups of one pair: seven fits, then two steps a pair and split."""
+    """Groups of one pair: six fits, then two steps a pair and split."""
     monkeypatch.setattr(s, "BYTES", 1)
     whole = s.sweep(logit_set)
-    table = s.sweep(logit_set, progress=lambda done, _: done >= 7 + 2 * 3)
+    table = s.sweep(logit_set, progress=lambda done, _: done >= 6 + 2 * 3)
     assert 0 < len(table) < len(whole)
     assert len(table) % len(VARIANTS) == 0
     pd.testing.assert_frame_equal(table, whole.merge(table[["base", "sidekick", "split", "variant"]]))
@@ -106,6 +108,35 @@ def test_chosen_pairs_alone_whatever_they_cost(logit_set: LogitSet) -> None:
     for row in table.to_dict("records"):
         one = s.evaluate(logit_set, row["base"], row["sidekick"]).metrics[row["variant"]]
         assert {key: row[key] for key in METRICS} == pytest.approx(one, rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["softmax", "entropy"])
+def test_what_is_known_of_models_alone_is_not_computed_again(
+    logit_set: LogitSet, monkeypatch: pytest.MonkeyPatch, kind: UncertaintyKind
+) -> None:
+    jobs: list[int] = []
+
+    def counted(models: list[torch.Tensor], labels: torch.Tensor, todo: list[predictions.Job], keep: object) -> None:
+        jobs.append(len(todo))
+        predictions.reduce_blocks(models, labels, todo, keep)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pairing, "reduce_blocks", counted)
+    alone = pairing.Alone()
+    first = s.sweep(logit_set, ["test"], kind=kind, alone=alone, only=[("large", "middle"), ("large", "small")])
+    pd.testing.assert_frame_equal(first, s.sweep(logit_set, ["test"], kind=kind, only=[("large", "middle"), ("large", "small")]))
+    monkeypatch.setattr(s, "calibrate", None)
+    second = s.sweep(logit_set, ["test"], kind=kind, alone=alone, only=[("small", "middle"), ("middle", "small")])
+    assert jobs == [3 + 2 * 2, 3 + 2 * 2, 2]
+    monkeypatch.undo()
+    expected = s.sweep(logit_set, ["test"], kind=kind, only=[("small", "middle"), ("middle", "small")])
+    pd.testing.assert_frame_equal(second, expected)
+
+
+def test_splits_and_uncertainties_are_judged_apart(logit_set: LogitSet) -> None:
+    alone = pairing.Alone()
+    for split, kind in product(("test", "shift"), ("softmax", "entropy")):
+        table = s.sweep(logit_set, [split], kind=kind, alone=alone)  # type: ignore[arg-type]
+        pd.testing.assert_frame_equal(table, s.sweep(logit_set, [split], kind=kind))  # type: ignore[arg-type]
 
 
 @pytest.mark.gpu

@@ -32,14 +32,14 @@ class TimedFit:
 
 def fitted(handle: Handle, base: str, sidekick: str) -> TimedFit:
     """The learned temperatures of a pair, and the time they took when they were learned."""
-    return _fitted(handle.pair(base, sidekick, FIT_SPLIT), base, sidekick, handle.logit_set)
+    return _fitted(handle.pair(base, sidekick, FIT_SPLIT), base, sidekick, handle)
 
 
 @remembered(max_entries=4096)
-def _fitted(key: str, base: str, sidekick: str, _set: LogitSet) -> TimedFit:  # noqa: ARG001 (a cache's key)
+def _fitted(key: str, base: str, sidekick: str, _handle: Handle) -> TimedFit:  # noqa: ARG001 (a cache's key)
     load()  # what is measured is the fit, not what a new process loads first
     start = time.perf_counter()
-    found = fit_pair(_set, base, sidekick)
+    found = fit_pair(_handle.logit_set, base, sidekick, _handle.alone)
     return TimedFit(found, time.perf_counter() - start)
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +13,7 @@ from duo_core import results
 from duo_core.arrays import InputError
 from duo_core.blocks import in_parallel
 from duo_core.logits import FIT_SPLIT, LogitSet, tensor_digest
+from duo_core.pairing import Alone
 from duo_core.store import Store, default_store
 
 SINGLE = ("base", "sidekick")
@@ -30,6 +31,8 @@ class Handle:
     """Digest of each split's labels."""
     store: Path | None = None
     """Where finished sweeps are remembered; None where nothing may be written."""
+    alone: Alone = field(default_factory=Alone)
+    """What is known of the models by themselves."""
 
     def digest(self, *keys: tuple[str, str]) -> str:
         """Digest of the named (model, split) logits and of their splits' labels; an upload's is its session's own."""

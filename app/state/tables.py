@@ -65,8 +65,8 @@ def _swept(
     handle: Handle, own: LogitSet, split: str, kind: UncertaintyKind, only: list[Pair] | None, progress: Progress
 ) -> pd.DataFrame:
     if handle.store is None:
-        return sweep(own, [split], kind=kind, only=only, progress=progress)
-    return results.swept(own, handle.store, [split], kind=kind, only=only, progress=progress)
+        return sweep(own, [split], kind=kind, only=only, alone=handle.alone, progress=progress)
+    return results.swept(own, handle.store, [split], kind=kind, only=only, alone=handle.alone, progress=progress)
 
 
 def _with_models(table: pd.DataFrame, own: LogitSet) -> pd.DataFrame:
