@@ -5,7 +5,7 @@ Ch. 13: percentile intervals). The intervals cover which images were collected; 
 stay as they are.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,9 +76,8 @@ def differences(
     same_length(own=len(own), other=len(other))
     if (own.labels != other.labels).any():
         raise InputError(f"expected the same images twice, got labels that differ for {(own.labels != other.labels).sum()} of them")
-    keys = tuple(keys)
-    of_own, of_other = metrics_on_draws([own, other], keys, replicates, seed)
-    return between(Drawn(_measured(own, keys), of_own, seed), Drawn(_measured(other, keys), of_other, seed), level)
+    of_own, of_other = drawn([own, other], keys=keys, replicates=replicates, seed=seed)
+    return between(of_own, of_other, level)
 
 
 @dataclass(frozen=True)
@@ -92,10 +91,11 @@ class Drawn:
     seed: int
 
 
-def drawn(predictions: Predictions, *, keys: Iterable[str], replicates: int = REPLICATES, seed: int = 0) -> Drawn:
-    """Judge one system on every draw; systems of the same images, keys and seed see the same draws."""
+def drawn(systems: Sequence[Predictions], *, keys: Iterable[str], replicates: int = REPLICATES, seed: int = 0) -> list[Drawn]:
+    """Judge systems of the same images on every draw; with the same keys and seed, others see the same draws another time."""
     keys = tuple(keys)
-    return Drawn(_measured(predictions, keys), metrics_on_draws([predictions], keys, replicates, seed)[0], seed)
+    values = metrics_on_draws(systems, keys, replicates, seed)
+    return [Drawn(_measured(own, keys), of_own, seed) for own, of_own in zip(systems, values, strict=True)]
 
 
 def between(own: Drawn, other: Drawn, level: float = LEVEL) -> dict[str, Interval | None]:

@@ -12,12 +12,12 @@ from logit_sets import write_set
 from pictures import folder, picture
 from PIL import Image
 
-from app import telling
-from app.state import pictures
+from app import state, telling
+from app.state import diagnosis, pictures
 from app.views import diagnose
 from duo_core.analysis.diagnosis import exchange, gain_by_class, mean_gap, rank_moves
 from duo_core.images import Corruption
-from duo_core.intervals import differences
+from duo_core.intervals import differences, drawn
 from duo_core.logits import Card
 from duo_core.metrics import METRICS
 from duo_core.store import Store
@@ -168,6 +168,18 @@ def test_a_duo_that_is_always_right_draws_and_says_what_is_undefined(open_diagno
     app.button_group(key="outcome").set_value("rescued").run()
     assert not app.exception
     assert "No image of test is of this kind." in text_of(app)
+
+
+def test_the_draws_of_a_base_serve_all_its_sidekicks(tmp_path, monkeypatch):
+    monkeypatch.setenv("DUO_STORE", str(write_set(tmp_path)))
+    handle, systems = state.open_set("toy"), []
+    monkeypatch.setattr(diagnosis, "drawn", lambda of, **options: systems.append(len(of)) or drawn(of, **options))
+    for sidekick in ("middle", "tiny", "middle"):
+        found = state.evaluation(handle, "large", sidekick, "test", "softmax")
+        state.begin_gains(handle, found, "softmax", ("aurc", "nll"))
+        expected = differences(found.predictions["duo"], found.predictions["base"], keys=("aurc", "nll"))
+        assert state.gains(handle, found, "softmax", ("aurc", "nll")) == expected
+    assert systems == [2, 1]
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ Caches are keyed on digests of the logits and labels, which are passed as `_argu
 import torch
 
 from app.state.bowls import LIVE, bowl_of, marks_of, refit_work, refits
-from app.state.diagnosis import calibration, classes, entropy_gains, every_split, gains, moves
+from app.state.diagnosis import begin_gains, calibration, classes, entropy_gains, every_split, gains, moves
 from app.state.exports import exported
 from app.state.holding import claims_of, exchangeable, promised
 from app.state.landscape import difference, landscape, singles
@@ -34,6 +34,7 @@ __all__ = [
     "Survey",
     "TimedFit",
     "all_pairs",
+    "begin_gains",
     "bowl_of",
     "by_hand",
     "calibration",

@@ -1,6 +1,9 @@
 """What the diagnosis page computes."""
 
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
 
 import pandas as pd
 
@@ -17,25 +20,53 @@ from duo_core.predictions import pair_predictions
 from duo_core.sweep import Evaluation
 
 
+@dataclass
+class _Draws:
+    """Where one system's draws come to lie, of however many systems are drawn at once."""
+
+    all: Future[list[Drawn]] | None = None
+    at: int = 0
+
+    def result(self) -> Drawn:
+        """Wait for them."""
+        assert self.all is not None, "not begun"
+        return self.all.result()[self.at]
+
+
+def begin_gains(
+    handle: Handle, found: Evaluation, kind: UncertaintyKind, keys: tuple[str, ...] = tuple(METRICS)
+) -> tuple[_Draws, _Draws]:
+    """Begin the draws of duo and base beside what else is done; the base's serve all its sidekicks."""
+    of_base = handle.digest((found.base, FIT_SPLIT), (found.base, found.split))
+    places = {
+        "duo": _draws(handle.pair(found.base, found.sidekick, found.split), "duo", kind, keys),
+        "base": _draws(of_base, "base", kind, keys),
+    }
+    new = [key for key, place in places.items() if place.all is None]
+    if new:
+        future = _pool().submit(drawn, [found.predictions[key] for key in new], keys=keys)
+        for at, key in enumerate(new):
+            places[key].at, places[key].all = at, future
+    return places["duo"], places["base"]
+
+
 def gains(
     handle: Handle, found: Evaluation, kind: UncertaintyKind, keys: tuple[str, ...] = tuple(METRICS)
 ) -> Mapping[str, Interval | None]:
-    """Intervals of duo minus base; the base's own draws serve all its sidekicks."""
-    base = handle.digest((found.base, FIT_SPLIT), (found.base, found.split))
-    of_base = _drawn(base, "base", kind, keys, found.predictions["base"])
-    pair = handle.pair(found.base, found.sidekick, found.split)
-    return between(_drawn(pair, "duo", kind, keys, found.predictions["duo"]), of_base)
+    """Intervals of duo minus base."""
+    duo, base = begin_gains(handle, found, kind, keys)
+    return between(duo.result(), base.result())
 
 
 @remembered(max_entries=128)
-def _drawn(
-    key: str,  # noqa: ARG001 (the cache's)
-    variant: str,  # noqa: ARG001 (the cache's)
-    kind: UncertaintyKind,  # noqa: ARG001 (the cache's)
-    keys: tuple[str, ...],
-    _predictions: Predictions,
-) -> Drawn:
-    return drawn(_predictions, keys=keys)
+def _draws(key: str, variant: str, kind: UncertaintyKind, keys: tuple[str, ...]) -> _Draws:  # noqa: ARG001 (a cache's key)
+    return _Draws()
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    """One thread, as the draws of one call keep all cores busy."""
+    return ThreadPoolExecutor(1, thread_name_prefix="draws")
 
 
 def entropy_gains(handle: Handle, found: Evaluation) -> Mapping[str, Interval | None]:

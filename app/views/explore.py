@@ -40,6 +40,7 @@ def show() -> None:
     place = st.container(key="cards").empty()
     with place.container():  # the pair at once; its intervals take longest and come last
         _cards(found, {})
+    state.begin_gains(choice.handle, found, choice.kind, tuple(CARDS))
     _fit(choice)
     st.space("small")
     left, right = st.columns([3, 2], gap="large")
