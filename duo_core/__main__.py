@@ -10,7 +10,16 @@ from typing import Any, NoReturn
 
 from duo_core.arrays import InputError
 from duo_core.cli import commands, exporting, reporting, thresholds, uploading
-from duo_core.cli.arguments import assignment, count_or_fraction, input_size, json_assignment, port, positive
+from duo_core.cli.arguments import (
+    assignment,
+    count_or_fraction,
+    input_size,
+    json_assignment,
+    not_negative,
+    port,
+    positive,
+    seed,
+)
 
 EXAMPLE = """\
 example:
@@ -25,6 +34,12 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:  # noqa: D102
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: D102
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:  # said here, it names the command whose help to see
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -210,7 +225,7 @@ def _logits_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--fit", type=count_or_fraction, metavar="N|FRACTION", help="draw `val` out of `test`'s images, stratified by class"
     )
-    command.add_argument("--seed", type=int, default=0, help="of that draw (default 0)")
+    command.add_argument("--seed", type=seed, default=0, help="of that draw (default 0)")
     command.add_argument(
         "--corrupt",
         nargs="+",
@@ -226,7 +241,9 @@ def _logits_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--dtype", choices=["float32", "float16", "bfloat16"], default="float32", help="what the logits are stored as"
     )
-    command.add_argument("--workers", type=int, metavar="N", help="processes that decode (default: by the number of cores)")
+    command.add_argument(
+        "--workers", type=not_negative, metavar="N", help="processes that decode (default: by the number of cores)"
+    )
     command.add_argument("--skip-unreadable", action="store_true", help="leave out images that cannot be read instead of stopping")
     command.add_argument("--no-throughput", action="store_true", help="do not measure images per second")
     command.add_argument("--title", help="name of a new set that people read")

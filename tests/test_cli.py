@@ -55,7 +55,8 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return said.err
 
 
-FIT = ("fit", "--set", "tiny", "--base", "large", "--sidekick", "small")
+PAIR = ("--base", "large", "--sidekick", "small")
+FIT = ("fit", "--set", "tiny", *PAIR)
 
 
 def test_fit_prints_the_document(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
@@ -154,7 +155,26 @@ def test_an_empty_store_says_how_to_begin(tmp_path: Path, capsys: pytest.Capture
         (("sweep", "--set", "tiny", "--out", "/nowhere/table.csv"), "nowhere"),
         (("sweep", "--set", "tiny", "--split", "night"), "expected a split to judge on, got 'night'"),
         (("app", "--port", "99999"), r"expected a port in 1\.\.65535, got '99999'"),
-        (("app", "--host", "256.0.0.1"), "expected a free port on '256.0.0.1', got 8501"),
+        (("app", "--host", "256.0.0.1"), "expected a free port of this machine, got 8501 on '256.0.0.1'"),
+        (("app", "--host", ""), "expected an address for --host, got none"),
+        ((*FIT, "--fit", "0.5"), "expected --fit with --file only, got it with --set"),
+        ((*FIT, "--labels-from-one"), "expected --labels-from-one with --file only"),
+        ((*FIT, "--seed", "-1"), r"expected a whole number from 0 to 2\^64 - 1, got '-1'"),
+        (("fit", "--file", "a.npz", *PAIR, "--cost", "large=3", "large=4"), "expected one --cost for 'large', got several"),
+        (("fit", "--file", "/", *PAIR), "expected a file, got '/'; name the files one by one"),
+        (("sweep", "--set", "tiny", *PAIR), "duo sweep: unrecognized arguments: --base large .*; see duo sweep --help"),
+        (
+            ("sweep", "--set", "later", "--out", "/nowhere/a.csv"),
+            "expected a folder to write into at '/nowhere', got none that can",
+        ),
+        (("report", "--set", "later", "--out", "/nowhere/a.html"), "expected a folder to write into at '/nowhere'"),
+        (
+            ("report", "--set", "tiny", "--out", "a.html", "--bootstrap-seed", "-1"),
+            "a whole number from 0 to .*, got '-1'",
+        ),
+        (("export", "--set", "tiny", *PAIR, "--out", "a", "--target-risk", "2"), r"expected a target risk in \(0, 1\), got 2"),
+        (("export", "--set", "tiny", *PAIR, "--out", "a", "--confidence", "nan"), r"expected a confidence in \(0, 1\), got nan"),
+        (("logits", "--set", "x", "--images", "test=a", "--models", "m", "--workers", "-1"), "at least 0, got '-1'"),
         (("fly",), "invalid choice: 'fly'"),
         ((), "required: COMMAND"),
         (("cost", "timm/no_such_model"), "no_such_model"),
@@ -167,6 +187,7 @@ def test_an_empty_store_says_how_to_begin(tmp_path: Path, capsys: pytest.Capture
             ("logits", "--set", "x", "--images", "test=a", "test=b", "--models", "m"),
             "expected one --images for 'test', got several",
         ),
+        (("logits", "--set", "../x", "--images", "test=a", "--models", "m"), "expected a set name of letters, .*, got '../x'"),
         (("logits", "--set", "x", "--images", "test=/no/such/folder", "--models", "resnet18"), "/no/such/folder"),
     ],
 )
@@ -213,6 +234,27 @@ def test_a_full_disk_is_one_line(store: Store, capsys: pytest.CaptureFixture[str
     assert "expected room on the disk at 'table.csv', got none left" in refused(
         capsys, "sweep", "--set", "tiny", "--out", "table.csv"
     )
+
+
+def test_an_output_that_is_a_folder_is_refused_before_anything_is_computed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "made.csv").mkdir()
+    said = refused(capsys, "sweep", "--set", "later", "--out", str(tmp_path / "made.csv"))
+    assert said == f"duo sweep: expected a file to write at '{tmp_path / 'made.csv'}', got a folder; name another\n"
+
+
+def test_a_table_that_cannot_be_finished_leaves_the_one_before(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(_: object, file: Path, **__: object) -> None:
+        file.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", half)
+    (tmp_path / "table.csv").write_text("before")
+    refused(capsys, "sweep", "--set", "tiny", "--out", str(tmp_path / "table.csv"))
+    assert [file.read_text() for file in tmp_path.glob("*table.csv*")] == ["before"]
 
 
 def test_a_broken_pipe_is_no_error(store: Store) -> None:

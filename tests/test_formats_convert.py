@@ -210,7 +210,11 @@ REFUSED = [
     ({"a_pkl": b""}, ["a.pkl"], r"expected a file ending in one of \.npz, .*\.pt.*got 'a.pkl'"),
     ({}, ["a.npy"], "expected to read or write at 'a.npy', got: No such file"),
     ({}, [], "expected a file of logits, got none"),
-    ({"a_npz": BOTH}, ["a.npz", "--out", "none/b.npz"], "expected a folder 'none' to write into, got none; make it first"),
+    (
+        {"a_npz": BOTH},
+        ["a.npz", "--out", "none/b.npz"],
+        "expected a folder to write into at 'none', got none that can be; make it, or name another",
+    ),
     ({"a_npz": b"PK"}, ["a.npz"], "E102 a.npz"),
     (
         {"a_npy": numpy_file(LARGE), "a_npz": npz({"a": SMALL})},
@@ -265,7 +269,7 @@ def test_fit_of_a_file_prints_the_document(folder, capsys):
     assert main([*fit, "--seed", "1", "--json"]) == 0
     assert json.loads(said(capsys)[0])["temperatures"] != document["temperatures"]
     assert main(fit) == 0
-    assert said(capsys)[0].startswith("large + small on a/test; unknown more multiply-adds\n")
+    assert said(capsys)[0].startswith("large + small on a/test; multiply-adds unknown\n")
 
 
 def test_sweep_of_files_prints_every_pair(folder, capsys):

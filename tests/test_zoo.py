@@ -303,8 +303,9 @@ def test_checkpoints_that_are_none(tmp_path):
     (tmp_path / "x.bin").write_bytes(b"")
     with pytest.raises(InputError, match=r"expected a checkpoint that ends in .safetensors, .pt or .pth, got '.*x.bin'"):
         loaded(tmp_path / "x.bin")
-    for suffix in (".pt", ".safetensors"):
-        (tmp_path / f"broken{suffix}").write_bytes(b"no checkpoint at all")
+    # torch raises something else for each of these
+    for suffix, content in ((".pt", b"no checkpoint at all"), (".pt", b"junk"), (".pt", b"0"), (".safetensors", b"junk")):
+        (tmp_path / f"broken{suffix}").write_bytes(content)
         with pytest.raises(InputError, match="cannot be read as a checkpoint"):
             loaded(tmp_path / f"broken{suffix}")
     torch.save({"epoch": 3, "loss": 0.5}, tmp_path / "other.pt")

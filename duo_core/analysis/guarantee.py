@@ -60,9 +60,7 @@ def thresholds(predictions: Predictions, targets: Sequence[float], confidence: f
         COLUMNS, a row a target and method. `coverage` and `risk` are those of the given predictions; `bound` is that of SGR.
         Where no threshold reaches the target, the coverage is 0 and `threshold`, `risk` and `bound` are missing.
     """
-    for target in targets:
-        _check_fraction("a target risk", target, "0.02 is 2 %")
-    _check_fraction("a confidence", confidence, "0.95 is 95 %")
+    check_goals(targets, confidence)
     blocks = tie_blocks(predictions.correct, predictions.uncertainty)
     edges = np.sort(predictions.uncertainty)[blocks.ends - 1]
     guaranteed, bounds = _guaranteed(blocks, np.array(targets, dtype=float), confidence)
@@ -119,6 +117,13 @@ def _empirical(blocks: TieBlocks, targets: Sequence[float]) -> Integers:
         within = np.flatnonzero(blocks.errors * exact.denominator <= exact.numerator * blocks.ends)
         last.append(within[-1] if len(within) else -1)
     return np.array(last, dtype=np.int64)
+
+
+def check_goals(targets: Sequence[float], confidence: float) -> None:
+    """Raise InputError for a target risk or a confidence that is not in (0, 1)."""
+    for target in targets:
+        _check_fraction("a target risk", target, "0.02 is 2 %")
+    _check_fraction("a confidence", confidence, "0.95 is 95 %")
 
 
 def _check_fraction(name: str, value: float, example: str) -> None:

@@ -2,8 +2,11 @@
 
 import argparse
 import json
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from duo_core.arrays import InputError
 from duo_core.formats import Cost
 
 
@@ -27,18 +30,30 @@ def json_assignment(text: str) -> tuple[str, dict[str, Any]]:
     return name, content
 
 
-def positive(text: str) -> int:
-    """Read a whole number of at least 1."""
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got '{text}'")
-    return int(text)
+def whole(expected: str, least: int, most: float = math.inf) -> Callable[[str], int]:
+    """Return what reads a whole number in a range, which `expected` says in words."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"expected {expected}, got '{text}'")
+        return int(text)
+
+    return read
 
 
-def port(text: str) -> int:
-    """Read a port."""
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"expected a port in 1..65535, got '{text}'")
-    return int(text)
+not_negative = whole("a whole number of at least 0", 0)
+positive = whole("a whole number of at least 1", 1)
+port = whole("a port in 1..65535", 1, 65535)
+seed = whole("a whole number from 0 to 2^64 - 1", 0, 2**64 - 1)
+
+
+def unique(pairs: Sequence[tuple[str, Any]], option: str) -> dict[str, Any]:
+    """Return what an option says by name; InputError where it says two things of one."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        twice = next(name for name, _ in pairs if [other for other, _ in pairs].count(name) > 1)
+        raise InputError(f"expected one {option} for '{twice}', got several; leave all but one out")
+    return values
 
 
 def count_or_fraction(text: str) -> int | float:

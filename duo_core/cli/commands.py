@@ -6,7 +6,6 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from duo_core.arrays import InputError
+from duo_core.cli.arguments import unique
 from duo_core.cli.printing import print_json, show
 from duo_core.cli.uploading import logit_set_of, table_of
 from duo_core.duo import VARIANTS
+from duo_core.files import check_output, checked_name, replaced
 from duo_core.formats import Limits
 from duo_core.logits import LogitSet
 from duo_core.metrics import METRICS
@@ -78,6 +79,7 @@ def logits(options: argparse.Namespace) -> None:
     from duo_core.inference.progress import Printer
     from duo_core.zoo import load
 
+    checked_name(options.set, "set")  # before models are read, which may take long
     splits = _splits(options)
     models = [load(spec) for spec in _specs(options)]
     store = Store(options.store)
@@ -127,12 +129,12 @@ def _card_costs(model: "LoadedModel", options: argparse.Namespace) -> dict[str, 
 def _specs(options: argparse.Namespace) -> list["ModelSpec"]:
     from duo_core.zoo import resolve_all
 
-    checkpoints = {name: Path(file) for name, file in _unique(options.checkpoint, "--checkpoint").items()}
+    checkpoints = {name: Path(file) for name, file in unique(options.checkpoint, "--checkpoint").items()}
     return resolve_all(
         options.models,
         checkpoints=checkpoints,
-        arguments=_unique(options.arguments, "--arguments"),
-        transforms=_unique(options.transform, "--transform"),
+        arguments=unique(options.arguments, "--arguments"),
+        transforms=unique(options.transform, "--transform"),
     )
 
 
@@ -141,17 +143,9 @@ def _splits(options: argparse.Namespace) -> dict[str, Any]:
     from duo_core.images.corruptions import Corruption
     from duo_core.images.splits import splits
 
-    sources = {split: open_source(text, options.class_index) for split, text in _unique(options.images, "--images").items()}
-    corrupt = {split: Corruption.parse(text) for split, text in _unique(options.corrupt, "--corrupt").items()}
+    sources = {split: open_source(text, options.class_index) for split, text in unique(options.images, "--images").items()}
+    corrupt = {split: Corruption.parse(text) for split, text in unique(options.corrupt, "--corrupt").items()}
     return dict(splits(sources, fit=options.fit, seed=options.seed, corrupt=corrupt))
-
-
-def _unique(pairs: Sequence[tuple[str, Any]], option: str) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        twice = next(name for name, _ in pairs if [other for other, _ in pairs].count(name) > 1)
-        raise InputError(f"expected one {option} for '{twice}', got several; leave all but one out")
-    return values
 
 
 def sets(options: argparse.Namespace) -> None:
@@ -221,10 +215,10 @@ def fit(options: argparse.Namespace) -> None:
 
 
 def _print_fit(found: Evaluation) -> None:
-    balance = "unknown" if found.flops_balance is None else f"{found.flops_balance:.1%}"
+    cost = "multiply-adds unknown" if found.flops_balance is None else f"{found.flops_balance:.1%} more multiply-adds"
     ratio = "undefined" if found.fit.ratio is None else f"{found.fit.ratio:.3f}"
     weights, alone = found.fit.temperatures, found.fit.calibration
-    print(f"{found.base} + {found.sidekick} on {found.logit_set.name}/{found.split}; {balance} more multiply-adds")
+    print(f"{found.base} + {found.sidekick} on {found.logit_set.name}/{found.split}; {cost}")
     print(f"temperatures  base {weights.base:.4f}  sidekick {weights.sidekick:.4f}  ratio {ratio}")
     print(f"alone         base {alone.base:.4f}  sidekick {alone.sidekick:.4f}")
     print("NLL (fit)     " + "  ".join(f"{name} {value:.4f}" for name, value in found.fit.nll.items()) + "\n")
@@ -237,6 +231,8 @@ def sweep(options: argparse.Namespace) -> None:
     """Evaluate every pair; print the duos, or all rows as JSON, or write them to a file."""
     if options.out and options.out.suffix not in (".parquet", ".csv"):
         raise InputError(f"expected a file ending in .parquet or .csv for --out, got '{options.out}'")
+    if options.out:
+        check_output(options.out)
     logit_set = logit_set_of(options)
     table = table_of(logit_set, options, options.split, options.uncertainty)
     if options.out:
@@ -249,10 +245,11 @@ def sweep(options: argparse.Namespace) -> None:
 
 
 def _write_table(table: pd.DataFrame, file: Path) -> None:
-    if file.suffix == ".csv":
-        table.to_csv(file, index=False)
-    else:
-        table.to_parquet(file, index=False)
+    with replaced(file) as beside:
+        if file.suffix == ".csv":
+            table.to_csv(beside, index=False)
+        else:
+            table.to_parquet(beside, index=False)
     print(f"{len(table):,} rows, {len(COLUMNS)} columns in '{file}'", file=sys.stderr)
 
 
@@ -283,9 +280,13 @@ def _load() -> None:
 
 def _check_free(host: str, port: int) -> None:
     """Say now, in one sentence, what the server would say with a traceback."""
+    if not host:  # which would listen to every machine
+        raise InputError("expected an address for --host, got none; leave --host out to listen to this machine only")
     try:
         with socket.create_server((host, port)):
             pass
     except OSError as error:
         why = error.strerror or str(error)
-        raise InputError(f"expected a free port on '{host}', got {port}: {why}; name another with --port") from None
+        raise InputError(
+            f"expected a free port of this machine, got {port} on '{host}': {why}; name others with --port and --host"
+        ) from None

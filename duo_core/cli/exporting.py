@@ -3,11 +3,9 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 from duo_core.analysis.guarantee import CONFIDENCE
-from duo_core.arrays import InputError
-from duo_core.cli.arguments import assignment, json_assignment
+from duo_core.cli.arguments import assignment, json_assignment, unique
 from duo_core.cli.printing import print_json
 from duo_core.deploy import Exported
 from duo_core.deploy import export as write
@@ -24,8 +22,8 @@ def export(options: argparse.Namespace) -> None:
         options.base,
         options.sidekick,
         options.out,
-        checkpoints={name: Path(file) for name, file in _unique(options.checkpoint, "--checkpoint").items()},
-        arguments=_unique(options.arguments, "--arguments"),
+        checkpoints={name: Path(file) for name, file in unique(options.checkpoint, "--checkpoint").items()},
+        arguments=unique(options.arguments, "--arguments"),
         asked=Asked(options.variant, options.uncertainty, options.target_risk, options.coverage, options.confidence),
         onnx=options.onnx,
         force=options.force,
@@ -36,13 +34,6 @@ def export(options: argparse.Namespace) -> None:
         print_json({"folder": str(found.folder), **found.record})
     else:
         _print(found)
-
-
-def _unique(pairs: list[tuple[str, Any]], option: str) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        raise InputError(f"expected one {option} a model, got several for one; leave all but one out")
-    return values
 
 
 def _print(found: Exported) -> None:

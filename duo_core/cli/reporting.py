@@ -5,8 +5,9 @@ import datetime
 from pathlib import Path
 
 from duo_core.arrays import InputError
+from duo_core.cli.arguments import seed
 from duo_core.cli.uploading import logit_set_of, table_of
-from duo_core.files import write_text
+from duo_core.files import check_output, write_text
 from duo_core.logits import LogitSet
 from duo_core.metrics import METRICS
 from duo_core.report import pair_report, set_report
@@ -17,6 +18,7 @@ def report(options: argparse.Namespace) -> None:
     """Write the report of the pair that is named, else of all pairs."""
     if options.out.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"expected a file ending in .html for --out, got '{options.out}'")
+    check_output(options.out)
     named = [options.base, options.sidekick]
     if any(named) and not all(named):
         raise InputError("expected both --base and --sidekick, or neither for all pairs, got only one of them")
@@ -33,7 +35,9 @@ def report_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--sidekick", metavar="MODEL")
     command.add_argument("--split", default="test", help="split to judge on (default test)")
     command.add_argument("--metric", choices=list(METRICS), default="aurc", help="what pairs are compared by (default aurc)")
-    command.add_argument("--bootstrap-seed", type=int, default=0, metavar="N", help="of the draws behind the intervals (default 0)")
+    command.add_argument(
+        "--bootstrap-seed", type=seed, default=0, metavar="N", help="of the draws behind the intervals (default 0)"
+    )
     command.add_argument("--out", type=Path, required=True, metavar="FILE.html")
 
 

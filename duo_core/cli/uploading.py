@@ -13,9 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from duo_core.arrays import InputError, UncertaintyKind
-from duo_core.cli.arguments import assignment, cost_of, count_or_fraction
+from duo_core.cli.arguments import assignment, cost_of, count_or_fraction, seed, unique
 from duo_core.cli.printing import print_json, show
-from duo_core.files import replaced
+from duo_core.files import check_output, replaced
 from duo_core.formats import Limits, ModelFacts, Options, Reading, Upload, read
 from duo_core.formats.foreign import arrays_of
 from duo_core.formats.joining import check_unnamed, drawn_split
@@ -40,11 +40,20 @@ def check(options: argparse.Namespace) -> None:
 def logit_set_of(options: argparse.Namespace) -> LogitSet:
     """The set that --set names in the store, or that the files of --file hold."""
     if options.file is None:
+        _check_no_file_options(options)
         return Store(options.store).open(options.set)
     reading = _read(options.file, options)
     opened = reading.opened()
     _print_warnings(reading, options.command)
     return opened
+
+
+def _check_no_file_options(options: argparse.Namespace) -> None:
+    """What may be said about files would change nothing in a set, and is not passed over in silence."""
+    for option in ("fit", "seed", "log", "labels_from_one", "cost"):
+        if vars(options).get(option):
+            name = f"--{option.replace('_', '-')}"
+            raise InputError(f"expected {name} with --file only, got it with --set, which is used as it was made; leave {name} out")
 
 
 def table_of(own: LogitSet, options: argparse.Namespace, splits: Sequence[str] | None, kind: UncertaintyKind) -> pd.DataFrame:
@@ -67,7 +76,7 @@ def _read(files: Sequence[Path], options: argparse.Namespace) -> Reading:
         fit=options.fit,
         base=getattr(options, "base", None),
         sidekick=getattr(options, "sidekick", None),
-        costs=dict(options.cost),
+        costs=unique(options.cost, "--cost"),
         limits=Limits.from_environment(),
     )
     with contextlib.ExitStack() as stack:
@@ -77,9 +86,9 @@ def _read(files: Sequence[Path], options: argparse.Namespace) -> Reading:
 @contextlib.contextmanager
 def _mapped(file: Path) -> Iterator[Any]:
     """A file's bytes without reading them: what a check refuses unread is not read here either."""
+    if file.exists() and not file.is_file():
+        raise InputError(f"expected a file, got '{file}'; name the files one by one")
     with open(file, "rb") as opened:
-        if not file.is_file():
-            raise InputError(f"expected a file, got '{file}'; name the files one by one")
         if not file.stat().st_size:
             yield b""
             return
@@ -119,8 +128,7 @@ def convert(options: argparse.Namespace) -> None:
     named = [(None, file) for file in options.files] + [(name, Path(file)) for name, file in options.model]
     if not named:
         raise InputError("expected a file of logits, got none; name one, or several with --model NAME=FILE")
-    if not options.out.parent.is_dir():
-        raise InputError(f"expected a folder '{options.out.parent}' to write into, got none; make it first")
+    check_output(options.out)
     arrays: dict[str, NDArray[Any]] = {}
     for name, file in named:
         found = arrays_of(file, name)
@@ -191,7 +199,7 @@ def _value_options(command: Any) -> None:
         metavar="N|FRACTION",
         help="rows to fit on, drawn where files name no splits (default a fifth)",
     )
-    command.add_argument("--seed", type=int, default=0, help="of that draw (default 0)")
+    command.add_argument("--seed", type=seed, default=0, help="of that draw (default 0)")
 
 
 def convert_options(command: argparse.ArgumentParser) -> None:

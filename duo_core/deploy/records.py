@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from duo_core.analysis.guarantee import ASSUMPTION, COLUMNS, CONFIDENCE, applied, thresholds
+from duo_core.analysis.guarantee import ASSUMPTION, COLUMNS, CONFIDENCE, applied, check_goals, thresholds
 from duo_core.arrays import InputError, Predictions, UncertaintyKind
 from duo_core.deploy.members import ROLES, Source
 from duo_core.deploy.module import checked_variant
@@ -57,6 +57,7 @@ class Asked:
 
     def __post_init__(self) -> None:
         checked_variant(self.variant)
+        check_goals(self.target_risks, self.confidence)
         for coverage in self.coverages:
             if not 0 < coverage <= 1:
                 raise InputError(f"expected a coverage in (0, 1], got {coverage:g}; 0.9 is 90 %")
