@@ -1,5 +1,6 @@
 """Work shared by all cores: items of a list, and rows of (n, k) arrays in blocks that stay in a core's cache."""
 
+import itertools
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -10,17 +11,50 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Part = TypeVar("Part")
 
-_THREADS = "blocks"
+
+class _Here(threading.local):
+    """Whether this thread is at work on an item."""
+
+    busy = False
+
+
+_HERE = _Here()
 
 
 def in_parallel(function: Callable[[Item], Part], items: Sequence[Item]) -> list[Part]:
-    """Call the function on every item, several at once, and return the results in order.
+    """Call the function on every item, several at once, and return the results in order; of several errors the first is raised.
 
-    The function should spend its time outside Python's lock. Called from within such a function, it takes the items in turn.
+    The function should spend its time outside Python's lock. The calling thread takes items too, so that it never waits for the
+    work of others. Called from within such a function, it takes them all.
     """
-    if len(items) < 2 or threading.current_thread().name.startswith(_THREADS):
+    if len(items) < 2 or _HERE.busy:
         return [function(item) for item in items]
-    return list(_pool().map(function, items))
+    found: dict[int, Part] = {}
+    errors: dict[int, BaseException] = {}
+    places = itertools.count()
+
+    def work() -> None:
+        _HERE.busy = True
+        try:
+            while not errors and (place := next(places)) < len(items):
+                try:
+                    found[place] = function(items[place])
+                except Exception as error:
+                    errors[place] = error
+        finally:
+            _HERE.busy = False
+
+    helpers = [_pool().submit(work) for _ in range(min(cores(), len(items)) - 1)]
+    try:
+        work()
+    except BaseException as interrupt:  # the helpers stop, too
+        errors[len(items)] = interrupt
+    for helper in helpers:
+        if not helper.cancel():
+            helper.result()
+    if errors:
+        raise errors[min(errors)]
+    return [found[place] for place in range(len(items))]
 
 
 def over_blocks(function: Callable[[slice], Part], n: int, rows: int) -> list[Part]:
@@ -43,4 +77,4 @@ def cores() -> int:
 @cache
 def _pool() -> ThreadPoolExecutor:
     """One pool for the process, so that many sessions at once do not start many threads."""
-    return ThreadPoolExecutor(cores(), thread_name_prefix=_THREADS)
+    return ThreadPoolExecutor(max(1, cores() - 1), thread_name_prefix="blocks")

@@ -1,8 +1,8 @@
 """The only place where logits (n, k) become a few numbers an image (n,)."""
 
 import math
-import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from duo_core import kernels, plain
 from duo_core.arrays import Floats, InputError, Predictions, UncertaintyKind, same_length
-from duo_core.blocks import over_blocks
+from duo_core.blocks import cores, over_blocks
 from duo_core.duo import VARIANTS, Fit, Temperatures
 
 WIDE = 128
@@ -30,21 +30,35 @@ _DEVICE_ELEMENTS = 1 << 24
 """Logits of one model a block on a GPU: some hundred megabytes of double precision at work."""
 
 
-class _Scratch(threading.local):
-    """Memory that a thread uses again for its next block: fresh pages from the system cost more than what is done with them."""
+class _Scratch:
+    """Memory that is used again for the next block: fresh pages from the system cost more than what is done with them."""
 
     def __init__(self) -> None:
         self._memory: dict[str, NDArray[np.uint8]] = {}
 
     def array(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """An array of whatever values; good until the same thread asks for the name again."""
+        """An array of whatever values; good until the name is asked for again."""
         size = math.prod(shape) * dtype.itemsize
         if name not in self._memory or len(self._memory[name]) < size:
             self._memory[name] = np.empty(size, dtype=np.uint8)
         return self._memory[name][:size].view(dtype).reshape(shape)
 
 
-_SCRATCH = _Scratch()
+_FREE: list[_Scratch] = []
+
+
+@contextmanager
+def _scratch() -> Iterator[_Scratch]:
+    """Memory that nobody else uses meanwhile; as much is kept as there are cores."""
+    try:
+        own = _FREE.pop()
+    except IndexError:
+        own = _Scratch()
+    try:
+        yield own
+    finally:
+        if len(_FREE) < cores():
+            _FREE.append(own)
 
 
 class Job(NamedTuple):
@@ -70,8 +84,9 @@ def variant_predictions(
     labels: Tensor,
     fit: Fit,
     *,
-    variants: Iterable[str] = tuple(VARIANTS),
+    variants: Collection[str] = tuple(VARIANTS),
     kind: UncertaintyKind = "softmax",
+    known: Mapping[str, Predictions] | None = None,
 ) -> dict[str, Predictions]:
     """Return what each variant predicts and how sure it is (paper Sec. 3.1).
 
@@ -87,11 +102,14 @@ def variant_predictions(
         Keys of VARIANTS.
     kind
         Which uncertainty ranks the images: 1 - max softmax, or entropy.
+    known
+        Variants that were predicted before, with the same fit.
     """
-    chosen = {key: VARIANTS[key] for key in variants}
-    weightings = {key: variant.weights(fit) for key, variant in chosen.items()}
+    there = {key: predictions.ranked_by(kind) for key, predictions in (known or {}).items()}
+    weightings = {key: VARIANTS[key].weights(fit) for key in variants if key not in there}
     found = _weighted(base, sidekick, labels, list(dict.fromkeys(weightings.values())))
-    return {key: found(weightings[key], variant.classes, kind) for key, variant in chosen.items()}
+    new = {key: found(weights, VARIANTS[key].classes, kind) for key, weights in weightings.items()}
+    return {key: there[key] if key in there else new[key] for key in variants}
 
 
 def pair_predictions(
@@ -123,18 +141,22 @@ def _weighted(
     same_length(base=len(base), sidekick=len(sidekick), labels=len(labels))
     n = len(labels)
     own = np.empty((2, n), dtype=np.int64)
-    predicted = np.empty((len(weightings), n), dtype=np.int64)
-    columns = np.empty((len(kernels.COLUMNS), len(weightings), n))
+    # Of each weighting by itself, so that who keeps one does not keep all.
+    predicted = [np.empty(n, dtype=np.int64) for _ in weightings]
+    columns = [np.empty((len(kernels.COLUMNS), n)) for _ in weightings]
 
     def keep(rows: slice, block: Reduced) -> None:
-        own[:, rows], predicted[:, rows], columns[:, :, rows] = block.own, block.predicted, block.columns
+        own[:, rows] = block.own
+        for at in range(len(weightings)):
+            predicted[at][rows], columns[at][:, rows] = block.predicted[at], block.columns[:, at]
 
-    reduce_blocks([base, sidekick], labels, [Job(0, 1, temperatures) for temperatures in weightings], keep)
+    if weightings:
+        reduce_blocks([base, sidekick], labels, [Job(0, 1, temperatures) for temperatures in weightings], keep)
     true = labels.cpu().numpy()
 
     def look_up(temperatures: Temperatures, classes: str, kind: UncertaintyKind) -> Predictions:
         at = weightings.index(temperatures)
-        doubt, entropy, nll, brier, of_base, of_sidekick = columns[:, at]
+        doubt, entropy, nll, brier, of_base, of_sidekick = columns[at]
         of_class = {"combined": (predicted[at], doubt), "base": (own[0], of_base), "sidekick": (own[1], of_sidekick)}
         said, doubt = of_class[classes]
         return Predictions(true, said, 1 - doubt, doubt, entropy, nll, brier, kind)
@@ -167,13 +189,14 @@ def reduce_blocks(
     weights = np.array([job.temperatures for job in jobs], dtype=np.float64)
 
     def reduced(rows: slice) -> None:
-        block, own = _loaded(models, rows, real)
-        shape = len(jobs), block.shape[1]
-        predicted = _SCRATCH.array("predicted", shape, np.dtype(np.int32))
-        columns = _SCRATCH.array("columns", (len(kernels.COLUMNS), *shape), np.dtype(np.float64))
-        out = Reduced(predicted, columns, own)
-        kernels.reduce(block, labels[rows].numpy(), own, first, second, weights, out.predicted, out.columns)
-        keep(rows, out)
+        with _scratch() as memory:
+            shape = len(jobs), rows.stop - rows.start
+            block = memory.array("block", (len(models), shape[1], k), real)
+            own = _load(models, rows, block)
+            predicted = memory.array("predicted", shape, np.dtype(np.int32))
+            columns = memory.array("columns", (len(kernels.COLUMNS), *shape), np.dtype(np.float64))
+            kernels.reduce(block, labels[rows].numpy(), own, first, second, weights, predicted, columns)
+            keep(rows, Reduced(predicted, columns, own))
 
     over_blocks(reduced, n, min(_ELEMENTS // (k * len(models)), _ELEMENTS // len(jobs)))
 
@@ -184,16 +207,14 @@ def precision(*models: Tensor) -> np.dtype[Any]:
     return np.dtype(np.float64 if wide else np.float32)
 
 
-def _loaded(models: Sequence[Tensor], rows: slice, real: np.dtype[Any]) -> tuple[Floats, NDArray[np.int32]]:
-    """A block (m, b, k) of the models' logits, and the class (m, b) that each predicts."""
-    b, k = rows.stop - rows.start, models[0].shape[1]
-    block = _SCRATCH.array("block", (len(models), b, k), real)
+def _load(models: Sequence[Tensor], rows: slice, block: Floats) -> NDArray[np.int32]:
+    """Fill a block (m, b, k) with the models' logits; the class (m, b) that each predicts."""
     for own, logits in zip(block, models, strict=True):
         _copy(logits[rows], own)
-    classes = np.empty((len(models), b), dtype=np.int32)
+    classes = np.empty(block.shape[:2], dtype=np.int32)
     kernels.classes(block, *_bits(block), classes)
     _check_finite(classes, rows)
-    return block, classes
+    return classes
 
 
 def _copy(logits: Tensor, own: NDArray[Any]) -> None:
