@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from duo_core.arrays import Floats, UncertaintyKind
+from duo_core.arrays import Floats, Predictions, UncertaintyKind
 from duo_core.blocks import in_parallel
 from duo_core.duo import VARIANTS, Fit, Single, Temperatures
 from duo_core.kernels import COLUMNS
@@ -23,13 +23,26 @@ Values = dict[str, dict[str, float | None]]
 _AT = {name: place for place, name in enumerate(COLUMNS)}
 
 
+PREDICTED = 16
+"""Single models whose predictions are kept; of 50,000 images each takes some 2 MB."""
+
+
 @dataclass(frozen=True)
 class Alone:
-    """What sweeps of one logit set found of its models by themselves, so that a model's own work is done once, not once a sweep."""
+    """What was found of a logit set's models by themselves, so that a model's own work is done once, not once a pair or sweep."""
 
     calibrated: dict[str, Single] = field(default_factory=dict)
     judged: dict[tuple[str, str, UncertaintyKind], dict[str, float | None]] = field(default_factory=dict)
     """Metrics by model, split and uncertainty."""
+    predicted: dict[tuple[str, str, float], Predictions] = field(default_factory=dict)
+    """What a model says, by model, split and temperature; the latest."""
+
+    def keep(self, model: str, split: str, temperature: float, predictions: Predictions) -> None:
+        """Keep predictions, and let go of the oldest."""
+        self.predicted.pop((model, split, temperature), None)
+        self.predicted[model, split, temperature] = predictions
+        for oldest in list(self.predicted)[:-PREDICTED]:
+            self.predicted.pop(oldest, None)
 
 
 class CancelledError(Exception):

@@ -18,6 +18,9 @@ from duo_core.predictions import precision, variant_predictions
 COLUMNS = ["set", "split", "base", "sidekick", "variant", "T_base", "T_sidekick", "T_ratio", "flops_balance", *METRICS]
 """Columns of the sweep's table; undefined values are NaN there."""
 
+SINGLE = ("base", "sidekick")
+"""Variants that are one model alone, and the columns that name it."""
+
 BYTES = 1 << 29
 """What a sweep may hold beside the logits."""
 
@@ -87,9 +90,12 @@ def evaluate(
     *,
     kind: UncertaintyKind = "softmax",
     fitted: Fit | None = None,
-    variants: Iterable[str] = tuple(VARIANTS),
+    variants: Collection[str] = tuple(VARIANTS),
+    alone: Alone | None = None,
 ) -> Evaluation:
     """Fit a pair on the fit split (or take the given fit) and judge its variants on another split.
+
+    `alone` is what was found of the set's models before; what is found now is added.
 
     Raises
     ------
@@ -99,8 +105,14 @@ def evaluate(
     check_judged(logit_set, split)
     pair = logit_set.logits(base, split), logit_set.logits(sidekick, split)
     check_pair(base, sidekick)
-    found = fitted or fit_pair(logit_set, base, sidekick)
-    predicted = variant_predictions(*pair, logit_set.labels[split], found, variants=variants, kind=kind)
+    alone = alone or Alone()
+    found = fitted or fit_pair(logit_set, base, sidekick, alone)
+    single = {role: (model, split, at) for role, model, at in zip(SINGLE, (base, sidekick), found.calibration, strict=True)}
+    known = {role: alone.predicted[key] for role, key in single.items() if role in variants and key in alone.predicted}
+    predicted = variant_predictions(*pair, logit_set.labels[split], found, variants=variants, kind=kind, known=known)
+    for role in SINGLE:
+        if role in predicted:
+            alone.keep(*single[role], predicted[role])
     values = in_parallel(metrics, list(predicted.values()))
     return Evaluation(logit_set, base, sidekick, split, found, predicted, dict(zip(predicted, values, strict=True)))
 
@@ -182,7 +194,7 @@ def _judged(
     known = {model: alone.judged[key] for model in models if (key := (model, split, kind)) in alone.judged}
     found = judge_pairs(models, logit_set.labels[split], fits, kind, steps, known)
     for pair, values in found.items():
-        alone.judged.update({(model, split, kind): values[role] for model, role in zip(pair, ("base", "sidekick"), strict=True)})
+        alone.judged.update({(model, split, kind): values[role] for model, role in zip(pair, SINGLE, strict=True)})
     return found
 
 

@@ -132,6 +132,36 @@ def test_what_is_known_of_models_alone_is_not_computed_again(
     pd.testing.assert_frame_equal(second, expected)
 
 
+@pytest.mark.parametrize("kind", ["softmax", "entropy"])
+def test_a_pair_of_known_models_says_the_same(logit_set: LogitSet, monkeypatch: pytest.MonkeyPatch, kind: UncertaintyKind) -> None:
+    """Of a base and a sidekick that were judged before, in whichever role, only the pair is new."""
+    alone, jobs = pairing.Alone(), list[int]()
+    real = predictions.reduce_blocks
+
+    def counted(models: list[torch.Tensor], labels: torch.Tensor, todo: list[predictions.Job], keep: object) -> None:
+        jobs.append(len(todo))
+        real(models, labels, todo, keep)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(predictions, "reduce_blocks", counted)
+    for base, sidekick in (("large", "middle"), ("middle", "small"), ("large", "small")):
+        found = s.evaluate(logit_set, base, sidekick, kind=kind, alone=alone)
+        expected = s.evaluate(logit_set, base, sidekick, kind=kind)
+        assert found.metrics == expected.metrics
+        assert found.fit == expected.fit
+        for key, said in found.predictions.items():
+            for field in dataclasses.fields(said):
+                np.testing.assert_array_equal(getattr(said, field.name), getattr(expected.predictions[key], field.name))
+    assert jobs[::2] == [4, 3, 2]
+
+
+def test_only_the_latest_models_are_kept(logit_set: LogitSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pairing, "PREDICTED", 3)
+    alone = pairing.Alone()
+    for base, sidekick in (("large", "middle"), ("small", "twin")):
+        s.evaluate(logit_set, base, sidekick, alone=alone)
+    assert [model for model, *_ in alone.predicted] == ["middle", "small", "twin"]
+
+
 def test_splits_and_uncertainties_are_judged_apart(logit_set: LogitSet) -> None:
     alone = pairing.Alone()
     for split, kind in product(("test", "shift"), ("softmax", "entropy")):

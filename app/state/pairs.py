@@ -12,7 +12,7 @@ from duo_core.arrays import UncertaintyKind
 from duo_core.blocks import in_parallel
 from duo_core.duo import Fit, Temperatures
 from duo_core.figures.curves import Curves, risk_coverage
-from duo_core.logits import FIT_SPLIT, LogitSet
+from duo_core.logits import FIT_SPLIT
 from duo_core.metrics import metrics
 from duo_core.predictions import pair_predictions
 from duo_core.sweep import Evaluation, evaluate, fit_pair
@@ -48,7 +48,7 @@ def evaluation(handle: Handle, base: str, sidekick: str, split: str, kind: Uncer
     needed = [(model, of) for of in (split, FIT_SPLIT) for model in (base, sidekick)]
     in_parallel(lambda key: handle.logit_set.logits(*key), needed)  # what is read for the first time is checked: a file a core
     found = fitted(handle, base, sidekick).fit
-    return _evaluation(handle.pair(base, sidekick, split), base, sidekick, split, kind, handle.logit_set, found)
+    return _evaluation(handle.pair(base, sidekick, split), base, sidekick, split, kind, handle, found)
 
 
 @remembered(max_entries=32)
@@ -58,10 +58,10 @@ def _evaluation(
     sidekick: str,
     split: str,
     kind: UncertaintyKind,
-    _set: LogitSet,
+    _handle: Handle,
     _fit: Fit,
 ) -> Evaluation:
-    return evaluate(_set, base, sidekick, split, kind=kind, fitted=_fit)
+    return evaluate(_handle.logit_set, base, sidekick, split, kind=kind, fitted=_fit, alone=_handle.alone)
 
 
 def curves(handle: Handle, found: Evaluation, kind: UncertaintyKind) -> Curves:

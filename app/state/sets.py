@@ -15,9 +15,7 @@ from duo_core.blocks import in_parallel
 from duo_core.logits import FIT_SPLIT, LogitSet, tensor_digest
 from duo_core.pairing import Alone
 from duo_core.store import Store, default_store
-
-SINGLE = ("base", "sidekick")
-"""Variants that are one model alone, and the columns that name it."""
+from duo_core.sweep import SINGLE
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ import pandas as pd
 import streamlit as st
 
 from app.state.caches import remembered
-from app.state.sets import SINGLE, Handle, survey
+from app.state.sets import Handle, survey
 from duo_core import results
 from duo_core.arrays import UncertaintyKind
 from duo_core.logits import LogitSet
 from duo_core.pairing import Pair
-from duo_core.sweep import sweep
+from duo_core.sweep import SINGLE, sweep
 
 Progress = Callable[[int, int], bool]
 

@@ -109,10 +109,11 @@ def best_under(table: pd.DataFrame, value: str, cost: str, budget: float, *, hig
     within = ranked if budget == np.inf else ranked[ranked[cost] <= budget]
     if within.empty:
         return None
-    rows = within.drop_duplicates(PAIR).to_dict("records")
+    rows = within.drop_duplicates(PAIR)
+    best, *others = rows.head(2).to_dict("records")
     return Advice(
-        best=rows[0],
-        runner_up=rows[1] if len(rows) > 1 else None,
+        best=best,
+        runner_up=others[0] if others else None,
         overall=ranked.iloc[0].to_dict(),
         within=len(rows),
         pairs=len(ranked.drop_duplicates(PAIR)),
