@@ -79,7 +79,8 @@ class _Columns(NamedTuple):
     bin: NDArray[np.uint8]  # of the confidence, for the ECE
     order: NDArray[np.uint32]  # (m, n) images by uncertainty, see `_ranked`
     bounds: tuple[NDArray[np.uint32], ...]  # of the cells that these are cut into
-    harmonic: Floats  # sum of 1/i over i = 1..j, for j = 0..images drawn
+    harmonic: float  # H(n), the sum of 1/i over i = 1..n, of n images drawn
+    sums: Floats  # H(0) + ... + H(j - 1), for j = 0..n
 
 
 def _columns(systems: Sequence[Predictions], drawn: int) -> _Columns:
@@ -87,6 +88,7 @@ def _columns(systems: Sequence[Predictions], drawn: int) -> _Columns:
         raise InputError("expected at least one image, got none")
     edges = np.linspace(0, 1, ECE_BINS + 1)
     bins = [np.clip(np.searchsorted(edges, one.confidence) - 1, 0, ECE_BINS - 1) for one in systems]
+    harmonic = np.append(0, np.cumsum(1 / np.arange(1, drawn + 1)))
     order, bounds = zip(*(_ranked(one) for one in systems), strict=True)
     return _Columns(
         labels=systems[0].labels.astype(np.int32),
@@ -97,7 +99,8 @@ def _columns(systems: Sequence[Predictions], drawn: int) -> _Columns:
         bin=np.array(bins, np.uint8),
         order=np.array(order, np.uint32),
         bounds=bounds,
-        harmonic=np.append(0, np.cumsum(1 / np.arange(1, drawn + 1))),
+        harmonic=float(harmonic[-1]),
+        sums=np.append(0, np.cumsum(harmonic[:-1])),
     )
 
 
@@ -182,7 +185,7 @@ def _judge(columns: _Columns, taken: NDArray[Any], passes: tuple[bool, ...], out
         if passes[1]:
             row[3] = _macro_f1(labels, predicted, taken)
         if passes[2]:
-            row[4], row[5], row[6], row[7] = _ranking(columns.order[m], columns.bounds[m], columns.harmonic, taken)
+            row[4], row[5], row[6], row[7] = _ranking(columns.order[m], columns.bounds[m], columns.harmonic, columns.sums, taken)
 
 
 @njit(nogil=True, cache=True)
@@ -216,12 +219,12 @@ def _macro_f1(labels, predicted, taken):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _ranking(order, bounds, harmonic, taken):  # type: ignore[no-untyped-def]
+def _ranking(order, bounds, harmonic, sums, taken):  # type: ignore[no-untyped-def]
     """Accuracy, AUROC, AURC and SAC@98 from the images in each cell of the ranking; a block of equal uncertainty shares its errors.
 
-    With E errors among the N images before a block of c with e errors, the risks within it sum to
-    sum over i = 1..c of (E + i e/c) / (N + i) = e + (E - N e/c) (H(N + c) - H(N)), H the harmonic numbers. Among right images
-    the accuracy only grows, so that SAC@98 is found before a block with errors or at the end.
+    A wrong image at rank r is among the errors of every coverage from r on and so adds H(n) - H(r - 1) to the sum of all risks; a
+    block of c images with e errors, whose ranks these share evenly, adds e H(n) - e/c times the sum of H over the ranks before.
+    Among right images the accuracy only grows, so that SAC@98 is found before a block with errors or at the end.
     """
     before = np.empty(len(order) + 1, np.int32)  # images drawn of those before each place
     total = 0
@@ -229,19 +232,19 @@ def _ranking(order, bounds, harmonic, taken):  # type: ignore[no-untyped-def]
         before[place] = total
         total += taken[order[place]]
     before[-1] = total
-    covered = errors = reached = pairs = 0
+    errors = reached = pairs = 0
     area = 0.0
-    for at in range(0, len(bounds) - 1, 3):
-        surer, covered = covered, before[bounds[at + 1]]
-        area += errors * (harmonic[covered] - harmonic[surer])
-        if (covered - errors) * _DENOMINATOR >= _NUMERATOR * covered:
-            reached = covered
-        end = before[bounds[at + 3]]
-        wrong, block = end - before[bounds[at + 2]], end - covered
-        share = wrong / max(block, 1)
-        area += wrong + (errors - covered * share) * (harmonic[covered + block] - harmonic[covered])
-        pairs += wrong * (2 * (covered - errors) + block - wrong)
-        covered = end
+    for at in range(1, len(bounds), 3):
+        start, end = before[bounds[at]], before[bounds[at + 2]]
+        if (start - errors) * _DENOMINATOR >= _NUMERATOR * start:
+            reached = start
+        wrong, share = end - start, 1.0
+        if bounds[at] < bounds[at + 1]:  # right ones among them
+            wrong = end - before[bounds[at + 1]]
+            share = wrong / max(end - start, 1)
+        area -= share * (sums[end] - sums[start])
+        pairs += wrong * (2 * (start - errors) + end - start - wrong)
         errors += wrong
-    mixed = errors * (covered - errors)
-    return 1 - errors / covered, pairs / 2 / mixed if mixed else np.nan, area / covered, reached / covered
+    area += errors * harmonic
+    mixed = errors * (total - errors)
+    return 1 - errors / total, pairs / 2 / mixed if mixed else np.nan, area / total, reached / total
