@@ -83,6 +83,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--timm-csv", type=Path, metavar="FILE", help="a table of timm's with model, img_size and infer_gmacs")
     options = parser.parse_args()
+    if options.timm_csv and not options.timm_csv.is_file():
+        parser.error(f"expected a table at '{options.timm_csv}', got no file there")
     began = time.perf_counter()
     wrong = report(torchvision_rows(), TORCHVISION_TOLERANCE)
     if options.timm_csv:
