@@ -12,9 +12,13 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, BrowserContext, Locator, Page, WebSocket
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 120
@@ -101,41 +105,95 @@ def wait_until_healthy(address: str, process: subprocess.Popen[bytes], log: Path
 
 @contextmanager
 def opened_pages(browser: "Browser", server: str) -> "Iterator[Pages]":
-    """Pages of a server; all are closed at the end, and it is an error if one has asked another machine."""
+    """Pages of a server; all are closed at the end, and it is an error if one has asked another machine or complained."""
     pages = Pages(browser, server)
-    yield pages
-    for context in browser.contexts:
-        context.close()
+    try:
+        yield pages
+    finally:
+        for context in pages.contexts:
+            context.close()
     assert outside_requests(pages.requested) == []
+    assert pages.complaints == []
 
 
 class Pages:
-    """Opens pages of one server, each in a browser context of its own, and keeps every address they asked for."""
+    """Opens pages of one server, each in a browser context of its own; keeps every address they asked for and every error."""
 
     def __init__(self, browser: "Browser", server: str) -> None:
         self.browser, self.server = browser, server
+        self.contexts: list[BrowserContext] = []
         self.requested: list[str] = []
+        self.complaints: list[str] = []
 
     def __call__(self, path: str = "/", *, width: int = 1280, height: int = 900, dark: bool = False) -> "Page":
         """Open a path of the server and wait until it has settled."""
-        context = self.browser.new_context(viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light")
-        context.set_default_timeout(SECONDS * 1000)
-        context.on("request", lambda request: self.requested.append(request.url))
-        page = context.new_page()
-        page.on("websocket", lambda stream: self.requested.append(stream.url))
+        page = self.empty(width=width, height=height, dark=dark)
         page.goto(self.server + path)
         settle(page)
         return page
 
+    def empty(self, *, width: int = 1280, height: int = 900, dark: bool = False) -> "Page":
+        """A page that shows nothing yet."""
+        context = self.browser.new_context(viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light")
+        self.contexts.append(context)
+        context.set_default_timeout(SECONDS * 1000)
+        context.on("request", lambda request: self.requested.append(request.url))
+        context.on("console", lambda message: self.complain(message.type, message.text, message.location["url"]))
+        context.on("weberror", lambda error: self.complain("error", str(error.error), ""))
+        page = context.new_page()
+        page.on("websocket", lambda stream: self.requested.append(stream.url))
+        talks[page] = Talk(page)
+        return page
+
+    def complain(self, kind: str, words: str, source: str) -> None:
+        # Streamlit looks for its server below the page's address first.
+        if kind == "error" and "/_stcore/" not in source:
+            self.complaints.append(f"{words} {source}")
+
+
+class Talk:
+    """What a page and its server say to each other: whether the server has still to answer."""
+
+    def __init__(self, page: "Page") -> None:
+        self.waiting = self.begun = False
+        page.on("websocket", self.listen)
+
+    def listen(self, stream: "WebSocket") -> None:
+        self.waiting = False
+        stream.on("framesent", self.ask)
+        stream.on("framereceived", self.hear)
+
+    def ask(self, message: str | bytes) -> None:
+        if isinstance(message, bytes) and BackMsg.FromString(message).WhichOneof("type") == "rerun_script":
+            self.waiting, self.begun = True, False
+
+    def hear(self, message: str | bytes) -> None:
+        heard = ForwardMsg.FromString(message) if isinstance(message, bytes) else ForwardMsg()
+        kind = heard.WhichOneof("type")
+        if kind == "new_session":
+            self.begun = True
+        elif kind == "script_finished" and self.begun and heard.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
+            self.waiting = False
+
+
+talks: WeakKeyDictionary["Page", Talk] = WeakKeyDictionary()
+
 
 def settle(page: "Page") -> None:
-    """Wait until the page is connected, its script has ended, all is drawn, and it stays so for a while.
+    """Wait until the page is connected, the server has answered all it was asked, all is drawn, and it stays so for a while.
 
-    An action's rerun begins up to 200 ms after the action (a slider waits for the next move), and the code of a widget may be
-    fetched after the script has ended. The page itself counts its quiet frames, so that a slow machine is given its time.
+    An action's rerun is asked for up to 200 ms after the action (a slider waits for the next move), and the code of a widget may be
+    fetched after the script has ended. The page itself counts its quiet frames, so that a slow machine is given its time; a server
+    that is slow to begin shows on the stream alone.
     """
-    page.evaluate("window.quiet = {frames: 0, since: performance.now()}")
-    page.wait_for_function(QUIET, polling="raf")
+    end = time.monotonic() + SECONDS
+    while True:
+        page.evaluate("window.quiet = {frames: 0, since: performance.now()}")
+        page.wait_for_function(QUIET, polling="raf")
+        if not talks[page].waiting:
+            return
+        if time.monotonic() > end:
+            raise TimeoutError(f"the server has not answered for {SECONDS} s")
 
 
 QUIET = """() => {

@@ -1,10 +1,14 @@
 """The dashboard in a real browser, served by the real server: what only a browser shows."""
 
+import functools
 import re
+import time
 
 import pytest
-from browsing import chart, click_point, settle
+from browsing import SECONDS, chart, click_point, opened_pages, settle
 from playwright.sync_api import expect
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from duo_core.store import DEFAULT_STORE, Store
 
@@ -34,7 +38,7 @@ def journey(page, pages, name):
     elsewhere = pages(page.url.removeprefix(pages.server))
     chosen(elsewhere, name)
     expect(heading(elsewhere)).to_have_text(heading(page).inner_text())
-    assert elsewhere.url == page.url
+    expect(elsewhere).to_have_url(page.url)
 
 
 def test_a_click_on_a_point_loads_the_pair_and_its_link_opens_it(toy):
@@ -56,11 +60,56 @@ def test_a_second_click_keeps_the_pair_and_back_returns_to_the_one_before(toy):
     chosen(page, "small")
 
 
-def test_a_double_click_keeps_what_the_first_did(toy):
-    page = toy("/?set=toy&split=test&base=large&sidekick=small")
+class Stream:
+    """What goes between a page and its server; what the server says can be held back until it is let go."""
+
+    def __init__(self, page):
+        self.page, self.asked, self.held, self.holding = page, 0, [], False
+        page.route_web_socket(re.compile("/_stcore/stream"), self.join)
+
+    def join(self, browser):
+        self.browser, server = browser, browser.connect_to_server()
+        browser.on_message(functools.partial(self.ask, server))
+        server.on_message(self.say)
+
+    def ask(self, server, message):
+        self.asked += BackMsg.FromString(message).WhichOneof("type") == "rerun_script"
+        server.send(message)
+
+    def say(self, message):
+        self.held.append(message)
+        if not self.holding:
+            self.let_go()
+
+    def let_go(self):
+        self.holding = False
+        while self.held:
+            self.browser.send(self.held.pop(0))
+
+    def answered(self):
+        return any(ForwardMsg.FromString(message).WhichOneof("type") == "script_finished" for message in self.held)
+
+    def until(self, true):
+        """Wait from outside: the browser does not know what is held back."""
+        end = time.monotonic() + SECONDS
+        while not true():
+            assert time.monotonic() < end
+            self.page.wait_for_timeout(20)
+
+
+def test_a_click_before_the_browser_has_heard_keeps_what_the_first_did(toy):
+    page = toy.empty()
+    stream = Stream(page)
+    page.goto(toy.server + "/?set=toy&split=test&base=large&sidekick=small")
+    chart(page, "sidekicks")
+    stream.holding, stream.asked = True, 0
     click_point(page, "sidekicks", "Duo", "t.customdata.indexOf('tiny')")
-    page.mouse.down()  # the browser has not drawn the answer yet
+    stream.until(stream.answered)
+    expect(page).to_have_url(re.compile("sidekick=small"))
+    page.mouse.down()
     page.mouse.up()
+    stream.until(lambda: stream.asked > 1)
+    stream.let_go()
     settle(page)
     chosen(page, "tiny")
     expect(heading(page)).to_have_text(re.compile(r"^5\.0 % more compute"))
@@ -86,19 +135,22 @@ def test_colours_are_those_of_their_meaning_in_both_themes(toy, dark):
     assert {name: drawn[name] for name in names} == {name: palette[key] for name, key in names.items()}
 
 
-def test_the_console_stays_clean(toy):
-    page = toy("/?set=toy")
-    said = []
-    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.reload()
-    settle(page)
-    click_sidekick(page, "tiny")
-    settle(page)
-    assert said == []
+WRONG = {
+    "console": "console.error('no')",
+    "pageerror": "setTimeout(() => { throw new Error('no') })",
+    "requestfailed": "fetch('http://outside.example/', {mode: 'no-cors'}).catch(() => 0)",
+}
 
 
-def test_the_shipped_set_opens_and_a_click_moves_through_it(page, browser, server):
+@pytest.mark.parametrize("event", WRONG)
+def test_a_page_that_complains_or_asks_another_machine_fails_its_test(browser, event):
+    with pytest.raises(AssertionError), opened_pages(browser, "") as pages:
+        page = pages.empty()
+        with page.expect_event(event):
+            page.evaluate(WRONG[event])
+
+
+def test_the_shipped_set_opens_and_a_click_moves_through_it(page):
     shipped = Store(DEFAULT_STORE).names()
     if not shipped:
         pytest.skip(f"no logit set in {DEFAULT_STORE}")
