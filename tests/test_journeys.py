@@ -63,16 +63,18 @@ def picture_taken_home(page, key):
 
 def test_explore(toy):
     page = toy(f"/?{PAIR}")
-    before = page.locator("h1").inner_text()
     click_point(page, "sidekicks", "Duo", "t.customdata.indexOf('small')")
     page.wait_for_url(re.compile("sidekick=small"))
+    settle(page)
     pick(page, "Sidekick", "tiny")
+    before = page.locator("h1").inner_text()
     pick(page, "Evaluation split", "shift")
     expect(page.locator("h1")).not_to_have_text(before)
     slider = page.get_by_role("slider", name=re.compile("^T_base"))
     slider.press("Home")
     card = page.get_by_test_id("stMetric").filter(has_text="NLL, fit split")
     expect(card).not_to_contain_text("same as learned")
+    settle(page)
     press(page, "Back to learned")
     expect(card).to_contain_text("same as learned")
     same_elsewhere(page, toy)
@@ -89,8 +91,8 @@ def test_find_a_pair(toy):
     page.wait_for_url(re.compile("show=gain"))
     page.get_by_role("slider", name=re.compile("^Budget")).press("End")
     page.wait_for_url(re.compile("budget=100"))
-    settle(page)
     page.get_by_text(re.compile("under .100 %")).first.wait_for()
+    settle(page)
     pick(page, "Evaluation split", "shift")
     press(page, "Take this pair")
     same_elsewhere(page, toy)
@@ -143,12 +145,19 @@ def test_zoo(toy):
 
 def test_from_page_to_page_the_pair_stays(toy):
     page = toy(f"/?{PAIR}".replace("middle", "tiny"))
-    ways = (("Find a pair", "/find"), ("Temperatures", "/temperatures"), ("Diagnose", "/diagnose"), ("Explore", "/"))
-    for name, path in ways:
-        page.get_by_role("link", name=name, exact=True).first.click()
+    titles = {"/": page.locator("h1").inner_text()}
+
+    def shown(path):
         page.wait_for_url(re.compile(f"{path}\\?.*sidekick=tiny"))
         settle(page)
         expect(page.get_by_role("combobox", name="Sidekick", exact=True)).to_have_value(re.compile("^tiny"))
-    for _, path in reversed(ways):  # one step each
-        page.wait_for_url(re.compile(f"{path}\\?.*sidekick=tiny"))
+        expect(page.locator("h1")).to_have_text(titles.setdefault(path, page.locator("h1").inner_text()))
+
+    ways = (("Find a pair", "/find"), ("Temperatures", "/temperatures"), ("Diagnose", "/diagnose"), ("Explore", "/"))
+    for name, path in ways:
+        page.get_by_role("link", name=name, exact=True).first.click()
+        shown(path)
+    assert len(set(titles.values())) == len(ways)
+    for path in ("/diagnose", "/temperatures", "/find", "/"):  # one step each
         page.go_back(wait_until="commit")
+        shown(path)

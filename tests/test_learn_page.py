@@ -4,6 +4,7 @@ import base64
 import doctest
 import json
 import re
+import urllib.parse
 from html import escape
 
 import numpy as np
@@ -184,6 +185,16 @@ def test_a_class_gets_a_link_that_fixes_step_data_seed_and_answers(shipped):
     for link in (own, slides):
         assert "step=5&data=toy&seed=5&answers=hidden" in link
     assert slides == f"{own}&embed=true"
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_step_leads_to_the_same_situation_among_the_pages(shipped, key):
+    wanted = STEPS[KEYS.index(key)].explore
+    links = [element.proto for element in open_step(key).get("page_link")]
+    (way,) = (link for link in links if link.label.startswith("The same with real models"))
+    there = open_page(wanted["page"], **dict(urllib.parse.parse_qsl(way.query_string)))
+    assert way.page_script_hash == there._page_hash
+    assert [there.selectbox(key=name).value for name in ("base", "sidekick")] == [wanted["base"], wanted["sidekick"]]
 
 
 def test_confidence_moves_its_band(shipped):
