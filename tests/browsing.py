@@ -218,17 +218,22 @@ def chart(page: "Page", key: str) -> "Locator":
 
 def click_at(page: "Page", plot: "Locator", x: float, y: float) -> None:
     """Move onto a place of a chart, given in its own units, and click it, as a hand does."""
-    left, top = plot.evaluate(
-        """(plot, [x, y]) => {
-            const box = plot.getBoundingClientRect(), {xaxis, yaxis} = plot._fullLayout;
-            return [box.x + xaxis._offset + xaxis.d2p(x), box.y + yaxis._offset + yaxis.d2p(y)];
-        }""",
-        [x, y],
-    )
-    page.mouse.move(left - 20, top - 5)
-    page.mouse.move(left, top, steps=4)
-    page.wait_for_function("plot => plot._hoverdata && plot._hoverdata.length", arg=plot.element_handle())
+    end = time.monotonic() + SECONDS
+    hovered = False
+    while not hovered:  # again where the chart was drawn anew under the hand
+        assert time.monotonic() < end, "the chart does not answer to the mouse"
+        left, top = plot.evaluate(PLACE, [x, y])
+        page.mouse.move(left - 20, top - 5)
+        page.mouse.move(left, top, steps=4)
+        hovered = plot.evaluate(HOVERED)
     page.mouse.click(left, top)
+
+
+PLACE = """(plot, [x, y]) => {
+    const box = plot.getBoundingClientRect(), {xaxis, yaxis} = plot._fullLayout;
+    return [box.x + xaxis._offset + xaxis.d2p(x), box.y + yaxis._offset + yaxis.d2p(y)];
+}"""
+HOVERED = "plot => new Promise(done => setTimeout(() => done(Boolean(plot._hoverdata && plot._hoverdata.length)), 100))"
 
 
 def click_point(page: "Page", key: str, trace: str, place: str) -> Any:
