@@ -15,9 +15,9 @@ help:
 app: $(APP)
 	$(BIN)/python -m duo_core app $(if $(PORT),--port $(PORT))
 
-# Files of tests side by side, each file in one process.
+# Files of tests side by side, each file in one process; in the order of tests/conftest.py, not by their number of tests.
 test: $(DEV)
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # All three have their say before the target fails.
 lint: $(DEV)

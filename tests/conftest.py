@@ -24,6 +24,12 @@ hypothesis.settings.load_profile("compiled")
 os.environ.setdefault("OMP_NUM_THREADS", str(min(4, os.cpu_count() or 1)))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that drive a browser first: they take longest, and all wait for a long file that is begun last."""
+    driving = {item.path for item in items if item.get_closest_marker("browser")}
+    items.sort(key=lambda item: item.path not in driving)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip, with a reason, what a marked test needs and this machine lacks."""
     for marker, needed in {"shared": shared_folder, "browser": chromium_path, "gpu": gpu}.items():
