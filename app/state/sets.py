@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -29,8 +29,6 @@ class Handle:
     """Digest of each split's labels."""
     store: Path | None = None
     """Where finished sweeps are remembered; None where nothing may be written."""
-    alone: Alone = field(default_factory=Alone)
-    """What is known of the models by themselves."""
 
     def digest(self, *keys: tuple[str, str]) -> str:
         """Digest of the named (model, split) logits and of their splits' labels; an upload's is its session's own."""
@@ -50,6 +48,16 @@ class Survey:
 
     accuracy: Mapping[str, float]
     broken: Mapping[str, str]
+
+
+def alone(handle: Handle) -> Alone:
+    """What was found of the models by themselves; an upload's goes with what else was computed from it."""
+    return _alone(handle.stamp)
+
+
+@remembered(max_entries=16)
+def _alone(stamp: str) -> Alone:  # noqa: ARG001 (a cache's key)
+    return Alone()
 
 
 def store_path() -> Path:

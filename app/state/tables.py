@@ -9,11 +9,11 @@ import pandas as pd
 import streamlit as st
 
 from app.state.caches import remembered
-from app.state.sets import Handle, survey
+from app.state.sets import Handle, alone, survey
 from duo_core import results
 from duo_core.arrays import UncertaintyKind
 from duo_core.logits import LogitSet
-from duo_core.pairing import Pair
+from duo_core.pairing import Alone, Pair
 from duo_core.sweep import SINGLE, sweep
 
 Progress = Callable[[int, int], bool]
@@ -52,7 +52,10 @@ def _computed(handle: Handle, split: str, kind: UncertaintyKind, base: str | Non
     models = list(survey(handle, split).accuracy)
     own = replace(handle.logit_set, cards={m: handle.logit_set.cards[m] for m in models})
     only = None if base is None else [(base, other) for other in models if other != base]
-    found = _with_bar(lambda progress: _swept(handle, own, split, kind, only, progress), f"Pairing the models of {own.title}")
+    known = alone(handle)  # here, as the thread of the work belongs to no session
+    found = _with_bar(
+        lambda progress: _swept(handle, own, split, kind, only, known, progress), f"Pairing the models of {own.title}"
+    )
     return _with_models(found, own)
 
 
@@ -62,11 +65,17 @@ def _place(stamp: str, split: str, kind: UncertaintyKind, base: str | None) -> _
 
 
 def _swept(
-    handle: Handle, own: LogitSet, split: str, kind: UncertaintyKind, only: list[Pair] | None, progress: Progress
+    handle: Handle,
+    own: LogitSet,
+    split: str,
+    kind: UncertaintyKind,
+    only: list[Pair] | None,
+    known: Alone,
+    progress: Progress,
 ) -> pd.DataFrame:
     if handle.store is None:
-        return sweep(own, [split], kind=kind, only=only, alone=handle.alone, progress=progress)
-    return results.swept(own, handle.store, [split], kind=kind, only=only, alone=handle.alone, progress=progress)
+        return sweep(own, [split], kind=kind, only=only, alone=known, progress=progress)
+    return results.swept(own, handle.store, [split], kind=kind, only=only, alone=known, progress=progress)
 
 
 def _with_models(table: pd.DataFrame, own: LogitSet) -> pd.DataFrame:
