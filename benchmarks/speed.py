@@ -181,12 +181,13 @@ def scaling(n: int, n_fit: int, k: int) -> None:
             return (marks[-1][1] - next(t for done, t in marks if done >= pairs)) / pairs
 
         run()
-        return min(run() for _ in range(3))
+        return min(run() for _ in range(5))
 
     def exponent(name: str, small: float, large: float, factor: float, target: str) -> None:
         line(name, f"{math.log(large / small) / math.log(factor):.2f}", target)
 
-    exponent("images, doubled", pair(6, n // 4, k), half := pair(6, n // 2, k), 2, "target within 10 % of twice: 0.86 to 1.14")
+    half = pair(6, n // 2, k)
+    exponent("images, doubled", half, pair(6, n, k), 2, "target within 10 % of twice: 0.86 to 1.14")
     exponent("classes, doubled", pair(6, n // 2, k // 2), half, 2, "")
     exponent("models, 6 to 12, time a pair", half, pair(12, n // 2, k), 2, "target <= 0")
 
