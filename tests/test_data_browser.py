@@ -23,9 +23,9 @@ pytestmark = pytest.mark.browser
 MEGABYTE = 1 << 20
 LARGEST_FILE = MEGABYTE
 """The server may write no file beyond this; a larger upload fails if any of it goes to disk."""
-LARGE = {"n": 5_000, "k": 2_000}
-"""Two models of 40 MB each as float32; of few images, so that pages are computed soon."""
-TURNS = 3
+LARGE = {"n": 20_000, "k": 500}
+"""Two models of 40 MB each as float32."""
+TURNS = 4
 HELD = 40 * MEGABYTE
 """What has to come back at least of the two models' 80 MB, turn by turn: the rest may be the allocator's own."""
 SECONDS = 120
