@@ -20,6 +20,12 @@ from duo_core.predictions import Job, Reduced, precision, reduce_blocks
 Pair = tuple[str, str]
 Values = dict[str, dict[str, float | None]]
 
+SINGLE = ("base", "sidekick")
+"""Variants that are one model alone, and the columns that name it."""
+
+COMBINED = ("duo", "unweighted")
+"""Variants whose class is that of both models together."""
+
 _AT = {name: place for place, name in enumerate(COLUMNS)}
 
 
@@ -77,25 +83,18 @@ def judge_pairs(
     models: Mapping[str, Tensor],
     labels: Tensor,
     fits: Mapping[Pair, Fit],
+    singles: Mapping[str, Mapping[str, float | None]],
     kind: UncertaintyKind,
     steps: Steps,
-    singles: Mapping[str, Mapping[str, float | None]] | None = None,
 ) -> dict[Pair, Values]:
     """Return the metrics of every variant of every pair, from one pass over the models' logits (n, k).
 
     That is two steps a pair: the logits, and the metrics. Of two models that are paired both ways only what is said of the base's
     class is another. `singles` has the metrics of models that were judged before.
     """
-    names = {name: i for i, name in enumerate(models)}
-    alone = {name: fit.calibration[role] for pair, fit in fits.items() for role, name in enumerate(pair)}
-    new = [name for name in names if name not in (singles or {})]
-    jobs = [Job(names[name], names[name], Temperatures(alone[name], 0.0)) for name in new]
-    places: dict[Pair, int] = {}
-    for (base, sidekick), fit in fits.items():
-        if (sidekick, base) not in places:
-            places[base, sidekick] = len(jobs)
-            jobs += [Job(names[base], names[sidekick], VARIANTS[key].weights(fit)) for key in ("duo", "unweighted")]
-    kept = _Kept(len(names), len(new), jobs, labels, precision(*models.values()), kind)
+    new = [name for name in models if name not in singles]
+    jobs, places = _jobs(list(models), new, fits)
+    kept = _Kept(len(models), len(new), jobs, labels, precision(*models.values()), kind)
 
     def keep(rows: slice, block: Reduced) -> None:
         kept.keep(rows, block)
@@ -103,20 +102,33 @@ def judge_pairs(
 
     reduce_blocks(list(models.values()), labels, jobs, keep)
     judged = in_parallel(lambda i: metrics_of(kept.judged(i)), range(len(new)))
-    own = {**(singles or {}), **dict(zip(new, judged, strict=True))}
+    own = {**singles, **dict(zip(new, judged, strict=True))}
 
     def values(pair: Pair) -> dict[Pair, Values]:
         duo = places[pair]
-        combined = {key: metrics_of(kept.judged(duo + i)) for i, key in enumerate(("duo", "unweighted"))}
+        combined = {key: metrics_of(kept.judged(duo + i)) for i, key in enumerate(COMBINED)}
         found: dict[Pair, Values] = {}
         for side, way in enumerate((pair, pair[::-1])):
             if way in fits:
-                single = {role: dict(own[name]) for role, name in zip(("base", "sidekick"), way, strict=True)}
+                single = {role: dict(own[name]) for role, name in zip(SINGLE, way, strict=True)}
                 found[way] = {**single, **combined, "uq_only": metrics_of(kept.uq_only(duo, side))}
                 steps.advance(1)
         return found
 
     return {pair: of for both in in_parallel(values, list(places)) for pair, of in both.items()}
+
+
+def _jobs(names: list[str], new: Sequence[str], fits: Mapping[Pair, Fit]) -> tuple[list[Job], dict[Pair, int]]:
+    """A job for each new model, then two for each pair of models; and where those of a pair begin, one way."""
+    at = {name: place for place, name in enumerate(names)}
+    alone = {name: fit.calibration[role] for pair, fit in fits.items() for role, name in enumerate(pair)}
+    jobs = [Job(at[name], at[name], Temperatures(alone[name], 0.0)) for name in new]
+    places: dict[Pair, int] = {}
+    for (base, sidekick), fit in fits.items():
+        if (sidekick, base) not in places:
+            places[base, sidekick] = len(jobs)
+            jobs += [Job(at[base], at[sidekick], VARIANTS[key].weights(fit)) for key in COMBINED]
+    return jobs, places
 
 
 class _Kept:

@@ -12,14 +12,11 @@ from duo_core.blocks import in_parallel
 from duo_core.duo import LARGE, VARIANTS, Fit, Single, calibrate, fit_calibrated
 from duo_core.logits import FIT_SPLIT, LogitSet, check_pair
 from duo_core.metrics import METRICS, metrics
-from duo_core.pairing import Alone, CancelledError, Pair, Steps, Values, bytes_a_pair, judge_pairs
+from duo_core.pairing import SINGLE, Alone, CancelledError, Pair, Steps, Values, bytes_a_pair, judge_pairs
 from duo_core.predictions import precision, variant_predictions
 
 COLUMNS = ["set", "split", "base", "sidekick", "variant", "T_base", "T_sidekick", "T_ratio", "flops_balance", *METRICS]
 """Columns of the sweep's table; undefined values are NaN there."""
-
-SINGLE = ("base", "sidekick")
-"""Variants that are one model alone, and the columns that name it."""
 
 BYTES = 1 << 29
 """What a sweep may hold beside the logits."""
@@ -192,7 +189,7 @@ def _judged(
     """The metrics of a group of pairs; a model's own are noted."""
     models = {m: logit_set.logits(m, split).to(device) for m in dict.fromkeys(model for pair in fits for model in pair)}
     known = {model: alone.judged[key] for model in models if (key := (model, split, kind)) in alone.judged}
-    found = judge_pairs(models, logit_set.labels[split], fits, kind, steps, known)
+    found = judge_pairs(models, logit_set.labels[split], fits, known, kind, steps)
     for pair, values in found.items():
         alone.judged.update({(model, split, kind): values[role] for model, role in zip(pair, SINGLE, strict=True)})
     return found

@@ -13,9 +13,8 @@ from duo_core import results
 from duo_core.arrays import InputError
 from duo_core.blocks import in_parallel
 from duo_core.logits import FIT_SPLIT, LogitSet, tensor_digest
-from duo_core.pairing import Alone
+from duo_core.pairing import SINGLE, Alone
 from duo_core.store import Store, default_store
-from duo_core.sweep import SINGLE
 
 
 @dataclass(frozen=True)

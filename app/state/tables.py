@@ -13,8 +13,8 @@ from app.state.sets import Handle, alone, survey
 from duo_core import results
 from duo_core.arrays import UncertaintyKind
 from duo_core.logits import LogitSet
-from duo_core.pairing import Alone, Pair
-from duo_core.sweep import SINGLE, sweep
+from duo_core.pairing import SINGLE, Alone, Pair
+from duo_core.sweep import sweep
 
 Progress = Callable[[int, int], bool]
 
