@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,8 +65,11 @@ def free_port() -> int:
         return port
 
 
-def streamlit_server(script: Path, log: Path) -> AbstractContextManager[str]:
-    """Run the script under the real Streamlit as a user would, from the repository's root; give its address."""
+def streamlit_server(script: Path, log: Path, **environment: str) -> AbstractContextManager[str]:
+    """Run the script under the real Streamlit as a user would, from the repository's root; give its address.
+
+    What is set in the server's environment alone does not reach the tests that run while it lives.
+    """
     port = free_port()
     options = {
         "server.headless": "true",
@@ -75,14 +78,18 @@ def streamlit_server(script: Path, log: Path) -> AbstractContextManager[str]:
         "server.fileWatcherType": "none",
         "browser.gatherUsageStats": "false",
     }
-    return serving(["streamlit", "run", str(script), *(f"--{key}={value}" for key, value in options.items())], port, log)
+    command = ["streamlit", "run", str(script), *(f"--{key}={value}" for key, value in options.items())]
+    return serving(command, port, log, environment)
 
 
 @contextmanager
-def serving(module: Sequence[str], port: int, log: Path) -> Iterator[str]:
+def serving(module: Sequence[str], port: int, log: Path, environment: Mapping[str, str] | None = None) -> Iterator[str]:
     """Run a module of Python's that serves the dashboard on a port; give its address once it answers."""
-    command = [sys.executable, "-m", *module]
-    with log.open("wb") as output, subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT) as process:
+    command, around = [sys.executable, "-m", *module], {**os.environ, **(environment or {})}
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(command, cwd=ROOT, env=around, stdout=output, stderr=subprocess.STDOUT) as process,
+    ):
         try:
             wait_until_healthy(f"http://127.0.0.1:{port}/_stcore/health", process, log)
             yield f"http://127.0.0.1:{port}"
@@ -180,7 +187,7 @@ talks: WeakKeyDictionary["Page", Talk] = WeakKeyDictionary()
 
 
 def settle(page: "Page") -> None:
-    """Wait until the page is connected, the server has answered all it was asked, all is drawn, and it stays so for a while.
+    """Wait until the page is connected, the server has answered all it was asked, all is drawn and in its place, and stays so.
 
     An action's rerun is asked for up to 200 ms after the action (a slider waits for the next move), and the code of a widget may be
     fetched after the script has ended. The page itself counts its quiet frames, so that a slow machine is given its time; a server
@@ -199,11 +206,13 @@ def settle(page: "Page") -> None:
 QUIET = """() => {
     const app = document.querySelector('[data-testid=stApp]'), state = app ? app.dataset : {}, now = performance.now();
     const seen = query => [...document.querySelectorAll(query)].filter(each => each.checkVisibility());
+    const tall = seen('[data-testid=stMain], [data-testid=stSidebar]').map(each => each.scrollHeight).join();
     const busy = state.testConnectionState !== 'CONNECTED' || state.testScriptState !== 'notRunning'
         || !seen('[data-testid=stMain] [data-testid=stElementContainer]').length
         || seen('[data-testid=stSkeleton], [data-stale=true]').length
-        || seen('[data-testid=stPlotlyChart]').some(chart => !chart.querySelector('.main-svg'));
-    window.quiet = busy ? {frames: 0, since: now} : {...window.quiet, frames: window.quiet.frames + 1};
+        || seen('[data-testid=stPlotlyChart]').some(chart => !chart.querySelector('.main-svg'))
+        || tall !== window.quiet.tall;
+    window.quiet = busy ? {frames: 0, since: now, tall} : {...window.quiet, frames: window.quiet.frames + 1};
     return window.quiet.frames >= 10 && now - window.quiet.since >= 350;
 }"""
 

@@ -151,10 +151,9 @@ def open_view(monkeypatch: pytest.MonkeyPatch, toy_store: Path) -> Callable[...,
 @pytest.fixture(scope="session")
 def toy_server(toy_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of the dashboard on the set `toy`."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DUO_STORE", str(toy_store))
-        with streamlit_server(ROOT / "app" / "main.py", tmp_path_factory.mktemp("log") / "streamlit.log") as address:
-            yield address
+    log = tmp_path_factory.mktemp("log") / "streamlit.log"
+    with streamlit_server(ROOT / "app" / "main.py", log, DUO_STORE=str(toy_store)) as address:
+        yield address
 
 
 @pytest.fixture

@@ -34,12 +34,11 @@ SECONDS = 120
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """The dashboard on one small set, unable to write large files; its address and its process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DUO_STORE", str(write_set(tmp_path_factory.mktemp("store"))))
-        with streamlit_server(ROOT / "app" / "main.py", tmp_path_factory.mktemp("log") / "streamlit.log") as address:
-            process = process_of(address)
-            resource.prlimit(process, resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
-            yield address, process
+    store, log = write_set(tmp_path_factory.mktemp("store")), tmp_path_factory.mktemp("log") / "streamlit.log"
+    with streamlit_server(ROOT / "app" / "main.py", log, DUO_STORE=str(store)) as address:
+        process = process_of(address)
+        resource.prlimit(process, resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
+        yield address, process
 
 
 def process_of(address):

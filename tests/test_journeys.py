@@ -43,6 +43,8 @@ def table_taken_home(page, label):
     """Open the numbers under a chart and take them as CSV; the rows."""
     expander = page.get_by_test_id("stExpander").filter(has_text=label)
     expander.locator("summary").click()
+    expander.get_by_test_id("stDataFrame").wait_for()
+    settle(page)  # what comes into the table moves the button
     with page.expect_download() as download:
         expander.get_by_role("button", name="Download CSV").click()
     rows = list(csv.DictReader(download.value.path().read_text().splitlines()))
