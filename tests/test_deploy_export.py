@@ -334,7 +334,7 @@ def test_the_command_prints_what_it_wrote(made, tmp_path, capsys, without_graphs
     document = json.loads(capsys.readouterr().out)
     assert document["folder"] == str(tmp_path / "b")
     assert document["threshold"] == next(e["threshold"] for e in document["thresholds"]["entries"] if e["goal"] == "coverage")
-    with pytest.raises(InputError, match="expected one --checkpoint a model"):
+    with pytest.raises(InputError, match="expected one --checkpoint for"):
         command(store, tmp_path / "c", "--checkpoint", "resnet20=a", "resnet20=b")
 
 
