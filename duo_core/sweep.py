@@ -105,7 +105,8 @@ def evaluate(
     alone = alone or Alone()
     found = fitted or fit_pair(logit_set, base, sidekick, alone)
     single = {role: (model, split, at) for role, model, at in zip(SINGLE, (base, sidekick), found.calibration, strict=True)}
-    known = {role: alone.predicted[key] for role, key in single.items() if role in variants and key in alone.predicted}
+    there = {role: alone.predicted.get(key) for role, key in single.items() if role in variants}
+    known = {role: predictions for role, predictions in there.items() if predictions is not None}
     predicted = variant_predictions(*pair, logit_set.labels[split], found, variants=variants, kind=kind, known=known)
     for role in SINGLE:
         if role in predicted:

@@ -24,13 +24,14 @@ from duo_core.sweep import Evaluation
 class _Draws:
     """Where one system's draws come to lie, of however many systems are drawn at once."""
 
-    all: Future[list[Drawn]] | None = None
-    at: int = 0
+    begun: tuple[Future[list[Drawn]], int] | None = None
+    """All of them and which is this one's; set at once, as sessions share it."""
 
     def result(self) -> Drawn:
         """Wait for them."""
-        assert self.all is not None, "not begun"
-        return self.all.result()[self.at]
+        assert self.begun is not None, "not begun"
+        future, place = self.begun
+        return future.result()[place]
 
 
 def begin_gains(
@@ -42,11 +43,11 @@ def begin_gains(
         "duo": _draws(handle.pair(found.base, found.sidekick, found.split), "duo", kind, keys),
         "base": _draws(of_base, "base", kind, keys),
     }
-    new = [key for key, place in places.items() if place.all is None]
+    new = [key for key, place in places.items() if place.begun is None]
     if new:
         future = _pool().submit(drawn, [found.predictions[key] for key in new], keys=keys)
         for at, key in enumerate(new):
-            places[key].at, places[key].all = at, future
+            places[key].begun = future, at
     return places["duo"], places["base"]
 
 
