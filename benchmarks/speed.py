@@ -15,6 +15,7 @@ import time
 import warnings
 from itertools import combinations
 from pathlib import Path
+from statistics import median
 
 import torch
 from torch import Tensor
@@ -30,6 +31,7 @@ from duo_core.sweep import evaluate, sweep
 
 BASE, SIDEKICK = "model00", "model10"
 NAIVE_PAIRS = 10
+TURNS = 9
 
 
 def line(name: str, value: str, target: str = "") -> None:
@@ -167,29 +169,28 @@ def resident() -> int:
 
 def scaling(n: int, n_fit: int, k: int) -> None:
     """How the time of a pair grows with each size: 1 is proportional, 0 not at all."""
-    print("\nScaling of a sweep's evaluation, as exponents (1: proportional)")
+    print(f"\nScaling of a sweep's evaluation, as exponents (1: proportional), {TURNS} runs of each size in turns")
 
-    def pair(m: int, images: int, wide: int) -> float:
-        own = synthetic.logit_set(m, n=images, n_fit=n_fit // 8, k=wide)
+    def models(m: int, images: int, wide: int) -> LogitSet:
+        return synthetic.logit_set(m, n=images, n_fit=n_fit // 8, k=wide)
+
+    def pair(own: LogitSet) -> float:
         marks: list[tuple[int, float]] = []
+        start = time.perf_counter()
+        sweep(own, ["test"], progress=lambda done, _: marks.append((done, time.perf_counter() - start)))
+        pairs = len(own.cards) * (len(own.cards) - 1) // 2
+        return (marks[-1][1] - next(t for done, t in marks if done >= pairs)) / pairs
 
-        def run() -> float:
-            marks.clear()
-            start = time.perf_counter()
-            sweep(own, ["test"], progress=lambda done, _: marks.append((done, time.perf_counter() - start)))
-            pairs = m * (m - 1) // 2
-            return (marks[-1][1] - next(t for done, t in marks if done >= pairs)) / pairs
+    def exponent(name: str, small: LogitSet, large: LogitSet, factor: float, target: str) -> None:
+        pair(small), pair(large)
+        # Neighbours in time share whatever speed the machine has just then; the median leaves out what disturbed one of them.
+        ratios = [pair(large) / pair(small) for _ in range(TURNS)]
+        line(name, f"{math.log(median(ratios)) / math.log(factor):.2f}", target)
 
-        run()
-        return min(run() for _ in range(5))
-
-    def exponent(name: str, small: float, large: float, factor: float, target: str) -> None:
-        line(name, f"{math.log(large / small) / math.log(factor):.2f}", target)
-
-    half = pair(6, n // 2, k)
-    exponent("images, doubled", half, pair(6, n, k), 2, "target within 10 % of twice: 0.86 to 1.14")
-    exponent("classes, doubled", pair(6, n // 2, k // 2), half, 2, "")
-    exponent("models, 6 to 12, time a pair", half, pair(12, n // 2, k), 2, "target <= 0")
+    half = models(6, n // 2, k)
+    exponent("images, doubled", half, models(6, n, k), 2, "target within 10 % of twice: 0.86 to 1.14")
+    exponent("classes, doubled", models(6, n // 2, k // 2), half, 2, "")
+    exponent("models, 6 to 12, time a pair", half, models(12, n // 2, k), 2, "target <= 0")
 
 
 def half_precision(own: LogitSet) -> None:
