@@ -22,7 +22,7 @@ from app.state.pairs import (
 )
 from app.state.pictures import IMAGES, thumbnails
 from app.state.reports import report_of_pair, report_of_set
-from app.state.sets import Handle, Survey, open_set, set_names, store_path, survey
+from app.state.sets import Handle, Survey, open_set, read_ahead, set_names, store_path, survey
 from app.state.tables import all_pairs, sidekicks
 from app.state.uploads import choices, is_upload, opened
 
@@ -59,6 +59,7 @@ __all__ = [
     "open_set",
     "opened",
     "promised",
+    "read_ahead",
     "refit_work",
     "refits",
     "report_of_pair",

@@ -1,5 +1,6 @@
 """Open logit sets and which of their models can be read."""
 
+import contextlib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -83,12 +84,25 @@ def _opened(store: str, name: str, stamp: str) -> Handle:
     return Handle(logit_set, f"{store}/{name}/{stamp}", labels, Path(store))
 
 
+def read_ahead() -> None:
+    """Survey the set that is shown first before somebody waits for it; what is wrong with it is for the page to say."""
+    with contextlib.suppress(InputError):
+        for handle in map(open_set, set_names()[:1]):
+            for split in handle.logit_set.evaluation_splits[:1]:
+                _survey(handle.stamp, split, handle.logit_set, handle.store)
+
+
 def survey(handle: Handle, split: str) -> Survey:
     """Say which models can be paired on a split; one that cannot be read costs only itself."""
-    return _survey(handle.stamp, split, handle.logit_set, handle.store)
+    return _awaited(handle.stamp, split, handle.logit_set, handle.store)
 
 
 @remembered(max_entries=64, show_spinner="Reading the models")
+def _awaited(stamp: str, split: str, _set: LogitSet, _store: Path | None) -> Survey:
+    return _survey(stamp, split, _set, _store)
+
+
+@remembered(max_entries=64)
 def _survey(stamp: str, split: str, _set: LogitSet, _store: Path | None) -> Survey:  # noqa: ARG001 (a cache's key)
     """Of models whose pairs are remembered nothing is read; they are compared with their digests when a pair is opened."""
     models = _set.models(FIT_SPLIT, split)

@@ -276,6 +276,7 @@ def _load() -> None:
     for module in ("app.state", "plotly.graph_objects"):
         importlib.import_module(module)
     importlib.import_module("duo_core.warmup").load()
+    importlib.import_module("app.state").read_ahead()
 
 
 def _check_free(host: str, port: int) -> None:
