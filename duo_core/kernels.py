@@ -393,3 +393,51 @@ def class_counts(labels, predicted, k):
         if labels[i] == predicted[i]:
             hits[labels[i]] += 1
     return hits, true, said
+
+
+@njit(nogil=True, cache=True)
+def thinned(values, points, tolerance):
+    """Columns of curves (m, n) that straight lines between them miss least, int64 ascending, and the largest error left.
+
+    The segment that errs most, of equal ones the first, is split at its worst column, again and again, until `points` columns are
+    kept or no line errs by more than the tolerance.
+    """
+    last = values.shape[1] - 1
+    errors = np.empty(max(last, 1))
+    # Segment s runs from column low[s] to high[s] and errs most, by error[s], at worst[s].
+    low, high, worst = np.empty(points, np.int64), np.empty(points, np.int64), np.empty(points, np.int64)
+    error = np.empty(points)
+    low[0], high[0] = 0, last
+    error[0], worst[0] = _worst(values, 0, last, errors)
+    count = 1
+    while True:
+        s = 0
+        for other in range(1, count):
+            if error[other] > error[s] or (error[other] == error[s] and low[other] < low[s]):
+                s = other
+        if count + 1 >= points or error[s] <= tolerance:
+            break
+        low[count], high[count], high[s] = worst[s], high[s], worst[s]
+        for part in (s, count):
+            error[part], worst[part] = _worst(values, low[part], high[part], errors)
+        count += 1
+    kept = np.append(low[:count], last) if last else low[:count]
+    return np.sort(kept), error[s]
+
+
+@njit(nogil=True, cache=True)
+def _worst(values, low, high, errors):
+    """The largest distance of any row from the straight line between two columns, and the first column where it is so large."""
+    inside = high - low - 1
+    if inside < 1:
+        return 0.0, low
+    errors[:inside] = 0
+    for row in values:
+        for j in range(inside):
+            share = (j + 1) / (high - low)
+            errors[j] = max(errors[j], abs(row[low + 1 + j] - (row[low] * (1 - share) + row[high] * share)))
+    at = 0
+    for j in range(inside):
+        if errors[j] > errors[at]:
+            at = j
+    return errors[at], low + 1 + at

@@ -8,6 +8,7 @@ import torch
 
 from duo_core.analysis.promise import chance_of_difference
 from duo_core.duo import LARGE
+from duo_core.figures.curves import risk_coverage
 from duo_core.intervals import differences
 from duo_core.logits import FIT_SPLIT, Card, LogitSet
 from duo_core.predictions import WIDE
@@ -25,6 +26,7 @@ def load() -> None:
         found = evaluate(own, "one", "other", "test").predictions
         differences(found["duo"], found["base"], replicates=2)
         chance_of_difference(found["duo"], found["base"])
+        risk_coverage(found)
 
 
 def _noise(k: int, n: int) -> LogitSet:

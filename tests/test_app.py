@@ -471,3 +471,21 @@ def test_a_clicked_point_and_a_selected_row_load_their_pair(monkeypatch):
     link.choose_row("table", [])
     link.choose_point("chart")
     assert (session["base"], session["sidekick"]) == ("middle", "small")
+
+
+def test_the_set_that_is_shown_first_is_read_before_somebody_comes(toy, monkeypatch):
+    monkeypatch.setenv("DUO_STORE", str(toy))
+    st.cache_resource.clear()
+    state.read_ahead()
+    first = state.open_set(min(state.set_names()))
+    monkeypatch.setattr("app.state.sets._accuracy", None)  # nothing is left to be read
+    assert set(state.survey(first, "test").accuracy) == set(first.logit_set.models("val", "test"))
+
+
+@pytest.mark.parametrize("content", [None, "{"])
+def test_reading_ahead_leaves_what_is_wrong_to_the_page(tmp_path, monkeypatch, content):
+    monkeypatch.setenv("DUO_STORE", str(tmp_path))
+    if content is not None:
+        (tmp_path / "broken").mkdir()
+        (tmp_path / "broken" / "set.json").write_text(content)
+    state.read_ahead()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from duo_core import kernels
 from duo_core.arrays import InputError, Predictions
 from duo_core.figures.curves import oracle_risks, risk_at, risk_coverage
 from duo_core.metrics import selective_risks, tie_blocks
@@ -41,6 +42,29 @@ def test_lines_between_points_keep_to_the_stated_error(two):
         worst = max(worst, np.abs(drawn - exact[j - 1]).max())
     assert worst == pytest.approx(curves.error, abs=1e-12)
     assert 0 < curves.error < 0.02
+
+
+def split_where_worst(values, points, tolerance):
+    """The same selection in plain steps: of all straight lines, the one that errs most is split where it does."""
+    kept = [0, values.shape[1] - 1]
+    while True:
+        grid = np.arange(values.shape[1])
+        errors = np.max([np.abs(np.interp(grid, kept, row[kept]) - row) for row in values], 0)
+        errors[kept] = 0
+        if len(kept) >= points or errors.max() <= tolerance:
+            return kept, errors.max()
+        kept = sorted({*kept, int(errors.argmax())})
+
+
+@pytest.mark.parametrize("points", [2, 3, 17, 60])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_points_are_those_that_a_straight_line_misses_most(rng, rows, points):
+    for columns in (2, 3, 40, 90):
+        values = rng.random((rows, columns))
+        expected, error = split_where_worst(values, points, 0.05)
+        kept, left = kernels.thinned(values, points, 0.05)
+        assert kept.tolist() == expected
+        assert left == pytest.approx(error, abs=1e-12)
 
 
 def test_more_points_err_less(two):

@@ -1,12 +1,12 @@
 """Risk-coverage curves of several predictions at common coverages, thinned to what a screen can show."""
 
-import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from duo_core import kernels
 from duo_core.arrays import Floats, InputError, Predictions, same_length
 from duo_core.metrics import selective_risks, tie_blocks
 
@@ -49,7 +49,7 @@ def risk_coverage(predictions: Mapping[str, Predictions], *, oracle_of: str | No
         risks["oracle"] = oracle_risks(predictions[oracle_of])
     n = len(next(iter(risks.values())))
     start = min(n, int(np.ceil(n * FIRST_COVERAGE))) - 1
-    kept, error = _thinned(np.stack(list(risks.values()))[:, start:], points)
+    kept, error = kernels.thinned(np.stack(list(risks.values()))[:, start:], points, TOLERANCE)
     kept = kept + start
     return Curves(pd.DataFrame({"coverage": (kept + 1) / n, **{name: risk[kept] for name, risk in risks.items()}}), error)
 
@@ -67,27 +67,3 @@ def risk_at(predictions: Predictions, coverage: float) -> float:
     n = len(predictions)
     kept = min(n, max(1, round(coverage * n)))
     return float(selective_risks(tie_blocks(predictions.correct, predictions.uncertainty))[kept - 1])
-
-
-def _thinned(values: Floats, points: int) -> tuple[np.ndarray, float]:
-    """Columns to keep, and the largest error left: the segment that errs most is split at its worst column, again and again."""
-    last = values.shape[1] - 1
-    kept = {0, last}
-    segments = [_segment(values, 0, last)]
-    while segments and len(kept) < points and -segments[0][0] > TOLERANCE:
-        _, low, worst, high = heapq.heappop(segments)
-        kept.add(worst)
-        heapq.heappush(segments, _segment(values, low, worst))
-        heapq.heappush(segments, _segment(values, worst, high))
-    return np.array(sorted(kept)), -segments[0][0]
-
-
-def _segment(values: Floats, low: int, high: int) -> tuple[float, int, int, int]:
-    """(-largest error, first column, column where it is largest, last column) of one straight line for each row."""
-    if high - low < 2:
-        return 0.0, low, low, high
-    share = np.arange(1, high - low) / (high - low)
-    line = values[:, [low]] * (1 - share) + values[:, [high]] * share
-    errors = np.abs(values[:, low + 1 : high] - line).max(0)
-    worst = int(errors.argmax())
-    return -float(errors[worst]), low, low + 1 + worst, high
