@@ -34,14 +34,16 @@ PREDICTED = 16
 
 
 @dataclass(frozen=True)
-class Alone:
-    """What was found of a logit set's models by themselves, so that a model's own work is done once, not once a pair or sweep."""
+class Memory:
+    """What was found of a logit set's models and pairs before, so that it is found once, not once a pair, split or sweep."""
 
     calibrated: dict[str, Single] = field(default_factory=dict)
+    fitted: dict[Pair, Fit] = field(default_factory=dict)
+    """By the names of both models, the first in the alphabet as base."""
     judged: dict[tuple[str, str, UncertaintyKind], dict[str, float | None]] = field(default_factory=dict)
-    """Metrics by model, split and uncertainty."""
+    """Metrics of single models by model, split and uncertainty."""
     predicted: dict[tuple[str, str, float], Predictions] = field(default_factory=dict)
-    """What a model says, by model, split and temperature; the latest."""
+    """What a single model says, by model, split and temperature; the latest."""
 
     def keep(self, model: str, split: str, temperature: float, predictions: Predictions) -> None:
         """Keep predictions, and let go of the oldest."""

@@ -10,7 +10,7 @@ import pandas as pd
 from duo_core.arrays import UncertaintyKind
 from duo_core.files import locked, replaced
 from duo_core.logits import FIT_SPLIT, LogitSet, tensor_digest
-from duo_core.pairing import Alone, Pair
+from duo_core.pairing import Memory, Pair
 from duo_core.sweep import COLUMNS, check_judged, pairs, sweep
 
 FOLDER = ".results"
@@ -29,7 +29,7 @@ def swept(
     *,
     kind: UncertaintyKind = "softmax",
     only: Collection[Pair] | None = None,
-    alone: Alone | None = None,
+    memory: Memory | None = None,
     progress: Callable[[int, int], bool | None] | None = None,
 ) -> pd.DataFrame:
     """Return what `sweep` does, computing only the pairs that are not remembered in the store; then those are, too.
@@ -48,7 +48,9 @@ def swept(
         there = _pairs_of(known[known["split"] == split])
         new = wanted[split] - there
         missing.setdefault(frozenset(new | {pair[::-1] for pair in new} - there), []).append(split)
-    computed = [sweep(logit_set, of, kind=kind, only=todo, alone=alone, progress=progress) for todo, of in missing.items() if todo]
+    computed = [
+        sweep(logit_set, of, kind=kind, only=todo, memory=memory, progress=progress) for todo, of in missing.items() if todo
+    ]
     parts = [part for part in (known, *computed) if len(part)]
     table = pd.concat(parts, ignore_index=True) if parts else known
     if any(len(part) for part in computed):

@@ -12,7 +12,7 @@ from duo_core.blocks import in_parallel
 from duo_core.duo import LARGE, VARIANTS, Fit, Single, calibrate, fit_calibrated
 from duo_core.logits import FIT_SPLIT, LogitSet, check_pair
 from duo_core.metrics import METRICS, metrics
-from duo_core.pairing import SINGLE, Alone, CancelledError, Pair, Steps, Values, bytes_a_pair, judge_pairs
+from duo_core.pairing import SINGLE, CancelledError, Memory, Pair, Steps, Values, bytes_a_pair, judge_pairs
 from duo_core.predictions import precision, variant_predictions
 
 COLUMNS = ["set", "split", "base", "sidekick", "variant", "T_base", "T_sidekick", "T_ratio", "flops_balance", *METRICS]
@@ -58,14 +58,27 @@ class Evaluation:
         }
 
 
-def fit_pair(logit_set: LogitSet, base: str, sidekick: str, alone: Alone | None = None) -> Fit:
-    """Fit the temperatures of a pair on the set's fit split, with what is known of its models already."""
-    alone = alone or Alone()
-    _calibrate(logit_set, (base, sidekick), alone)
-    return fit_calibrated(alone.calibrated[base], alone.calibrated[sidekick])
+def fit_pair(logit_set: LogitSet, base: str, sidekick: str, memory: Memory | None = None) -> Fit:
+    """Fit the temperatures of a pair on the set's fit split, with what is known of its models already.
+
+    The other way round it is the same to the last bit.
+    """
+    memory = memory or Memory()
+    _calibrate(logit_set, (base, sidekick), memory)
+    found = _fit_once(_once(base, sidekick), memory)
+    return found if (base, sidekick) == _once(base, sidekick) else found.swapped()
 
 
-def _calibrate(logit_set: LogitSet, models: Iterable[str], alone: Alone) -> None:
+def _once(one: str, other: str) -> Pair:
+    """Both ways of a pair under one name."""
+    return (one, other) if one < other else (other, one)
+
+
+def _fit_once(pair: Pair, memory: Memory) -> Fit:
+    return fit_calibrated(*(memory.calibrated[model] for model in pair))
+
+
+def _calibrate(logit_set: LogitSet, models: Iterable[str], memory: Memory) -> None:
     """Calibrate the models that were not yet."""
     if FIT_SPLIT not in logit_set.labels:
         raise InputError(
@@ -75,8 +88,8 @@ def _calibrate(logit_set: LogitSet, models: Iterable[str], alone: Alone) -> None
     def calibrated(model: str) -> Single:
         return calibrate(logit_set.logits(model, FIT_SPLIT), logit_set.labels[FIT_SPLIT], model)
 
-    new = [model for model in dict.fromkeys(models) if model not in alone.calibrated]
-    alone.calibrated.update(zip(new, in_parallel(calibrated, new), strict=True))
+    new = [model for model in dict.fromkeys(models) if model not in memory.calibrated]
+    memory.calibrated.update(zip(new, in_parallel(calibrated, new), strict=True))
 
 
 def evaluate(
@@ -88,11 +101,11 @@ def evaluate(
     kind: UncertaintyKind = "softmax",
     fitted: Fit | None = None,
     variants: Collection[str] = tuple(VARIANTS),
-    alone: Alone | None = None,
+    memory: Memory | None = None,
 ) -> Evaluation:
     """Fit a pair on the fit split (or take the given fit) and judge its variants on another split.
 
-    `alone` is what was found of the set's models before; what is found now is added.
+    `memory` is what was found of the set's models before; what is found now is added.
 
     Raises
     ------
@@ -102,15 +115,15 @@ def evaluate(
     check_judged(logit_set, split)
     pair = logit_set.logits(base, split), logit_set.logits(sidekick, split)
     check_pair(base, sidekick)
-    alone = alone or Alone()
-    found = fitted or fit_pair(logit_set, base, sidekick, alone)
+    memory = memory or Memory()
+    found = fitted or fit_pair(logit_set, base, sidekick, memory)
     single = {role: (model, split, at) for role, model, at in zip(SINGLE, (base, sidekick), found.calibration, strict=True)}
-    there = {role: alone.predicted.get(key) for role, key in single.items() if role in variants}
+    there = {role: memory.predicted.get(key) for role, key in single.items() if role in variants}
     known = {role: predictions for role, predictions in there.items() if predictions is not None}
     predicted = variant_predictions(*pair, logit_set.labels[split], found, variants=variants, kind=kind, known=known)
     for role in SINGLE:
         if role in predicted:
-            alone.keep(*single[role], predicted[role])
+            memory.keep(*single[role], predicted[role])
     values = in_parallel(metrics, list(predicted.values()))
     return Evaluation(logit_set, base, sidekick, split, found, predicted, dict(zip(predicted, values, strict=True)))
 
@@ -138,7 +151,7 @@ def sweep(
     kind: UncertaintyKind = "softmax",
     only: Collection[Pair] | None = None,
     device: str = "cpu",
-    alone: Alone | None = None,
+    memory: Memory | None = None,
     progress: Callable[[int, int], bool | None] | None = None,
 ) -> pd.DataFrame:
     """Evaluate all pairs: one row a (base, sidekick, variant, split), with the columns of COLUMNS.
@@ -156,8 +169,8 @@ def sweep(
         The pairs to evaluate; by default those that `pairs` gives. A pair both ways costs little more than one way.
     device
         Where the logits of the judged split are put, whole, and the pairs evaluated; `cuda` in plain torch and double precision.
-    alone
-        What earlier sweeps of the same logits found of single models; what this one finds is added.
+    memory
+        What earlier sweeps of the same logits found; what this one finds is added, save the pairs' metrics.
     progress
         Called with steps done and steps in all; returning True cancels, and the groups of pairs done so far are returned.
     """
@@ -167,12 +180,12 @@ def sweep(
     todo = {split: sorted(only) if only is not None else pairs(logit_set, FIT_SPLIT, split) for split in chosen}
     every = sorted(set().union(*todo.values()))
     groups = [(split, group) for split in chosen for group in _groups(logit_set, split, todo[split], kind)]
-    steps = Steps(len(_one_way(every)) + sum(2 * len(group) for _, group in groups), progress)
-    alone, rows = alone or Alone(), list[dict[str, Any]]()
+    steps = Steps(len({_once(*pair) for pair in every}) + sum(2 * len(group) for _, group in groups), progress)
+    memory, rows = memory or Memory(), list[dict[str, Any]]()
     with contextlib.suppress(CancelledError):
-        fits = _fits(logit_set, every, steps, alone)
+        fits = _fits(logit_set, every, steps, memory)
         for split, group in groups:
-            found = _judged(logit_set, split, {pair: fits[pair] for pair in group}, kind, device, steps, alone)
+            found = _judged(logit_set, split, {pair: fits[pair] for pair in group}, kind, device, steps, memory)
             rows += [row for pair, values in found.items() for row in _rows(logit_set, split, pair, fits[pair], values)]
     rows.sort(key=lambda row: (row["base"], row["sidekick"], chosen.index(row["split"])))
     return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(COLUMNS[5:], float))
@@ -185,14 +198,14 @@ def _judged(
     kind: UncertaintyKind,
     device: str,
     steps: Steps,
-    alone: Alone,
+    memory: Memory,
 ) -> dict[Pair, Values]:
     """The metrics of a group of pairs; a model's own are noted."""
     models = {m: logit_set.logits(m, split).to(device) for m in dict.fromkeys(model for pair in fits for model in pair)}
-    known = {model: alone.judged[key] for model in models if (key := (model, split, kind)) in alone.judged}
+    known = {model: memory.judged[key] for model in models if (key := (model, split, kind)) in memory.judged}
     found = judge_pairs(models, logit_set.labels[split], fits, known, kind, steps)
     for pair, values in found.items():
-        alone.judged.update({(model, split, kind): values[role] for model, role in zip(pair, SINGLE, strict=True)})
+        memory.judged.update({(model, split, kind): values[role] for model, role in zip(pair, SINGLE, strict=True)})
     return found
 
 
@@ -213,20 +226,24 @@ def _one_way(asked: Sequence[Pair]) -> list[Pair]:
     return [pair for pair in asked if pair < pair[::-1] or pair[::-1] not in known]
 
 
-def _fits(logit_set: LogitSet, every: Sequence[Pair], steps: Steps, alone: Alone) -> dict[Pair, Fit]:
+def _fits(logit_set: LogitSet, every: Sequence[Pair], steps: Steps, memory: Memory) -> dict[Pair, Fit]:
     """The fit of each pair; each model is calibrated once, and a pair fitted one way."""
-    _calibrate(logit_set, [model for pair in every for model in pair], alone)
+    _calibrate(logit_set, [model for pair in every for model in pair], memory)
 
-    def fitted(pair: Pair) -> Fit:
-        found = fit_calibrated(alone.calibrated[pair[0]], alone.calibrated[pair[1]])
+    def fitted(pair: Pair) -> None:
+        if pair not in memory.fitted:
+            memory.fitted[pair] = _fit_once(pair, memory)
         steps.advance(1)
-        return found
 
     # One fit on a large split keeps all cores busy by itself, and two at once would push each other out of the cache.
     large = len(logit_set.labels.get(FIT_SPLIT, ())) * logit_set.k > LARGE
-    once = _one_way(every)
-    found = dict(zip(once, [fitted(pair) for pair in once] if large else in_parallel(fitted, once), strict=True))
-    return {pair: found[pair] if pair in found else found[pair[::-1]].swapped() for pair in every}
+    once = sorted({_once(*pair) for pair in every})
+    if large:
+        for pair in once:
+            fitted(pair)
+    else:
+        in_parallel(fitted, once)
+    return {pair: memory.fitted[pair] if pair in memory.fitted else memory.fitted[pair[::-1]].swapped() for pair in every}
 
 
 def _rows(

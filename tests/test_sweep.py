@@ -121,11 +121,11 @@ def test_what_is_known_of_models_alone_is_not_computed_again(
         predictions.reduce_blocks(models, labels, todo, keep)  # type: ignore[arg-type]
 
     monkeypatch.setattr(pairing, "reduce_blocks", counted)
-    alone = pairing.Alone()
-    first = s.sweep(logit_set, ["test"], kind=kind, alone=alone, only=[("large", "middle"), ("large", "small")])
+    memory = pairing.Memory()
+    first = s.sweep(logit_set, ["test"], kind=kind, memory=memory, only=[("large", "middle"), ("large", "small")])
     pd.testing.assert_frame_equal(first, s.sweep(logit_set, ["test"], kind=kind, only=[("large", "middle"), ("large", "small")]))
     monkeypatch.setattr(s, "calibrate", None)
-    second = s.sweep(logit_set, ["test"], kind=kind, alone=alone, only=[("small", "middle"), ("middle", "small")])
+    second = s.sweep(logit_set, ["test"], kind=kind, memory=memory, only=[("small", "middle"), ("middle", "small")])
     assert jobs == [3 + 2 * 2, 3 + 2 * 2, 2]
     monkeypatch.undo()
     expected = s.sweep(logit_set, ["test"], kind=kind, only=[("small", "middle"), ("middle", "small")])
@@ -135,7 +135,7 @@ def test_what_is_known_of_models_alone_is_not_computed_again(
 @pytest.mark.parametrize("kind", ["softmax", "entropy"])
 def test_a_pair_of_known_models_says_the_same(logit_set: LogitSet, monkeypatch: pytest.MonkeyPatch, kind: UncertaintyKind) -> None:
     """Of a base and a sidekick that were judged before, in whichever role, only the pair is new."""
-    alone, jobs = pairing.Alone(), list[int]()
+    memory, jobs = pairing.Memory(), list[int]()
     real = predictions.reduce_blocks
 
     def counted(models: list[torch.Tensor], labels: torch.Tensor, todo: list[predictions.Job], keep: object) -> None:
@@ -144,7 +144,7 @@ def test_a_pair_of_known_models_says_the_same(logit_set: LogitSet, monkeypatch: 
 
     monkeypatch.setattr(predictions, "reduce_blocks", counted)
     for base, sidekick in (("large", "middle"), ("middle", "small"), ("large", "small")):
-        found = s.evaluate(logit_set, base, sidekick, kind=kind, alone=alone)
+        found = s.evaluate(logit_set, base, sidekick, kind=kind, memory=memory)
         expected = s.evaluate(logit_set, base, sidekick, kind=kind)
         assert found.metrics == expected.metrics
         assert found.fit == expected.fit
@@ -154,18 +154,31 @@ def test_a_pair_of_known_models_says_the_same(logit_set: LogitSet, monkeypatch: 
     assert jobs[::2] == [4, 3, 2]
 
 
+def test_a_pair_is_fitted_once_for_all_splits_and_uncertainties(logit_set: LogitSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = pairing.Memory()
+    s.sweep(logit_set, ["test"], memory=memory)
+    monkeypatch.setattr(s, "fit_calibrated", None)
+    again = s.sweep(logit_set, ["shift"], kind="entropy", memory=memory)
+    monkeypatch.undo()
+    pd.testing.assert_frame_equal(again, s.sweep(logit_set, ["shift"], kind="entropy"))
+
+
+def test_a_pair_the_other_way_round_has_the_same_fit(logit_set: LogitSet) -> None:
+    assert s.fit_pair(logit_set, "large", "small") == s.fit_pair(logit_set, "small", "large").swapped()
+
+
 def test_only_the_latest_models_are_kept(logit_set: LogitSet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairing, "PREDICTED", 3)
-    alone = pairing.Alone()
+    memory = pairing.Memory()
     for base, sidekick in (("large", "middle"), ("small", "twin")):
-        s.evaluate(logit_set, base, sidekick, alone=alone)
-    assert [model for model, *_ in alone.predicted] == ["middle", "small", "twin"]
+        s.evaluate(logit_set, base, sidekick, memory=memory)
+    assert [model for model, *_ in memory.predicted] == ["middle", "small", "twin"]
 
 
 def test_splits_and_uncertainties_are_judged_apart(logit_set: LogitSet) -> None:
-    alone = pairing.Alone()
+    memory = pairing.Memory()
     for split, kind in product(("test", "shift"), ("softmax", "entropy")):
-        table = s.sweep(logit_set, [split], kind=kind, alone=alone)  # type: ignore[arg-type]
+        table = s.sweep(logit_set, [split], kind=kind, memory=memory)  # type: ignore[arg-type]
         pd.testing.assert_frame_equal(table, s.sweep(logit_set, [split], kind=kind))  # type: ignore[arg-type]
 
 

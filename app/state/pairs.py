@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from app.state.caches import remembered
-from app.state.sets import Handle, alone
+from app.state.sets import Handle, memory
 from duo_core.arrays import UncertaintyKind
 from duo_core.blocks import in_parallel
 from duo_core.duo import Fit, Temperatures
@@ -39,7 +39,7 @@ def fitted(handle: Handle, base: str, sidekick: str) -> TimedFit:
 def _fitted(key: str, base: str, sidekick: str, _handle: Handle) -> TimedFit:  # noqa: ARG001 (a cache's key)
     load()  # what is measured is the fit, not what a new process loads first
     start = time.perf_counter()
-    found = fit_pair(_handle.logit_set, base, sidekick, alone(_handle))
+    found = fit_pair(_handle.logit_set, base, sidekick, memory(_handle))
     return TimedFit(found, time.perf_counter() - start)
 
 
@@ -61,7 +61,7 @@ def _evaluation(
     _handle: Handle,
     _fit: Fit,
 ) -> Evaluation:
-    return evaluate(_handle.logit_set, base, sidekick, split, kind=kind, fitted=_fit, alone=alone(_handle))
+    return evaluate(_handle.logit_set, base, sidekick, split, kind=kind, fitted=_fit, memory=memory(_handle))
 
 
 def curves(handle: Handle, found: Evaluation, kind: UncertaintyKind) -> Curves:

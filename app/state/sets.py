@@ -14,7 +14,7 @@ from duo_core import results
 from duo_core.arrays import InputError
 from duo_core.blocks import in_parallel
 from duo_core.logits import FIT_SPLIT, LogitSet, tensor_digest
-from duo_core.pairing import SINGLE, Alone
+from duo_core.pairing import SINGLE, Memory
 from duo_core.store import Store, default_store
 
 
@@ -50,14 +50,14 @@ class Survey:
     broken: Mapping[str, str]
 
 
-def alone(handle: Handle) -> Alone:
-    """What was found of the models by themselves; an upload's goes with what else was computed from it."""
-    return _alone(handle.stamp)
+def memory(handle: Handle) -> Memory:
+    """What was found of the set so far; an upload's goes with what else was computed from it."""
+    return _memory(handle.stamp)
 
 
 @remembered(max_entries=16)
-def _alone(stamp: str) -> Alone:  # noqa: ARG001 (a cache's key)
-    return Alone()
+def _memory(stamp: str) -> Memory:  # noqa: ARG001 (a cache's key)
+    return Memory()
 
 
 def store_path() -> Path:

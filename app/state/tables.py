@@ -9,11 +9,11 @@ import pandas as pd
 import streamlit as st
 
 from app.state.caches import remembered
-from app.state.sets import Handle, alone, survey
+from app.state.sets import Handle, memory, survey
 from duo_core import results
 from duo_core.arrays import UncertaintyKind
 from duo_core.logits import LogitSet
-from duo_core.pairing import SINGLE, Alone, Pair
+from duo_core.pairing import SINGLE, Memory, Pair
 from duo_core.sweep import sweep
 
 Progress = Callable[[int, int], bool]
@@ -52,7 +52,7 @@ def _computed(handle: Handle, split: str, kind: UncertaintyKind, base: str | Non
     models = list(survey(handle, split).accuracy)
     own = replace(handle.logit_set, cards={m: handle.logit_set.cards[m] for m in models})
     only = None if base is None else [(base, other) for other in models if other != base]
-    known = alone(handle)  # here, as the thread of the work belongs to no session
+    known = memory(handle)  # here, as the thread of the work belongs to no session
     found = _with_bar(
         lambda progress: _swept(handle, own, split, kind, only, known, progress), f"Pairing the models of {own.title}"
     )
@@ -70,12 +70,12 @@ def _swept(
     split: str,
     kind: UncertaintyKind,
     only: list[Pair] | None,
-    known: Alone,
+    known: Memory,
     progress: Progress,
 ) -> pd.DataFrame:
     if handle.store is None:
-        return sweep(own, [split], kind=kind, only=only, alone=known, progress=progress)
-    return results.swept(own, handle.store, [split], kind=kind, only=only, alone=known, progress=progress)
+        return sweep(own, [split], kind=kind, only=only, memory=known, progress=progress)
+    return results.swept(own, handle.store, [split], kind=kind, only=only, memory=known, progress=progress)
 
 
 def _with_models(table: pd.DataFrame, own: LogitSet) -> pd.DataFrame:
