@@ -40,6 +40,8 @@ class Memory:
     calibrated: dict[str, Single] = field(default_factory=dict)
     fitted: dict[Pair, Fit] = field(default_factory=dict)
     """By the names of both models, the first in the alphabet as base."""
+    classes: dict[tuple[str, str], NDArray[np.int32]] = field(default_factory=dict)
+    """What a single model predicts, (n,), by model and split."""
     judged: dict[tuple[str, str, UncertaintyKind], dict[str, float | None]] = field(default_factory=dict)
     """Metrics of single models by model, split and uncertainty."""
     predicted: dict[tuple[str, str, float], Predictions] = field(default_factory=dict)
@@ -86,13 +88,15 @@ def judge_pairs(
     labels: Tensor,
     fits: Mapping[Pair, Fit],
     singles: Mapping[str, Mapping[str, float | None]],
+    classes: dict[str, NDArray[np.int32]],
     kind: UncertaintyKind,
     steps: Steps,
 ) -> dict[Pair, Values]:
     """Return the metrics of every variant of every pair, from one pass over the models' logits (n, k).
 
     That is two steps a pair: the logits, and the metrics. Of two models that are paired both ways only what is said of the base's
-    class is another. `singles` has the metrics of models that were judged before.
+    class is another. `singles` has the metrics of models that were judged before. `classes` has what models predict by themselves,
+    (n,); what is new is added.
     """
     new = [name for name in models if name not in singles]
     jobs, places = _jobs(list(models), new, fits)
@@ -102,7 +106,9 @@ def judge_pairs(
         kept.keep(rows, block)
         steps.advance(len(fits) * (rows.stop - rows.start) / len(labels))
 
-    reduce_blocks(list(models.values()), labels, jobs, keep)
+    known = {place: classes[name] for place, name in enumerate(models) if name in classes}
+    reduce_blocks(list(models.values()), labels, jobs, keep, known)
+    classes |= {name: kept.classes(place) for place, name in enumerate(models) if place not in known}
     judged = in_parallel(lambda i: metrics_of(kept.judged(i)), range(len(new)))
     own = {**singles, **dict(zip(new, judged, strict=True))}
 
@@ -164,6 +170,11 @@ class _Kept:
         """Mean NLL and Brier score by job, (2, jobs); added in the order of the rows, whichever thread came first."""
         total: Floats = np.sum([self._sums[start] for start in sorted(self._sums)], axis=0)
         return total / len(self._labels)
+
+    def classes(self, model: int) -> NDArray[np.int32]:
+        """What a model predicts by itself; of it alone, so that who keeps it does not keep all."""
+        own: NDArray[np.int32] = self._own[model].copy()
+        return own
 
     def judged(self, job: int) -> Judged:
         """What a job's own metrics are read from."""

@@ -169,11 +169,13 @@ def reduce_blocks(
     labels: Tensor,
     jobs: Sequence[Job],
     keep: Callable[[slice, Reduced], None],
+    known: Mapping[int, NDArray[np.int32]] | None = None,
 ) -> None:
     """Reduce every job on the logits (n, k) of several models, reading each once, block of rows by block of rows.
 
     `keep` is given the rows of a block and what is left of it, good until it returns; it may be called from several threads, for
-    different rows.
+    different rows. `known` are the classes (n,) that models predict by themselves, by the model's place, where that was found
+    before.
 
     Raises
     ------
@@ -192,7 +194,7 @@ def reduce_blocks(
         with _scratch() as memory:
             shape = len(jobs), rows.stop - rows.start
             block = memory.array("block", (len(models), shape[1], k), real)
-            own = _load(models, rows, block)
+            own = _load(models, rows, block, known or {})
             predicted = memory.array("predicted", shape, np.dtype(np.int32))
             columns = memory.array("columns", (len(kernels.COLUMNS), *shape), np.dtype(np.float64))
             kernels.reduce(block, labels[rows].numpy(), own, first, second, weights, predicted, columns)
@@ -207,12 +209,16 @@ def precision(*models: Tensor) -> np.dtype[Any]:
     return np.dtype(np.float64 if wide else np.float32)
 
 
-def _load(models: Sequence[Tensor], rows: slice, block: Floats) -> NDArray[np.int32]:
+def _load(models: Sequence[Tensor], rows: slice, block: Floats, known: Mapping[int, NDArray[np.int32]]) -> NDArray[np.int32]:
     """Fill a block (m, b, k) with the models' logits; the class (m, b) that each predicts."""
-    for own, logits in zip(block, models, strict=True):
-        _copy(logits[rows], own)
     classes = np.empty(block.shape[:2], dtype=np.int32)
-    kernels.classes(block, *_bits(block), classes)
+    bits, *layout = _bits(block)
+    for i, logits in enumerate(models):
+        _copy(logits[rows], block[i])
+        if i in known:
+            classes[i] = known[i][rows]
+        else:
+            kernels.classes(block[i : i + 1], bits[i : i + 1], *layout, classes[i : i + 1])
     _check_finite(classes, rows)
     return classes
 

@@ -203,7 +203,9 @@ def _judged(
     """The metrics of a group of pairs; a model's own are noted."""
     models = {m: logit_set.logits(m, split).to(device) for m in dict.fromkeys(model for pair in fits for model in pair)}
     known = {model: memory.judged[key] for model in models if (key := (model, split, kind)) in memory.judged}
-    found = judge_pairs(models, logit_set.labels[split], fits, known, kind, steps)
+    classes = {model: memory.classes[model, split] for model in models if (model, split) in memory.classes}
+    found = judge_pairs(models, logit_set.labels[split], fits, known, classes, kind, steps)
+    memory.classes.update({(model, split): predicted for model, predicted in classes.items()})
     for pair, values in found.items():
         memory.judged.update({(model, split, kind): values[role] for model, role in zip(pair, SINGLE, strict=True)})
     return found

@@ -114,11 +114,14 @@ def test_chosen_pairs_alone_whatever_they_cost(logit_set: LogitSet) -> None:
 def test_what_is_known_of_models_alone_is_not_computed_again(
     logit_set: LogitSet, monkeypatch: pytest.MonkeyPatch, kind: UncertaintyKind
 ) -> None:
-    jobs: list[int] = []
+    jobs, classes = list[int](), list[int]()
 
-    def counted(models: list[torch.Tensor], labels: torch.Tensor, todo: list[predictions.Job], keep: object) -> None:
+    def counted(
+        models: list[torch.Tensor], labels: torch.Tensor, todo: list[predictions.Job], keep: object, known: dict[int, object]
+    ) -> None:
         jobs.append(len(todo))
-        predictions.reduce_blocks(models, labels, todo, keep)  # type: ignore[arg-type]
+        classes.append(len(known))
+        predictions.reduce_blocks(models, labels, todo, keep, known)  # type: ignore[arg-type]
 
     monkeypatch.setattr(pairing, "reduce_blocks", counted)
     memory = pairing.Memory()
@@ -127,6 +130,7 @@ def test_what_is_known_of_models_alone_is_not_computed_again(
     monkeypatch.setattr(s, "calibrate", None)
     second = s.sweep(logit_set, ["test"], kind=kind, memory=memory, only=[("small", "middle"), ("middle", "small")])
     assert jobs == [3 + 2 * 2, 3 + 2 * 2, 2]
+    assert classes == [0, 0, 2]
     monkeypatch.undo()
     expected = s.sweep(logit_set, ["test"], kind=kind, only=[("small", "middle"), ("middle", "small")])
     pd.testing.assert_frame_equal(second, expected)
