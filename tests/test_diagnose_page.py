@@ -3,9 +3,11 @@
 import base64
 import doctest
 import io
+import threading
 from pathlib import Path
 
 import pytest
+import streamlit as st
 import torch
 from dashboard import PAIR, query, table, text_of
 from logit_sets import write_set
@@ -180,6 +182,26 @@ def test_the_draws_of_a_base_serve_all_its_sidekicks(tmp_path, monkeypatch):
         expected = differences(found.predictions["duo"], found.predictions["base"], keys=("aurc", "nll"))
         assert state.gains(handle, found, "softmax", ("aurc", "nll")) == expected
     assert systems == [2, 1]
+
+
+def test_sessions_with_one_base_have_each_their_own_gains(tmp_path, monkeypatch):
+    """The second asks while the draws of the first, the base's among them, are still under way."""
+    monkeypatch.setenv("DUO_STORE", str(write_set(tmp_path)))
+    st.cache_resource.clear()
+    handle, may_end = state.open_set("toy"), threading.Event()
+
+    def slow(systems, keys):
+        assert may_end.wait(60)
+        return drawn(systems, keys=keys)
+
+    monkeypatch.setattr(diagnosis, "drawn", slow)
+    pairs = [evaluate(handle.logit_set, "large", sidekick) for sidekick in ("small", "middle")]
+    for found in pairs:
+        state.begin_gains(handle, found, "softmax", ("aurc",))
+    may_end.set()
+    for found in pairs:
+        expected = differences(found.predictions["duo"], found.predictions["base"], keys=("aurc",))
+        assert state.gains(handle, found, "softmax", ("aurc",)) == expected
 
 
 @pytest.fixture

@@ -179,6 +179,23 @@ def test_only_the_latest_models_are_kept(logit_set: LogitSet, monkeypatch: pytes
     assert [model for model, *_ in memory.predicted] == ["middle", "small", "twin"]
 
 
+class Fleeting(dict):  # type: ignore[type-arg]
+    """What another session lets go of as soon as it was looked at."""
+
+    def __contains__(self, key: object) -> bool:
+        return self.pop(key, None) is not None
+
+    def get(self, key: object, default: object = None) -> object:
+        return self.pop(key, default)
+
+
+def test_predictions_that_another_session_lets_go_of_are_made_again(logit_set: LogitSet) -> None:
+    memory = pairing.Memory(predicted=Fleeting())
+    first = s.evaluate(logit_set, "large", "small", memory=memory)
+    assert memory.predicted
+    assert s.evaluate(logit_set, "large", "small", memory=memory).metrics == first.metrics
+
+
 def test_splits_and_uncertainties_are_judged_apart(logit_set: LogitSet) -> None:
     memory = pairing.Memory()
     for split, kind in product(("test", "shift"), ("softmax", "entropy")):
