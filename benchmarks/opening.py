@@ -34,7 +34,12 @@ st.title("A title")
 st.metric("A number", 1)
 st.plotly_chart(go.Figure(go.Scatter(x=[0, 1], y=[0, 1])))
 """
-SEEN = {"heading": ".stMain h1", "chart": ".stMain .js-plotly-plot .main-svg"}
+SEEN = {
+    "first": ".stMain h1, .stSidebar .stSelectbox",
+    "heading": ".stMain h1",
+    "chart": ".stMain .js-plotly-plot .main-svg",
+}
+"""What is waited for, in this order; `first` is the first that is the page's own, its choices or its heading."""
 WITHOUT_CHART = {"data", "method"}
 
 
@@ -63,7 +68,7 @@ def measured(browser: "Browser", folder: Path, logit_set: Path) -> None:
         with serving(["duo_core", "app", "--port", str(port), "--store", str(store)], port, folder / "log") as address:
             time.sleep(pause)
             path = "" if page == FIRST_PAGE else page
-            line(label, *opened(browser, f"{address}/{path}", *(["heading"] if page in WITHOUT_CHART else SEEN)))
+            line(label, *opened(browser, f"{address}/{path}", *(["first", "heading"] if page in WITHOUT_CHART else SEEN)))
 
     line(f"{logit_set.name}, ms", *SEEN)
     visit("(to read the files once)")
