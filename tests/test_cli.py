@@ -175,6 +175,8 @@ def test_an_empty_store_says_how_to_begin(tmp_path: Path, capsys: pytest.Capture
         (("export", "--set", "tiny", *PAIR, "--out", "a", "--target-risk", "2"), r"expected a target risk in \(0, 1\), got 2"),
         (("export", "--set", "tiny", *PAIR, "--out", "a", "--confidence", "nan"), r"expected a confidence in \(0, 1\), got nan"),
         (("logits", "--set", "x", "--images", "test=a", "--models", "m", "--workers", "-1"), "at least 0, got '-1'"),
+        (("logits", "--set", "x", "--images", "test=a", "--models", "m", "--device", "tpu"), "as the device, got 'tpu'"),
+        (("cost", "m", "--device", "tpu"), "as the device, got 'tpu'"),
         (("fly",), "invalid choice: 'fly'"),
         ((), "required: COMMAND"),
         (("cost", "timm/no_such_model"), "no_such_model"),

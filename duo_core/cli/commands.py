@@ -39,6 +39,9 @@ def zoo(options: argparse.Namespace) -> None:
 
 def cost(options: argparse.Namespace) -> None:
     """Profile models, built with random weights, at the input size and number of classes in use."""
+    from duo_core.inference import compute_device
+
+    compute_device(options.device)  # before anything is counted
     show([_profile(spec, options) for spec in _specs(options)], options.json)
 
 
@@ -63,7 +66,7 @@ def _speed(model: "LoadedModel | None", options: argparse.Namespace) -> dict[str
     if model is None:
         return {"images_per_second": None, "device": None, "batch_size": None}
     from duo_core.cost import throughput
-    from duo_core.inference.runner import compute_device
+    from duo_core.inference import compute_device
 
     device = compute_device(options.device)
     batch = {"batch_size": options.batch_size} if options.batch_size else {}
@@ -75,11 +78,12 @@ def logits(options: argparse.Namespace) -> None:
     """Compute what a set lacks, then say what stands in it."""
     import torch
 
-    from duo_core.inference import compute
+    from duo_core.inference import compute, compute_device
     from duo_core.inference.progress import Printer
     from duo_core.zoo import load
 
     checked_name(options.set, "set")  # before models are read, which may take long
+    compute_device(options.device)
     splits = _splits(options)
     models = [load(spec) for spec in _specs(options)]
     store = Store(options.store)
