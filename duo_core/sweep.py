@@ -64,7 +64,7 @@ def fit_pair(logit_set: LogitSet, base: str, sidekick: str, memory: Memory | Non
     The other way round it is the same to the last bit.
     """
     memory = memory or Memory()
-    _calibrate(logit_set, (base, sidekick), memory)
+    calibrate_models(logit_set, (base, sidekick), memory)
     found = _fit_once(_once(base, sidekick), memory)
     return found if (base, sidekick) == _once(base, sidekick) else found.swapped()
 
@@ -78,8 +78,8 @@ def _fit_once(pair: Pair, memory: Memory) -> Fit:
     return fit_calibrated(*(memory.calibrated[model] for model in pair))
 
 
-def _calibrate(logit_set: LogitSet, models: Iterable[str], memory: Memory) -> None:
-    """Calibrate the models that were not yet."""
+def calibrate_models(logit_set: LogitSet, models: Iterable[str], memory: Memory) -> None:
+    """Calibrate the models that were not yet on the set's fit split; InputError where it has none."""
     if FIT_SPLIT not in logit_set.labels:
         raise InputError(
             f"expected a split '{FIT_SPLIT}' to fit on in the set '{logit_set.name}', got {', '.join(logit_set.labels)}"
@@ -230,7 +230,7 @@ def _one_way(asked: Sequence[Pair]) -> list[Pair]:
 
 def _fits(logit_set: LogitSet, every: Sequence[Pair], steps: Steps, memory: Memory) -> dict[Pair, Fit]:
     """The fit of each pair; each model is calibrated once, and a pair fitted one way."""
-    _calibrate(logit_set, [model for pair in every for model in pair], memory)
+    calibrate_models(logit_set, [model for pair in every for model in pair], memory)
 
     def fitted(pair: Pair) -> None:
         if pair not in memory.fitted:

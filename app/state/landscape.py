@@ -6,15 +6,17 @@ import pandas as pd
 
 from app.state.caches import remembered
 from app.state.pairs import evaluation
-from app.state.sets import Handle, survey
+from app.state.sets import Handle, memory, survey
 from app.state.tables import all_pairs
 from duo_core.analysis.advice import gains
 from duo_core.arrays import UncertaintyKind
-from duo_core.duo import Temperatures, calibrate
+from duo_core.blocks import in_parallel
+from duo_core.duo import Temperatures
 from duo_core.intervals import Interval, differences
-from duo_core.logits import FIT_SPLIT, Card, LogitSet
+from duo_core.logits import Card, LogitSet
 from duo_core.metrics import metrics
 from duo_core.predictions import pair_predictions
+from duo_core.sweep import calibrate_models
 
 UNKNOWN_FAMILY = "unknown"
 
@@ -24,20 +26,22 @@ def singles(handle: Handle, split: str, kind: UncertaintyKind = "softmax") -> pd
 
     Columns: `family`, `temperature`, those of METRICS, and what its card says.
     """
-    return _singles(handle.stamp, split, kind, list(survey(handle, split).accuracy), handle.logit_set)
+    return _singles(handle.stamp, split, kind, list(survey(handle, split).accuracy), handle)
 
 
 @remembered(max_entries=32, show_spinner="Judging the models alone")
-def _singles(stamp: str, split: str, kind: UncertaintyKind, models: list[str], _set: LogitSet) -> pd.DataFrame:  # noqa: ARG001
-    rows = {model: _single(_set, model, split, kind) | _facts(_set.cards[model]) for model in models}
+def _singles(stamp: str, split: str, kind: UncertaintyKind, models: list[str], _handle: Handle) -> pd.DataFrame:  # noqa: ARG001
+    own, known = _handle.logit_set, memory(_handle)
+    calibrate_models(own, models, known)
+
+    def row(model: str) -> dict[str, object]:
+        logits, temperature = own.logits(model, split), known.calibrated[model].temperature
+        judged = pair_predictions(logits, logits, own.labels[split], Temperatures(temperature, 0.0), classes="base", kind=kind)
+        values = {key: nan if value is None else value for key, value in metrics(judged).items()}
+        return {"temperature": temperature, **values, **_facts(own.cards[model])}
+
+    rows = dict(zip(models, in_parallel(row, models), strict=True))
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
-
-
-def _single(own: LogitSet, model: str, split: str, kind: UncertaintyKind) -> dict[str, float]:
-    temperature = calibrate(own.logits(model, FIT_SPLIT), own.labels[FIT_SPLIT], model).temperature
-    logits = own.logits(model, split)
-    judged = pair_predictions(logits, logits, own.labels[split], Temperatures(temperature, 0.0), classes="base", kind=kind)
-    return {"temperature": temperature, **{key: nan if value is None else value for key, value in metrics(judged).items()}}
 
 
 def _facts(card: Card) -> dict[str, object]:
