@@ -86,8 +86,9 @@ def _opened(store: str, name: str, stamp: str) -> Handle:
 
 def read_ahead() -> None:
     """Survey the set that is shown first before somebody waits for it; what is wrong with it is for the page to say."""
-    with contextlib.suppress(InputError):
-        for handle in map(open_set, set_names()[:1]):
+    with contextlib.suppress(InputError, OSError):
+        for name in set_names()[:1]:
+            handle = open_set(name)
             for split in handle.logit_set.evaluation_splits[:1]:
                 _survey(handle.stamp, split, handle.logit_set, handle.store)
 
