@@ -5,7 +5,7 @@ numpy arrays (n,).
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
 UncertaintyKind = Literal["softmax", "entropy"]
+KINDS: tuple[UncertaintyKind, ...] = get_args(UncertaintyKind)
 
 
 class InputError(ValueError):

@@ -319,16 +319,48 @@ def separates(x, y, labels, u, v):
 
 
 @njit(nogil=True, cache=True)
-def tie_ends(ranked, wrong):
-    """Ends of the blocks of equal values in a sorted array (n,), and how many are wrong up to each end; int64."""
-    ends, errors = np.empty(len(ranked), np.int64), np.empty(len(ranked), np.int64)
+def tie_ends(bits, correct):
+    """Ends of the blocks of equal values (n,), smallest first, and how many images are wrong up to each end; int64.
+
+    `bits` are unsigned integers whose highest bit is free, as those of floats that are not negative, which order as the floats do:
+    each is sorted together with whether its image is wrong, which is several times as fast as an order of indices.
+    """
+    one = bits.dtype.type(1)
+    keys = np.empty_like(bits)
+    for i in range(len(bits)):
+        keys[i] = (bits[i] << one) | (not correct[i])
+    keys = sorted_keys(keys)
+    ends, errors = np.empty(len(keys), np.int64), np.empty(len(keys), np.int64)
     blocks, total = 0, 0
-    for i in range(len(ranked)):
-        total += int(wrong[i])
-        if i + 1 == len(ranked) or ranked[i + 1] != ranked[i]:
+    for i in range(len(keys)):
+        total += int(keys[i] & one)
+        if i + 1 == len(keys) or keys[i + 1] >> one != keys[i] >> one:
             ends[blocks], errors[blocks] = i + 1, total
             blocks += 1
     return ends[:blocks], errors[:blocks]
+
+
+@njit(nogil=True, cache=True)
+def surer_right(ends, errors):
+    """Number of pairs of a right and a wrong image of which the right one is surer, ties counting one half, of blocks as
+    `tie_ends` gives them; exact below 2**52."""
+    total = 0.0
+    start = before = 0
+    for block in range(len(ends)):
+        wrong = errors[block] - before
+        right = ends[block] - start - wrong
+        total += (start - before + right / 2) * wrong
+        start, before = ends[block], errors[block]
+    return total
+
+
+@njit(nogil=True, cache=True)
+def most_covered(ends, errors, numerator, denominator):
+    """End of the last block up to which at least numerator / denominator of the images are right; 0 where there is none."""
+    for block in range(len(ends) - 1, -1, -1):
+        if (ends[block] - errors[block]) * denominator >= numerator * ends[block]:
+            return ends[block]
+    return 0
 
 
 @njit(nogil=True, cache=True)

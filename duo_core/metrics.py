@@ -5,16 +5,14 @@ the order of the images never matters.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cached_property
-from typing import Any
+from functools import cache, cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from duo_core import kernels
-from duo_core.arrays import Booleans, Floats, InputError, Integers, Predictions, same_length
+from duo_core.arrays import Booleans, Floats, InputError, Integers, Predictions, UncertaintyKind, same_length
 
 ECE_BINS = 15
 SAC_TARGET = 0.98
@@ -39,24 +37,15 @@ def tie_blocks(correct: Booleans, uncertainty: Floats) -> TieBlocks:
     same_length(correct=len(correct), uncertainty=len(uncertainty))
     if not len(correct):
         raise InputError("expected at least one image, got none")
-    if np.isnan(uncertainty).any():
+    least = uncertainty.min()
+    if np.isnan(least):
         raise InputError(f"expected uncertainties that are numbers, got NaN for {np.isnan(uncertainty).sum()} images")
-    return TieBlocks(*kernels.tie_ends(*_ranked(uncertainty, ~correct)))
-
-
-def _ranked(uncertainty: Floats, wrong: Booleans) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Uncertainties in ascending order (or what orders and ties as they do), and which of the images are wrong.
-
-    The bits of floats that are not negative order as integers and leave the sign's place free for the flag, so that both are
-    sorted as one number, which is several times as fast as an order of indices.
-    """
-    if uncertainty.min() < 0:
-        order = np.argsort(uncertainty)
-        return uncertainty[order], wrong[order]
-    floats = np.ascontiguousarray(uncertainty) + np.zeros((), uncertainty.dtype)  # -0 becomes 0
-    keys = (floats.view(f"u{floats.itemsize}") << 1) | wrong
-    keys = kernels.sorted_keys(keys)
-    return keys >> 1, keys & 1
+    if least < 0:
+        bits = np.unique(uncertainty, return_inverse=True)[1].astype(np.uint64)
+    else:
+        floats = np.ascontiguousarray(uncertainty) + np.zeros((), uncertainty.dtype)  # -0 becomes 0
+        bits = floats.view(f"u{floats.itemsize}")
+    return TieBlocks(*kernels.tie_ends(bits, correct))
 
 
 def accuracy(correct: Booleans) -> float:
@@ -106,8 +95,13 @@ def ece(correct: Booleans, confidence: Floats, bins: int = ECE_BINS) -> float:
     0.45
     """
     same_length(correct=len(correct), confidence=len(confidence))
-    gaps = kernels.bin_gaps(np.asarray(correct), np.asarray(confidence, dtype=np.float64), np.linspace(0, 1, bins + 1))
+    gaps = kernels.bin_gaps(np.asarray(correct), np.asarray(confidence, dtype=np.float64), _edges(bins))
     return float(np.abs(gaps).sum() / len(correct))
+
+
+@cache
+def _edges(bins: int) -> Floats:
+    return np.linspace(0, 1, bins + 1)
 
 
 def correctness_auroc(correct: Booleans, uncertainty: Floats) -> float | None:
@@ -120,13 +114,10 @@ def correctness_auroc(correct: Booleans, uncertainty: Floats) -> float | None:
 
 
 def _auroc(blocks: TieBlocks) -> float | None:
-    wrong = np.diff(blocks.errors, prepend=0)
-    right_before = np.concatenate([[0], (blocks.ends - blocks.errors)[:-1]])
-    right = np.diff(blocks.ends, prepend=0) - wrong
     all_wrong, all_right = int(blocks.errors[-1]), int(blocks.ends[-1] - blocks.errors[-1])
     if not all_wrong or not all_right:
         return None
-    return float(((right_before + right / 2) * wrong).sum() / all_wrong / all_right)
+    return float(kernels.surer_right(blocks.ends, blocks.errors) / all_wrong / all_right)
 
 
 def selective_risks(blocks: TieBlocks) -> Floats:
@@ -165,9 +156,14 @@ def coverage_at_accuracy(correct: Booleans, uncertainty: Floats, target: float =
 def _coverage(blocks: TieBlocks, target: float) -> float:
     if not 0 < target <= 1:
         raise InputError(f"target must be an accuracy in (0, 1], but got {target}")
-    exact = Fraction(str(target)).limit_denominator(10**12)  # so that the products below fit 64 bits
-    reached = (blocks.ends - blocks.errors) * exact.denominator >= exact.numerator * blocks.ends
-    return float(blocks.ends[reached].max(initial=0) / blocks.ends[-1])
+    return float(kernels.most_covered(blocks.ends, blocks.errors, *_as_fraction(target)) / blocks.ends[-1])
+
+
+@cache
+def _as_fraction(target: float) -> tuple[int, int]:
+    """Numerator and denominator, so small that their products with counts of images fit 64 bits."""
+    exact = Fraction(str(target)).limit_denominator(10**12)
+    return exact.numerator, exact.denominator
 
 
 @dataclass(frozen=True)
@@ -213,6 +209,8 @@ class Metric:
     unit: str
     """`fraction` in [0, 1], shown in percent; `area` in [0, 1]; `nats`; `score` otherwise."""
     of: Callable[[Judged], float | None]
+    ranks: bool = False
+    """Whether the order of the images by uncertainty enters."""
 
     def value(self, predictions: Predictions) -> float | None:
         """The metric of some predictions; None where it is undefined."""
@@ -227,9 +225,9 @@ METRICS = {
         Metric("nll", "NLL", False, 0.0, "nats", lambda j: j.nll),
         Metric("brier", "Brier score", False, 0.0, "score", lambda j: j.brier),
         Metric("ece", "ECE", False, 0.0, "fraction", lambda j: ece(j.correct, j.confidence)),
-        Metric("auroc", "AUROC", True, 1.0, "area", lambda j: _auroc(j.blocks)),
-        Metric("aurc", "AURC", False, 0.0, "area", lambda j: float(selective_risks(j.blocks).mean())),
-        Metric("sac98", "SAC@98", True, 1.0, "fraction", lambda j: _coverage(j.blocks, SAC_TARGET)),
+        Metric("auroc", "AUROC", True, 1.0, "area", lambda j: _auroc(j.blocks), ranks=True),
+        Metric("aurc", "AURC", False, 0.0, "area", lambda j: float(selective_risks(j.blocks).mean()), ranks=True),
+        Metric("sac98", "SAC@98", True, 1.0, "fraction", lambda j: _coverage(j.blocks, SAC_TARGET), ranks=True),
     )
 }
 """Every metric by key, in the order in which tables show them."""
@@ -243,6 +241,12 @@ def metrics(predictions: Predictions) -> dict[str, float | None]:
 def metrics_of(found: Judged) -> dict[str, float | None]:
     """Return every metric of METRICS of what was judged already."""
     return {key: metric.of(found) for key, metric in METRICS.items()}
+
+
+def metrics_by_kind(softmax: Judged, entropy: Floats) -> dict[UncertaintyKind, dict[str, float | None]]:
+    """Return every metric with either uncertainty: that of what was judged, and the entropy (n,)."""
+    values, other = metrics_of(softmax), replace(softmax, uncertainty=entropy)
+    return {"softmax": values, "entropy": values | {key: metric.of(other) for key, metric in METRICS.items() if metric.ranks}}
 
 
 def relative_gain(key: str, value: float, base: float) -> float | None:

@@ -14,11 +14,12 @@ from duo_core.arrays import Floats, Predictions, UncertaintyKind
 from duo_core.blocks import in_parallel
 from duo_core.duo import VARIANTS, Fit, Single, Temperatures
 from duo_core.kernels import COLUMNS
-from duo_core.metrics import Judged, metrics_of
+from duo_core.metrics import Judged, metrics_by_kind
 from duo_core.predictions import Job, Reduced, precision, reduce_blocks
 
 Pair = tuple[str, str]
-Values = dict[str, dict[str, float | None]]
+Metrics = dict[UncertaintyKind, dict[str, float | None]]
+"""Of one system by the uncertainty that ranks the images."""
 
 SINGLE = ("base", "sidekick")
 """Variants that are one model alone, and the columns that name it."""
@@ -42,8 +43,8 @@ class Memory:
     """By the names of both models, the first in the alphabet as base."""
     classes: dict[tuple[str, str], NDArray[np.int32]] = field(default_factory=dict)
     """What a single model predicts, (n,), by model and split."""
-    judged: dict[tuple[str, str, UncertaintyKind], dict[str, float | None]] = field(default_factory=dict)
-    """Metrics of single models by model, split and uncertainty."""
+    judged: dict[tuple[str, str], Metrics] = field(default_factory=dict)
+    """Metrics of single models by model and split."""
     predicted: dict[tuple[str, str, float], Predictions] = field(default_factory=dict)
     """What a single model says, by model, split and temperature; the latest."""
 
@@ -78,21 +79,20 @@ class Steps:
                 raise CancelledError
 
 
-def bytes_a_pair(n: int, real: np.dtype[Any], kind: UncertaintyKind) -> int:
+def bytes_a_pair(n: int, real: np.dtype[Any]) -> int:
     """What `judge_pairs` holds for a pair of n images: two jobs' classes and scores, and the doubt about either model's class."""
-    return n * (2 * np.dtype(np.int32).itemsize + (6 if kind == "entropy" else 4) * real.itemsize)
+    return n * (2 * np.dtype(np.int32).itemsize + 6 * real.itemsize)
 
 
 def judge_pairs(
     models: Mapping[str, Tensor],
     labels: Tensor,
     fits: Mapping[Pair, Fit],
-    singles: Mapping[str, Mapping[str, float | None]],
+    singles: Mapping[str, Metrics],
     classes: dict[str, NDArray[np.int32]],
-    kind: UncertaintyKind,
     steps: Steps,
-) -> dict[Pair, Values]:
-    """Return the metrics of every variant of every pair, from one pass over the models' logits (n, k).
+) -> dict[Pair, dict[str, Metrics]]:
+    """Return the metrics of every variant of every pair, with either uncertainty, from one pass over the models' logits (n, k).
 
     That is two steps a pair: the logits, and the metrics. Of two models that are paired both ways only what is said of the base's
     class is another. `singles` has the metrics of models that were judged before. `classes` has what models predict by themselves,
@@ -100,7 +100,7 @@ def judge_pairs(
     """
     new = [name for name in models if name not in singles]
     jobs, places = _jobs(list(models), new, fits)
-    kept = _Kept(len(models), len(new), jobs, labels, precision(*models.values()), kind)
+    kept = _Kept(len(models), len(new), jobs, labels, precision(*models.values()))
 
     def keep(rows: slice, block: Reduced) -> None:
         kept.keep(rows, block)
@@ -109,17 +109,17 @@ def judge_pairs(
     known = {place: classes[name] for place, name in enumerate(models) if name in classes}
     reduce_blocks(list(models.values()), labels, jobs, keep, known)
     classes |= {name: kept.classes(place) for place, name in enumerate(models) if place not in known}
-    judged = in_parallel(lambda i: metrics_of(kept.judged(i)), range(len(new)))
+    judged = in_parallel(kept.judged, range(len(new)))
     own = {**singles, **dict(zip(new, judged, strict=True))}
 
-    def values(pair: Pair) -> dict[Pair, Values]:
+    def values(pair: Pair) -> dict[Pair, dict[str, Metrics]]:
         duo = places[pair]
-        combined = {key: metrics_of(kept.judged(duo + i)) for i, key in enumerate(COMBINED)}
-        found: dict[Pair, Values] = {}
+        combined = {key: kept.judged(duo + i) for i, key in enumerate(COMBINED)}
+        found: dict[Pair, dict[str, Metrics]] = {}
         for side, way in enumerate((pair, pair[::-1])):
             if way in fits:
-                single = {role: dict(own[name]) for role, name in zip(SINGLE, way, strict=True)}
-                found[way] = {**single, **combined, "uq_only": metrics_of(kept.uq_only(duo, side))}
+                single = {role: own[name] for role, name in zip(SINGLE, way, strict=True)}
+                found[way] = {**single, **combined, "uq_only": kept.uq_only(duo, side)}
                 steps.advance(1)
         return found
 
@@ -142,25 +142,21 @@ def _jobs(names: list[str], new: Sequence[str], fits: Mapping[Pair, Fit]) -> tup
 class _Kept:
     """What metrics need of every job: the predicted class and scores an image, the sums of what is only averaged."""
 
-    def __init__(
-        self, m: int, singles: int, jobs: Sequence[Job], labels: Tensor, real: np.dtype[Any], kind: UncertaintyKind
-    ) -> None:
+    def __init__(self, m: int, singles: int, jobs: Sequence[Job], labels: Tensor, real: np.dtype[Any]) -> None:
         """Of m models; the first jobs are single ones, the others a duo and its unweighted pair by turns."""
         n = len(labels)
         self._labels, self._jobs, self._singles = labels.numpy(force=True), jobs, singles
         self._own = np.empty((m, n), dtype=np.int32)
         self._predicted = np.empty((len(jobs), n), dtype=np.int32)
         self._doubt = np.empty((len(jobs), n), dtype=real)
-        self._entropy = np.empty((len(jobs), n), dtype=real) if kind == "entropy" else None
+        self._entropy = np.empty((len(jobs), n), dtype=real)
         self._doubt_of_own = np.empty((2, (len(jobs) - singles) // 2, n), dtype=real)
         self._sums: dict[int, Floats] = {}
 
     def keep(self, rows: slice, block: Reduced) -> None:
         """Take a block; several threads may do so for different rows."""
         self._own[:, rows], self._predicted[:, rows] = block.own, block.predicted
-        self._doubt[:, rows] = block.columns[_AT["doubt"]]
-        if self._entropy is not None:
-            self._entropy[:, rows] = block.columns[_AT["entropy"]]
+        self._doubt[:, rows], self._entropy[:, rows] = block.columns[_AT["doubt"]], block.columns[_AT["entropy"]]
         for side, column in enumerate(("doubt_of_first", "doubt_of_second")):
             self._doubt_of_own[side, :, rows] = block.columns[_AT[column], self._singles :: 2]
         self._sums[rows.start] = block.columns[[_AT["nll"], _AT["brier"]]].sum(2)
@@ -176,16 +172,16 @@ class _Kept:
         own: NDArray[np.int32] = self._own[model].copy()
         return own
 
-    def judged(self, job: int) -> Judged:
-        """What a job's own metrics are read from."""
+    def judged(self, job: int) -> Metrics:
+        """A job's own metrics."""
         return self._judged(job, self._predicted[job], self._doubt[job])
 
-    def uq_only(self, job: int, side: int) -> Judged:
+    def uq_only(self, job: int, side: int) -> Metrics:
         """The same for the class of the job's first or second model under the duo's distribution."""
         model = (self._jobs[job].first, self._jobs[job].second)[side]
         return self._judged(job, self._own[model], self._doubt_of_own[side, (job - self._singles) // 2])
 
-    def _judged(self, job: int, predicted: NDArray[Any], doubt: NDArray[Any]) -> Judged:
-        uncertainty = doubt if self._entropy is None else self._entropy[job]
+    def _judged(self, job: int, predicted: NDArray[Any], doubt: NDArray[Any]) -> Metrics:
         nll, brier = self._means[:, job].tolist()
-        return Judged(self._labels, predicted, 1 - doubt.astype(np.float64), uncertainty, nll, brier)
+        found = Judged(self._labels, predicted, 1 - doubt.astype(np.float64), doubt, nll, brier)
+        return metrics_by_kind(found, self._entropy[job])

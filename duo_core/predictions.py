@@ -23,6 +23,9 @@ Single precision errs by about 1e-7 times the distance between the logits that m
 _ELEMENTS = 1 << 20
 """Logits a block, all models together; a row of all of them lies in a core's own cache while every pair is read from it."""
 
+_BLOCKS, _ROWS = 8, 512
+"""At least so many blocks, each of at least so many rows, so that all cores have work to the end."""
+
 _UNTHREADED = 1 << 15
 """Up to so many elements, torch runs an operator on the calling core and waits for no thread of its own."""
 
@@ -200,7 +203,7 @@ def reduce_blocks(
             kernels.reduce(block, labels[rows].numpy(), own, first, second, weights, predicted, columns)
             keep(rows, Reduced(predicted, columns, own))
 
-    over_blocks(reduced, n, min(_ELEMENTS // (k * len(models)), _ELEMENTS // len(jobs)))
+    over_blocks(reduced, n, min(_ELEMENTS // (k * len(models)), _ELEMENTS // len(jobs), max(n // _BLOCKS, _ROWS)))
 
 
 def precision(*models: Tensor) -> np.dtype[Any]:

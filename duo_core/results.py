@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from duo_core.arrays import UncertaintyKind
+from duo_core.arrays import KINDS, UncertaintyKind
 from duo_core.files import locked, replaced
 from duo_core.logits import FIT_SPLIT, LogitSet, tensor_digest
 from duo_core.pairing import Memory, Pair
-from duo_core.sweep import COLUMNS, check_judged, pairs, sweep
+from duo_core.sweep import COLUMNS, check_judged, pairs, sweeps
 
 FOLDER = ".results"
 """In the store; may be deleted at any time."""
 
-DEFINITIONS = 1
+DEFINITIONS = 2
 """Raised when the same logits give other numbers than before, so that older results are not shown."""
 
 _ROW = ["base", "sidekick", "split"]
@@ -27,21 +27,20 @@ def swept(
     store: Path,
     splits: Iterable[str] | None = None,
     *,
-    kind: UncertaintyKind = "softmax",
     only: Collection[Pair] | None = None,
     memory: Memory | None = None,
     progress: Callable[[int, int], bool | None] | None = None,
-) -> pd.DataFrame:
-    """Return what `sweep` does, computing only the pairs that are not remembered in the store; then those are, too.
+) -> dict[UncertaintyKind, pd.DataFrame]:
+    """Return what `sweeps` does, computing only the pairs that are not remembered in the store; then those are, too.
 
     A pair is known by the digests of its logits and labels, so that a model that was added or replaced costs its own pairs. What
-    is computed is computed both ways, as the other way costs little more. A store that cannot be written to gives the same table
+    is computed is computed both ways, as the other way costs little more. A store that cannot be written to gives the same tables
     and remembers nothing.
     """
     chosen = list(splits) if splits is not None else logit_set.evaluation_splits
     for split in chosen:
         check_judged(logit_set, split)
-    known = remembered(logit_set, store, chosen, kind=kind)
+    known = _valid(logit_set, store, chosen).drop(columns="key")
     missing: dict[frozenset[Pair], list[str]] = {}
     wanted = {split: set(only if only is not None else pairs(logit_set, FIT_SPLIT, split)) for split in chosen}
     for split in chosen:
@@ -49,56 +48,62 @@ def swept(
         new = wanted[split] - there
         missing.setdefault(frozenset(new | {pair[::-1] for pair in new} - there), []).append(split)
     computed = [
-        sweep(logit_set, of, kind=kind, only=todo, memory=memory, progress=progress) for todo, of in missing.items() if todo
+        table.assign(uncertainty=kind)
+        for todo, of in missing.items()
+        if todo
+        for kind, table in sweeps(logit_set, of, only=todo, memory=memory, progress=progress).items()
     ]
     parts = [part for part in (known, *computed) if len(part)]
     table = pd.concat(parts, ignore_index=True) if parts else known
     if any(len(part) for part in computed):
         with contextlib.suppress(OSError):
-            _remember(table, logit_set, store, kind)
+            _remember(table, logit_set, store)
     asked = [(base, sidekick) in wanted[split] for base, sidekick, split in zip(*(table[c] for c in _ROW), strict=True)]
     order = {split: place for place, split in enumerate(chosen)}
-    return table[asked].sort_values(_ROW, key=lambda c: c.map(order) if c.name == "split" else c, kind="stable", ignore_index=True)
+    rows = table[asked].sort_values(_ROW, key=lambda c: c.map(order) if c.name == "split" else c, kind="stable")
+    return _by_kind(rows)
 
 
-def remembered(
-    logit_set: LogitSet, store: Path, splits: Iterable[str] | None = None, *, kind: UncertaintyKind = "softmax"
-) -> pd.DataFrame:
+def remembered(logit_set: LogitSet, store: Path, splits: Iterable[str] | None = None) -> dict[UncertaintyKind, pd.DataFrame]:
     """Return the rows of pairs that were evaluated on exactly the logits and labels that the set holds now."""
     chosen = list(splits) if splits is not None else logit_set.evaluation_splits
-    return _valid(logit_set, store, chosen, kind)[COLUMNS]
+    return _by_kind(_valid(logit_set, store, chosen))
+
+
+def _by_kind(table: pd.DataFrame) -> dict[UncertaintyKind, pd.DataFrame]:
+    return {kind: table.loc[table["uncertainty"] == kind, COLUMNS].reset_index(drop=True) for kind in KINDS}
 
 
 def _pairs_of(table: pd.DataFrame) -> set[Pair]:
     return set(zip(table["base"], table["sidekick"], strict=True))
 
 
-def _valid(logit_set: LogitSet, store: Path, splits: list[str], kind: UncertaintyKind) -> pd.DataFrame:
+def _valid(logit_set: LogitSet, store: Path, splits: list[str]) -> pd.DataFrame:
     """The rows of the file whose key is that of the pair as it is now."""
     try:
-        table = pd.read_parquet(_file(logit_set, store, kind))
+        table = pd.read_parquet(_file(logit_set, store))
     except (OSError, ValueError):  # not there, or not a table: as good as not there
-        return pd.DataFrame(columns=[*COLUMNS, "key"]).astype(dict.fromkeys(COLUMNS[5:], float))
+        return pd.DataFrame(columns=[*COLUMNS, "uncertainty", "key"]).astype(dict.fromkeys(COLUMNS[5:], float))
     table = table[table["split"].isin(splits)]
-    return table[_row_keys(table, logit_set, kind) == table["key"]].reset_index(drop=True)
+    return table[_row_keys(table, logit_set) == table["key"]].reset_index(drop=True)
 
 
-def _remember(table: pd.DataFrame, logit_set: LogitSet, store: Path, kind: UncertaintyKind) -> None:
+def _remember(table: pd.DataFrame, logit_set: LogitSet, store: Path) -> None:
     """Put the table's rows into the file, beside what another process may have put there."""
-    file = _file(logit_set, store, kind)
+    file = _file(logit_set, store)
     file.parent.mkdir(parents=True, exist_ok=True)
     with locked(file.parent):
-        others = _valid(logit_set, store, list(logit_set.labels), kind)
-        rows = pd.concat([table.assign(key=_row_keys(table, logit_set, kind)), *([others] if len(others) else [])])
+        others = _valid(logit_set, store, list(logit_set.labels))
+        rows = pd.concat([table.assign(key=_row_keys(table, logit_set)), *([others] if len(others) else [])])
         with replaced(file) as beside:
-            rows.drop_duplicates([*_ROW, "variant"], ignore_index=True).to_parquet(beside, index=False)
+            rows.drop_duplicates([*_ROW, "variant", "uncertainty"], ignore_index=True).to_parquet(beside, index=False)
 
 
-def _row_keys(table: pd.DataFrame, logit_set: LogitSet, kind: UncertaintyKind) -> pd.Series:
+def _row_keys(table: pd.DataFrame, logit_set: LogitSet) -> pd.Series:
     """What each row depends on, as one digest; empty where the set has no such models any more."""
     models: dict[str, dict[str, str]] = {}
     for split in table["split"].unique():
-        shared = [str(DEFINITIONS), kind, *(tensor_digest(logit_set.labels[s]) for s in (FIT_SPLIT, split))]
+        shared = [str(DEFINITIONS), *(tensor_digest(logit_set.labels[s]) for s in (FIT_SPLIT, split))]
         own = {
             m: [logit_set.digest((m, FIT_SPLIT), (m, split)), str(logit_set.cards[m].multiply_adds)]
             for m in _models(logit_set, split)
@@ -117,5 +122,5 @@ def _models(logit_set: LogitSet, split: str) -> list[str]:
     return logit_set.models(FIT_SPLIT, split) if FIT_SPLIT in logit_set.labels else []
 
 
-def _file(logit_set: LogitSet, store: Path, kind: UncertaintyKind) -> Path:
-    return store / FOLDER / logit_set.name / f"{kind}.parquet"
+def _file(logit_set: LogitSet, store: Path) -> Path:
+    return store / FOLDER / logit_set.name / "pairs.parquet"

@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from duo_core.arrays import InputError, Predictions, UncertaintyKind
+from duo_core.arrays import KINDS, InputError, Predictions, UncertaintyKind
 from duo_core.blocks import in_parallel
 from duo_core.duo import LARGE, VARIANTS, Fit, Single, calibrate, fit_calibrated
 from duo_core.logits import FIT_SPLIT, LogitSet, check_pair
 from duo_core.metrics import METRICS, metrics
-from duo_core.pairing import SINGLE, CancelledError, Memory, Pair, Steps, Values, bytes_a_pair, judge_pairs
+from duo_core.pairing import SINGLE, CancelledError, Memory, Metrics, Pair, Steps, bytes_a_pair, judge_pairs
 from duo_core.predictions import precision, variant_predictions
 
 COLUMNS = ["set", "split", "base", "sidekick", "variant", "T_base", "T_sidekick", "T_ratio", "flops_balance", *METRICS]
@@ -154,7 +154,20 @@ def sweep(
     memory: Memory | None = None,
     progress: Callable[[int, int], bool | None] | None = None,
 ) -> pd.DataFrame:
-    """Evaluate all pairs: one row a (base, sidekick, variant, split), with the columns of COLUMNS.
+    """Evaluate all pairs with the images ranked by one uncertainty: the table that `sweeps` gives for it."""
+    return sweeps(logit_set, splits, only=only, device=device, memory=memory, progress=progress)[kind]
+
+
+def sweeps(
+    logit_set: LogitSet,
+    splits: Iterable[str] | None = None,
+    *,
+    only: Collection[Pair] | None = None,
+    device: str = "cpu",
+    memory: Memory | None = None,
+    progress: Callable[[int, int], bool | None] | None = None,
+) -> dict[UncertaintyKind, pd.DataFrame]:
+    """Evaluate all pairs: for each uncertainty one row a (base, sidekick, variant, split), with the columns of COLUMNS.
 
     Every model's logits are read once a split, block by block, and all pairs evaluated on a block while it is in the cache.
     Beyond the logits themselves, at most about BYTES are held; where that is not enough for all pairs, they are taken in groups.
@@ -163,8 +176,6 @@ def sweep(
     ----------
     splits
         Those to judge on; by default every one but the fit split.
-    kind
-        Which uncertainty ranks the images.
     only
         The pairs to evaluate; by default those that `pairs` gives. A pair both ways costs little more than one way.
     device
@@ -179,44 +190,43 @@ def sweep(
         check_judged(logit_set, split)
     todo = {split: sorted(only) if only is not None else pairs(logit_set, FIT_SPLIT, split) for split in chosen}
     every = sorted(set().union(*todo.values()))
-    groups = [(split, group) for split in chosen for group in _groups(logit_set, split, todo[split], kind)]
+    groups = [(split, group) for split in chosen for group in _groups(logit_set, split, todo[split])]
     steps = Steps(len({_once(*pair) for pair in every}) + sum(2 * len(group) for _, group in groups), progress)
-    memory, rows = memory or Memory(), list[dict[str, Any]]()
+    memory, found = memory or Memory(), dict[tuple[str, str, str], tuple[Fit, dict[str, Metrics]]]()
     with contextlib.suppress(CancelledError):
         fits = _fits(logit_set, every, steps, memory)
         for split, group in groups:
-            found = _judged(logit_set, split, {pair: fits[pair] for pair in group}, kind, device, steps, memory)
-            rows += [row for pair, values in found.items() for row in _rows(logit_set, split, pair, fits[pair], values)]
-    rows.sort(key=lambda row: (row["base"], row["sidekick"], chosen.index(row["split"])))
-    return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(COLUMNS[5:], float))
+            values = _judged(logit_set, split, {pair: fits[pair] for pair in group}, device, steps, memory)
+            found |= {(*pair, split): (fits[pair], of) for pair, of in values.items()}
+    order = sorted(found, key=lambda key: (key[0], key[1], chosen.index(key[2])))
+    return {kind: _table([row for key in order for row in _rows(logit_set, *key, *found[key], kind)]) for kind in KINDS}
 
 
 def _judged(
     logit_set: LogitSet,
     split: str,
     fits: Mapping[Pair, Fit],
-    kind: UncertaintyKind,
     device: str,
     steps: Steps,
     memory: Memory,
-) -> dict[Pair, Values]:
+) -> dict[Pair, dict[str, Metrics]]:
     """The metrics of a group of pairs; a model's own are noted."""
     models = {m: logit_set.logits(m, split).to(device) for m in dict.fromkeys(model for pair in fits for model in pair)}
-    known = {model: memory.judged[key] for model in models if (key := (model, split, kind)) in memory.judged}
+    known = {model: memory.judged[model, split] for model in models if (model, split) in memory.judged}
     classes = {model: memory.classes[model, split] for model in models if (model, split) in memory.classes}
-    found = judge_pairs(models, logit_set.labels[split], fits, known, classes, kind, steps)
+    found = judge_pairs(models, logit_set.labels[split], fits, known, classes, steps)
     memory.classes.update({(model, split): predicted for model, predicted in classes.items()})
     for pair, values in found.items():
-        memory.judged.update({(model, split, kind): values[role] for model, role in zip(pair, SINGLE, strict=True)})
+        memory.judged.update({(model, split): values[role] for model, role in zip(pair, SINGLE, strict=True)})
     return found
 
 
-def _groups(logit_set: LogitSet, split: str, todo: list[Pair], kind: UncertaintyKind) -> list[list[Pair]]:
+def _groups(logit_set: LogitSet, split: str, todo: list[Pair]) -> list[list[Pair]]:
     """The pairs in groups that may be judged at once; those of one base stand together, and a pair with its other way."""
     if not todo:
         return []
     logits = logit_set.logits(todo[0][0], split)
-    size = max(1, BYTES // bytes_a_pair(len(logits), precision(logits), kind))
+    size = max(1, BYTES // bytes_a_pair(len(logits), precision(logits)))
     asked, once = set(todo), _one_way(todo)
     groups = [once[start : start + size] for start in range(0, len(once), size)]
     return [[way for pair in group for way in (pair, pair[::-1]) if way in asked] for group in groups]
@@ -249,17 +259,21 @@ def _fits(logit_set: LogitSet, every: Sequence[Pair], steps: Steps, memory: Memo
 
 
 def _rows(
-    logit_set: LogitSet, split: str, pair: Pair, found: Fit, values: Mapping[str, Mapping[str, float | None]]
+    logit_set: LogitSet, base: str, sidekick: str, split: str, found: Fit, values: Mapping[str, Metrics], kind: UncertaintyKind
 ) -> list[dict[str, Any]]:
     """The rows of one pair on one split."""
     shared = {
         "set": logit_set.name,
         "split": split,
-        "base": pair[0],
-        "sidekick": pair[1],
+        "base": base,
+        "sidekick": sidekick,
         "T_base": found.temperatures.base,
         "T_sidekick": found.temperatures.sidekick,
         "T_ratio": found.ratio,
-        "flops_balance": logit_set.flops_balance(*pair),
+        "flops_balance": logit_set.flops_balance(base, sidekick),
     }
-    return [{**shared, "variant": variant, **values[variant]} for variant in VARIANTS]
+    return [{**shared, "variant": variant, **values[variant][kind]} for variant in VARIANTS]
+
+
+def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(COLUMNS[5:], float))

@@ -3,13 +3,10 @@
 import functools
 import sys
 import time
-from itertools import product
-from typing import get_args
 
 import torch
 
 from duo_core.analysis.promise import chance_of_difference
-from duo_core.arrays import UncertaintyKind
 from duo_core.duo import LARGE
 from duo_core.figures.curves import risk_coverage
 from duo_core.intervals import differences
@@ -51,8 +48,8 @@ def main() -> None:
     torch.set_num_threads(1)
     load()
     store = Store()
-    for name, kind in product(store.names(), get_args(UncertaintyKind)):
-        swept(store.open(name), store.path, kind=kind)
+    for name in store.names():
+        swept(store.open(name), store.path)
     print(f"Compiled and evaluated what is shipped in {time.perf_counter() - start:.0f} s.", file=sys.stderr)
 
 

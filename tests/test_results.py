@@ -6,9 +6,10 @@ import torch
 from logit_sets import write_set
 
 from duo_core import results
+from duo_core.arrays import KINDS
 from duo_core.logits import Card
 from duo_core.store import Store
-from duo_core.sweep import COLUMNS, pairs, sweep
+from duo_core.sweep import COLUMNS, pairs, sweeps
 
 
 @pytest.fixture
@@ -23,9 +24,9 @@ def computed(monkeypatch):
 
     def counted(logit_set, splits, **options):
         calls.append((sorted(splits), sorted(options["only"])))
-        return sweep(logit_set, splits, **options)
+        return sweeps(logit_set, splits, **options)
 
-    monkeypatch.setattr(results, "sweep", counted)
+    monkeypatch.setattr(results, "sweeps", counted)
     return calls
 
 
@@ -36,34 +37,39 @@ def replace_model(store, model, scale):
     Store(store).write_model("toy", own.cards[model], logits)
 
 
+def assert_same(found, expected, **options):
+    assert list(found) == list(expected) == list(KINDS)
+    for kind, table in found.items():
+        pd.testing.assert_frame_equal(table, expected[kind], **options)
+
+
 def test_the_table_is_the_sweeps_and_the_second_time_nothing_is_computed(store, computed):
     own = Store(store).open("toy")
     first = results.swept(own, store)
-    pd.testing.assert_frame_equal(first, sweep(own), rtol=1e-12)
-    assert list(first.columns) == COLUMNS
+    assert_same(first, sweeps(own), rtol=1e-12)
+    assert list(first["entropy"].columns) == COLUMNS
+    assert not first["entropy"].equals(first["softmax"])
     again = results.swept(Store(store).open("toy"), store)
     assert len(computed) == 1
-    pd.testing.assert_frame_equal(again, first, check_exact=True)
+    assert_same(again, first, check_exact=True)
 
 
-@pytest.mark.parametrize("kind", ["softmax", "entropy"])
-def test_the_other_way_is_known_with_the_one(store, computed, kind):
+def test_the_other_way_is_known_with_the_one(store, computed):
     own, one = Store(store).open("toy"), [("large", "tiny"), ("middle", "small")]
-    results.swept(own, store, kind=kind, only=one)
-    other = results.swept(own, store, kind=kind, only=[pair[::-1] for pair in one])
+    results.swept(own, store, only=one)
+    other = results.swept(own, store, only=[pair[::-1] for pair in one])
     assert len(computed) == 1
-    pd.testing.assert_frame_equal(other, sweep(own, kind=kind, only=[pair[::-1] for pair in one]), rtol=1e-9)
+    assert_same(other, sweeps(own, only=[pair[::-1] for pair in one]), rtol=1e-9)
 
 
-def test_kinds_and_splits_do_not_mix(store, computed):
+def test_splits_do_not_mix(store, computed):
     own = Store(store).open("toy")
     results.swept(own, store, ["shift"])
-    results.swept(own, store, ["test"], kind="entropy")
     both = results.swept(own, store)
-    assert [splits for splits, _ in computed] == [["shift"], ["test"], ["test"]]
-    pd.testing.assert_frame_equal(both, sweep(own), rtol=1e-12)
-    pd.testing.assert_frame_equal(results.swept(own, store, ["shift"]), sweep(own, ["shift"]), rtol=1e-12)
-    assert len(computed) == 3
+    assert [splits for splits, _ in computed] == [["shift"], ["test"]]
+    assert_same(both, sweeps(own), rtol=1e-12)
+    assert_same(results.swept(own, store, ["shift"]), sweeps(own, ["shift"]), rtol=1e-12)
+    assert len(computed) == 2
 
 
 def test_an_added_model_costs_its_own_pairs(store, computed):
@@ -79,44 +85,45 @@ def test_an_added_model_costs_its_own_pairs(store, computed):
     table = results.swept(own, store)
     assert all("added" in pair for pair in computed[1][1])
     assert len(computed[1][1]) == 2 * sum("added" in pair for pair in pairs(own, "val"))
-    pd.testing.assert_frame_equal(table, sweep(own), rtol=1e-12)
+    assert_same(table, sweeps(own), rtol=1e-12)
 
 
 def test_a_replaced_model_is_not_shown_as_it_was(store, computed):
     before = results.swept(Store(store).open("toy"), store)
     replace_model(store, "small", torch.linspace(-1, 1, 5))
     own = Store(store).open("toy")
-    assert results.remembered(own, store).query("base == 'small' or sidekick == 'small'").empty
+    assert all(table.query("base == 'small' or sidekick == 'small'").empty for table in results.remembered(own, store).values())
     after = results.swept(own, store)
     assert all("small" in pair for pair in computed[1][1])
-    pd.testing.assert_frame_equal(after, sweep(own), rtol=1e-12)
-    assert not after.equals(before)
+    assert_same(after, sweeps(own), rtol=1e-12)
+    assert not after["softmax"].equals(before["softmax"])
 
 
 def test_other_definitions_begin_anew(store, computed, monkeypatch):
     results.swept(Store(store).open("toy"), store)
     monkeypatch.setattr(results, "DEFINITIONS", results.DEFINITIONS + 1)
-    assert results.remembered(Store(store).open("toy"), store).empty
+    assert all(table.empty for table in results.remembered(Store(store).open("toy"), store).values())
 
 
 @pytest.mark.parametrize("content", [b"", b"no table", b"PAR1" * 9])
 def test_a_broken_file_is_as_good_as_none(store, content):
     own = Store(store).open("toy")
     expected = results.swept(own, store)
-    file = store / results.FOLDER / "toy" / "softmax.parquet"
+    file = store / results.FOLDER / "toy" / "pairs.parquet"
     file.write_bytes(content)
-    pd.testing.assert_frame_equal(results.swept(own, store), expected)
-    assert len(pd.read_parquet(file)) == 2 * len(expected)
+    assert_same(results.swept(own, store), expected)
+    assert len(pd.read_parquet(file)) == 2 * sum(map(len, expected.values()))
 
 
 def test_a_cancelled_sweep_is_gone_on_with(store, monkeypatch, computed):
     own = Store(store).open("toy")
     monkeypatch.setattr("duo_core.sweep.BYTES", 1)
     part = results.swept(own, store, ["test"], progress=lambda done, total: done > total / 2)
-    assert 0 < len(part) < len(sweep(own, ["test"]))
+    done = len(part["softmax"]) // 5
+    assert 0 < done < 6
     whole = results.swept(own, store, ["test"])
-    assert len(computed[1][1]) == 2 * (6 - len(part) // 5)
-    pd.testing.assert_frame_equal(whole, sweep(own, ["test"]), rtol=1e-12)
+    assert len(computed[1][1]) == 2 * (6 - done)
+    assert_same(whole, sweeps(own, ["test"]), rtol=1e-12)
 
 
 def test_a_store_that_cannot_be_written_to_still_answers(store, monkeypatch):
@@ -126,7 +133,7 @@ def test_a_store_that_cannot_be_written_to_still_answers(store, monkeypatch):
         raise PermissionError
 
     monkeypatch.setattr(results, "replaced", refused)
-    pd.testing.assert_frame_equal(results.swept(own, store), sweep(own), rtol=1e-12)
+    assert_same(results.swept(own, store), sweeps(own), rtol=1e-12)
 
 
 def test_the_folder_is_no_set(store):

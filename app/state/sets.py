@@ -115,7 +115,7 @@ def _survey(stamp: str, split: str, _set: LogitSet, _store: Path | None) -> Surv
 
 
 def _remembered_accuracy(own: LogitSet, store: Path, split: str) -> dict[str, float | InputError]:
-    table = results.remembered(own, store, [split])
+    table = results.remembered(own, store, [split])["softmax"]
     rows = [table[table["variant"] == role].set_index(role)["accuracy"] for role in SINGLE]
     return dict(pd.concat(rows).items())
 

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import pandas as pd
 import streamlit as st
@@ -13,9 +14,10 @@ from app.state.sets import Handle, memory, survey
 from duo_core import results
 from duo_core.arrays import UncertaintyKind
 from duo_core.logits import LogitSet
-from duo_core.pairing import SINGLE, Memory, Pair
-from duo_core.sweep import sweep
+from duo_core.pairing import SINGLE
+from duo_core.sweep import sweeps
 
+Item = TypeVar("Item")
 Progress = Callable[[int, int], bool]
 
 PATIENCE = 0.5
@@ -24,9 +26,9 @@ PATIENCE = 0.5
 
 @dataclass
 class _Place:
-    """Where a finished table lies; one session computes it while the others wait."""
+    """Where finished tables lie; one session computes them while the others wait."""
 
-    table: pd.DataFrame | None = None
+    tables: dict[UncertaintyKind, pd.DataFrame] | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -41,41 +43,31 @@ def all_pairs(handle: Handle, split: str, kind: UncertaintyKind) -> pd.DataFrame
 
 
 def _table(handle: Handle, split: str, kind: UncertaintyKind, base: str | None) -> pd.DataFrame:
-    place = _place(handle.stamp, split, kind, base)
-    if place.table is None:
+    place = _place(handle.stamp, split, base)
+    if place.tables is None:
         with place.lock:
-            place.table = _computed(handle, split, kind, base) if place.table is None else place.table
-    return place.table
+            place.tables = _computed(handle, split, base) if place.tables is None else place.tables
+    return place.tables[kind]
 
 
-def _computed(handle: Handle, split: str, kind: UncertaintyKind, base: str | None) -> pd.DataFrame:
+def _computed(handle: Handle, split: str, base: str | None) -> dict[UncertaintyKind, pd.DataFrame]:
     models = list(survey(handle, split).accuracy)
     own = replace(handle.logit_set, cards={m: handle.logit_set.cards[m] for m in models})
     only = None if base is None else [(base, other) for other in models if other != base]
     known = memory(handle)  # here, as the thread of the work belongs to no session
-    found = _with_bar(
-        lambda progress: _swept(handle, own, split, kind, only, known, progress), f"Pairing the models of {own.title}"
-    )
-    return _with_models(found, own)
+
+    def work(progress: Progress) -> dict[UncertaintyKind, pd.DataFrame]:
+        if handle.store is None:
+            return sweeps(own, [split], only=only, memory=known, progress=progress)
+        return results.swept(own, handle.store, [split], only=only, memory=known, progress=progress)
+
+    found = _with_bar(work, f"Pairing the models of {own.title}")
+    return {kind: _with_models(table, own) for kind, table in found.items()}
 
 
 @remembered(max_entries=512)
-def _place(stamp: str, split: str, kind: UncertaintyKind, base: str | None) -> _Place:  # noqa: ARG001 (a cache's key)
+def _place(stamp: str, split: str, base: str | None) -> _Place:  # noqa: ARG001 (a cache's key)
     return _Place()
-
-
-def _swept(
-    handle: Handle,
-    own: LogitSet,
-    split: str,
-    kind: UncertaintyKind,
-    only: list[Pair] | None,
-    known: Memory,
-    progress: Progress,
-) -> pd.DataFrame:
-    if handle.store is None:
-        return sweep(own, [split], kind=kind, only=only, memory=known, progress=progress)
-    return results.swept(own, handle.store, [split], kind=kind, only=only, memory=known, progress=progress)
 
 
 def _with_models(table: pd.DataFrame, own: LogitSet) -> pd.DataFrame:
@@ -88,7 +80,7 @@ def _with_models(table: pd.DataFrame, own: LogitSet) -> pd.DataFrame:
     )
 
 
-def _with_bar(work: Callable[[Progress], pd.DataFrame], text: str) -> pd.DataFrame:
+def _with_bar(work: Callable[[Progress], Item], text: str) -> Item:
     """Run the work on a thread of its own; a bar follows it, and leaving the page cancels it."""
     share, left = [0.0], threading.Event()
 
@@ -107,7 +99,7 @@ def _with_bar(work: Callable[[Progress], pd.DataFrame], text: str) -> pd.DataFra
         return future.result()
 
 
-def _follow(future: "Future[pd.DataFrame]", share: list[float], text: str) -> None:
+def _follow(future: "Future[Item]", share: list[float], text: str) -> None:
     bar = st.progress(0.0, text)
     while not wait([future], 0.1).done:
         bar.progress(min(1.0, share[0]), f"{text}: {share[0]:.0%}")

@@ -124,13 +124,14 @@ def claims(
     InputError
         Where a variant is missing, or a pair occurs more than once because the table has several splits.
     """
-    pairs = _by_pair(table)
+    pairs = _by_pair(table).sort_values(["base", ("flops_balance", "duo")])
     models = {name for pair in pairs.index for name in pair}
     draws = ModelDraws(models, replicates=replicates, level=level, seed=seed)
     statements = [*_improvements(pairs), *_weighting(pairs), *_uncertainty(pairs), *_temperatures(pairs), *_calibration(pairs)]
     if entropy is not None:
         statements += _entropy(_by_pair(entropy).reindex(pairs.index))
-    return [_judged(statement, pairs["flops_balance", "duo"], draws) for statement in statements]
+    rows = pairs.index.to_frame(index=False).astype(object).assign(flops_balance=pairs["flops_balance", "duo"].to_numpy())
+    return [_judged(statement, rows, draws) for statement in statements]
 
 
 def _by_pair(table: pd.DataFrame) -> pd.DataFrame:
@@ -238,22 +239,27 @@ def _entropy(pairs: pd.DataFrame) -> Iterator[_Statement]:
         yield _compared(pairs, key, "duo", "base", name=f"entropy_{key}", text=text, source="Appendix C, Figure 9")
 
 
-def _judged(statement: _Statement, balance: pd.Series, draws: ModelDraws) -> Claim:
-    about = statement.delta.notna() & (True if statement.band is None else statement.band.pairs(balance))
-    found = pd.DataFrame({"flops_balance": balance, "delta": statement.delta, "agrees": statement.agrees})[about].reset_index()
+def _judged(statement: _Statement, rows: pd.DataFrame, draws: ModelDraws) -> Claim:
+    """Judge a statement about pairs whose names and balances are given in the order of its `delta`, those of a base together."""
+    delta, agrees = statement.delta.to_numpy(float), statement.agrees.to_numpy(bool)
+    about = ~np.isnan(delta)
+    if statement.band is not None:
+        about &= statement.band.pairs(rows["flops_balance"]).to_numpy()
+    at = np.concatenate([np.flatnonzero(about & ~agrees), np.flatnonzero(about & agrees)])
+    found = rows.take(at).reset_index(drop=True).assign(delta=delta[at], agrees=agrees[at])
     counted = found[["base", "sidekick", "agrees"]] if statement.comparisons is None else statement.comparisons
-    *members, agrees = (column for _, column in counted.items())
-    interval = draws.interval(members, agrees)
+    *members, shares = (column.tolist() for _, column in counted.items())
+    interval = draws.interval(members, shares)
     return Claim(
         key=statement.key,
         text=statement.text,
         source=statement.source,
         band=statement.band,
-        share=float(agrees.mean()) if len(agrees) else None,
+        share=float(np.mean(shares)) if shares else None,
         asked=statement.asked,
         interval=interval,
         verdict=_verdict(interval, statement.asked, found),
-        pairs=found.sort_values(["agrees", "base", "flops_balance"], ignore_index=True)[COLUMNS],
+        pairs=found,
         measured=statement.measured,
     )
 

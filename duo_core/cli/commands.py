@@ -15,7 +15,7 @@ import pandas as pd
 from duo_core.arrays import InputError
 from duo_core.cli.arguments import unique
 from duo_core.cli.printing import print_json, show
-from duo_core.cli.uploading import logit_set_of, table_of
+from duo_core.cli.uploading import logit_set_of, tables_of
 from duo_core.duo import VARIANTS
 from duo_core.files import check_output, checked_name, replaced
 from duo_core.formats import Limits
@@ -238,7 +238,7 @@ def sweep(options: argparse.Namespace) -> None:
     if options.out:
         check_output(options.out)
     logit_set = logit_set_of(options)
-    table = table_of(logit_set, options, options.split, options.uncertainty)
+    table = tables_of(logit_set, options, options.split)[options.uncertainty]
     if options.out:
         _write_table(table, options.out)
     if options.json:

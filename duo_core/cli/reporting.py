@@ -6,7 +6,7 @@ from pathlib import Path
 
 from duo_core.arrays import InputError
 from duo_core.cli.arguments import seed
-from duo_core.cli.uploading import logit_set_of, table_of
+from duo_core.cli.uploading import logit_set_of, tables_of
 from duo_core.files import check_output, write_text
 from duo_core.logits import LogitSet
 from duo_core.metrics import METRICS
@@ -47,7 +47,7 @@ def _of_pair(own: LogitSet, options: argparse.Namespace) -> str:
 
 
 def _of_set(own: LogitSet, options: argparse.Namespace) -> str:
-    tables = {kind: table_of(own, options, [options.split], kind) for kind in ("softmax", "entropy")}
+    tables = tables_of(own, options, [options.split])
     return set_report(
         own,
         tables[options.uncertainty],

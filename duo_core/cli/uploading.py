@@ -23,7 +23,7 @@ from duo_core.formats.writing import left_out, prepared, write
 from duo_core.logits import LogitSet
 from duo_core.results import swept
 from duo_core.store import Store
-from duo_core.sweep import sweep
+from duo_core.sweep import sweeps
 
 
 def check(options: argparse.Namespace) -> None:
@@ -56,11 +56,11 @@ def _check_no_file_options(options: argparse.Namespace) -> None:
             raise InputError(f"expected {name} with --file only, got it with --set, which is used as it was made; leave {name} out")
 
 
-def table_of(own: LogitSet, options: argparse.Namespace, splits: Sequence[str] | None, kind: UncertaintyKind) -> pd.DataFrame:
-    """All pairs; those of a set in the store are remembered there, as the dashboard's are."""
+def tables_of(own: LogitSet, options: argparse.Namespace, splits: Sequence[str] | None) -> dict[UncertaintyKind, pd.DataFrame]:
+    """All pairs, with either uncertainty; those of a set in the store are remembered there, as the dashboard's are."""
     if options.file is None:
-        return swept(own, Store(options.store).path, splits, kind=kind, progress=_progress)
-    return sweep(own, splits, kind=kind, progress=_progress)
+        return swept(own, Store(options.store).path, splits, progress=_progress)
+    return sweeps(own, splits, progress=_progress)
 
 
 def _progress(done: int, total: int) -> None:
