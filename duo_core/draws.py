@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from duo_core.arrays import Floats, InputError, Integers, Predictions, same_length
 from duo_core.blocks import over_blocks
-from duo_core.metrics import ECE_BINS, METRICS, SAC_TARGET
+from duo_core.metrics import ECE_BINS, METRICS, SAC_TARGET, as_bits
 
 _AT_ONCE = 1 << 10
 _STEP = np.uint64(0x9E3779B97F4A7C15)
@@ -64,7 +64,8 @@ def weighted_metrics(predictions: Predictions, taken: Integers, keys: Sequence[s
     same_length(predictions=len(predictions), taken=len(taken))
     chosen, passes = _chosen(keys)
     out = np.empty((1, len(_KEYS)))
-    _judge(_columns([predictions], int(taken.sum())), taken.astype(np.int32), passes, out)
+    before = np.empty(len(taken) + 1, np.int32)
+    _judge(_columns([predictions], int(taken.sum())), taken.astype(np.int32), before, passes, out)
     return {key: None if np.isnan(value) else float(value) for key, value in zip(keys, out[0, chosen], strict=True)}
 
 
@@ -111,8 +112,9 @@ def _ranked(system: Predictions) -> tuple[Integers, NDArray[np.uint32]]:
     block, 3j + 1 the right ones within it and 3j + 2 its wrong ones. Cell 3b holds the right images after the last; two empty
     ones follow.
     """
-    order = np.lexsort((~system.correct, system.uncertainty))
-    ranked, wrong = system.uncertainty[order], ~system.correct[order]
+    bits = as_bits(system.uncertainty)
+    order = np.argsort((bits << 1) | ~system.correct)
+    ranked, wrong = bits[order], ~system.correct[order]
     starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
     ends = np.append(starts[1:], len(order))
     errors = np.add.reduceat(wrong.astype(np.int64), starts)
@@ -140,9 +142,10 @@ def _chosen(keys: Sequence[str]) -> tuple[list[int], tuple[bool, ...]]:
 def _judge_draws(columns: _Columns, seed: np.uint64, first: int, passes: tuple[bool, ...], out: Floats) -> None:
     """Judge draws first, first + 1, ... into out (m, draws, _KEYS)."""
     taken = np.empty(len(columns.labels), _COUNT)
+    before = np.empty(len(taken) + 1, np.int32)  # once for all draws, as the system's fresh pages cost more than a pass over it
     for row in range(out.shape[1]):
         _draw(taken, seed, first + row)
-        _judge(columns, taken, passes, out[:, row])
+        _judge(columns, taken, before, passes, out[:, row])
 
 
 @njit(nogil=True, cache=True)
@@ -175,8 +178,8 @@ def _mixed(state: np.uint64) -> np.uint64:
 
 
 @njit(nogil=True, cache=True)
-def _judge(columns: _Columns, taken: NDArray[Any], passes: tuple[bool, ...], out: Floats) -> None:
-    """Metrics of every system with the images taken as often as counted, into out (m, _KEYS)."""
+def _judge(columns: _Columns, taken: NDArray[Any], before: NDArray[np.int32], passes: tuple[bool, ...], out: Floats) -> None:
+    """Metrics of every system with the images taken as often as counted, into out (m, _KEYS); `before` is overwritten."""
     labels = columns.labels
     for m in range(len(out)):
         row, predicted = out[m], columns.predicted[m]
@@ -185,7 +188,8 @@ def _judge(columns: _Columns, taken: NDArray[Any], passes: tuple[bool, ...], out
         if passes[1]:
             row[3] = _macro_f1(labels, predicted, taken)
         if passes[2]:
-            row[4], row[5], row[6], row[7] = _ranking(columns.order[m], columns.bounds[m], columns.harmonic, columns.sums, taken)
+            _count_before(columns.order[m], taken, before)
+            row[4], row[5], row[6], row[7] = _ranking(columns.bounds[m], columns.harmonic, columns.sums, before)
 
 
 @njit(nogil=True, cache=True)
@@ -219,21 +223,25 @@ def _macro_f1(labels, predicted, taken):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _ranking(order, bounds, harmonic, sums, taken):  # type: ignore[no-untyped-def]
+def _count_before(order, taken, before):  # type: ignore[no-untyped-def]
+    """Images drawn of those before each place of an order (n,), and of all, into before (n + 1,)."""
+    total = 0
+    for place in range(len(order)):
+        before[place] = total
+        total += taken[order[place]]
+    before[-1] = total
+
+
+@njit(nogil=True, cache=True)
+def _ranking(bounds, harmonic, sums, before):  # type: ignore[no-untyped-def]
     """Accuracy, AUROC, AURC and SAC@98 from the images in each cell of the ranking; a block of equal uncertainty shares its errors.
 
     A wrong image at rank r is among the errors of every coverage from r on and so adds H(n) - H(r - 1) to the sum of all risks; a
     block of c images with e errors, whose ranks these share evenly, adds e H(n) - e/c times the sum of H over the ranks before.
     Among right images the accuracy only grows, so that SAC@98 is found before a block with errors or at the end.
     """
-    before = np.empty(len(order) + 1, np.int32)  # images drawn of those before each place
-    total = 0
-    for place in range(len(order)):
-        before[place] = total
-        total += taken[order[place]]
-    before[-1] = total
     errors = reached = pairs = 0
-    area = 0.0
+    area, total = 0.0, before[-1]
     for at in range(1, len(bounds), 3):
         start, end = before[bounds[at]], before[bounds[at + 2]]
         if (start - errors) * _DENOMINATOR >= _NUMERATOR * start:

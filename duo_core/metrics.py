@@ -8,8 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from duo_core import kernels
 from duo_core.arrays import Booleans, Floats, InputError, Integers, Predictions, UncertaintyKind, same_length
@@ -37,15 +39,24 @@ def tie_blocks(correct: Booleans, uncertainty: Floats) -> TieBlocks:
     same_length(correct=len(correct), uncertainty=len(uncertainty))
     if not len(correct):
         raise InputError("expected at least one image, got none")
+    return TieBlocks(*kernels.tie_ends(as_bits(uncertainty), correct))
+
+
+def as_bits(uncertainty: Floats) -> NDArray[np.unsignedinteger[Any]]:
+    """Unsigned integers (n,) that order and tie as the uncertainties do, with the highest bit free.
+
+    The bits of floats that are not negative are such integers.
+
+    >>> as_bits(np.array([-1.0, 0.5, -0.0, 0.0])).tolist()
+    [0, 2, 1, 1]
+    """
     least = uncertainty.min()
     if np.isnan(least):
         raise InputError(f"expected uncertainties that are numbers, got NaN for {np.isnan(uncertainty).sum()} images")
     if least < 0:
-        bits = np.unique(uncertainty, return_inverse=True)[1].astype(np.uint64)
-    else:
-        floats = np.ascontiguousarray(uncertainty) + np.zeros((), uncertainty.dtype)  # -0 becomes 0
-        bits = floats.view(f"u{floats.itemsize}")
-    return TieBlocks(*kernels.tie_ends(bits, correct))
+        return np.unique(uncertainty, return_inverse=True)[1].astype(np.uint64)
+    floats = np.ascontiguousarray(uncertainty) + np.zeros((), uncertainty.dtype)  # -0 becomes 0
+    return floats.view(f"u{floats.itemsize}")
 
 
 def accuracy(correct: Booleans) -> float:
