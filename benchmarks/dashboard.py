@@ -64,7 +64,9 @@ def ready() -> tuple[Took, Took]:
     for module in iter_modules(views.__path__):
         import_module(f"app.views.{module.name}")
     imports, start = Took.since(start), Took.since(NOW)
-    import_module("duo_core.warmup").load()
+    warmup = import_module("duo_core.warmup")
+    warmup.load()
+    warmup.settle()
     return imports, Took.since(start)
 
 

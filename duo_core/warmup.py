@@ -1,6 +1,7 @@
 """Load what is compiled before somebody waits for it; when installed, also evaluate the sets in the store for pages to open on."""
 
 import functools
+import gc
 import sys
 import time
 
@@ -27,6 +28,13 @@ def load() -> None:
         differences(found["duo"], found["base"], replicates=2)
         chance_of_difference(found["duo"], found["base"])
         risk_coverage(found)
+
+
+def settle() -> None:
+    """Have Python's garbage collector pass over all that is there now: a server's libraries stay, and to look through them takes
+    a fifth of a second, in the middle of whichever answer has its turn."""
+    gc.collect()
+    gc.freeze()
 
 
 def _noise(k: int, n: int) -> LogitSet:

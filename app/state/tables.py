@@ -1,7 +1,7 @@
 """Many pairs of an open set: remembered in the store, computed where they are not, with progress where that takes a while."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -61,8 +61,7 @@ def _computed(handle: Handle, split: str, base: str | None) -> dict[UncertaintyK
             return sweeps(own, [split], only=only, memory=known, progress=progress)
         return results.swept(own, handle.store, [split], only=only, memory=known, progress=progress)
 
-    found = _with_bar(work, f"Pairing the models of {own.title}")
-    return {kind: _with_models(table, own) for kind, table in found.items()}
+    return _with_models(_with_bar(work, f"Pairing the models of {own.title}"), own)
 
 
 @remembered(max_entries=512)
@@ -70,14 +69,16 @@ def _place(stamp: str, split: str, base: str | None) -> _Place:  # noqa: ARG001 
     return _Place()
 
 
-def _with_models(table: pd.DataFrame, own: LogitSet) -> pd.DataFrame:
-    """The table with what each pair's models are by themselves."""
+def _with_models(tables: Mapping[UncertaintyKind, pd.DataFrame], own: LogitSet) -> dict[UncertaintyKind, pd.DataFrame]:
+    """The tables, whose rows are the same, with what each pair's models are by themselves."""
+    table = tables["softmax"]
     alone = {role: table[table["variant"] == role].drop_duplicates(role).set_index(role)["accuracy"] for role in SINGLE}
     size = pd.Series({name: card.parameters for name, card in own.cards.items()}, dtype=float)
-    return table.assign(
-        parameter_balance=table["sidekick"].map(size) / table["base"].map(size),
+    of_models = {
+        "parameter_balance": table["sidekick"].map(size) / table["base"].map(size),
         **{f"{role}_accuracy": table[role].map(alone[role]) for role in SINGLE},
-    )
+    }
+    return {kind: found.assign(**of_models) for kind, found in tables.items()}
 
 
 def _with_bar(work: Callable[[Progress], Item], text: str) -> Item:

@@ -279,8 +279,10 @@ def _load() -> None:
     """Load what the first page needs while the server starts, not when someone waits for it."""
     for module in ("app.state", "plotly.graph_objects"):
         importlib.import_module(module)
-    importlib.import_module("duo_core.warmup").load()
+    warmup = importlib.import_module("duo_core.warmup")
+    warmup.load()
     importlib.import_module("app.state").read_ahead()
+    warmup.settle()
 
 
 def _check_free(host: str, port: int) -> None:
