@@ -87,19 +87,20 @@ def bytes_a_pair(n: int, real: np.dtype[Any]) -> int:
 def judge_pairs(
     models: Mapping[str, Tensor],
     labels: Tensor,
+    temperatures: Mapping[str, float],
     fits: Mapping[Pair, Fit],
-    singles: Mapping[str, Metrics],
+    singles: dict[str, Metrics],
     classes: dict[str, NDArray[np.int32]],
     steps: Steps,
 ) -> dict[Pair, dict[str, Metrics]]:
     """Return the metrics of every variant of every pair, with either uncertainty, from one pass over the models' logits (n, k).
 
     That is two steps a pair: the logits, and the metrics. Of two models that are paired both ways only what is said of the base's
-    class is another. `singles` has the metrics of models that were judged before. `classes` has what models predict by themselves,
-    (n,); what is new is added.
+    class is another. `singles` has the metrics of models that were judged before; those of the others, at `temperatures` (1/T), are
+    added. `classes` has what models predict by themselves, (n,); what is new is added.
     """
     new = [name for name in models if name not in singles]
-    jobs, places = _jobs(list(models), new, fits)
+    jobs, places = _jobs(list(models), new, temperatures, fits)
     kept = _Kept(len(models), len(new), jobs, labels, precision(*models.values()))
 
     def keep(rows: slice, block: Reduced) -> None:
@@ -110,7 +111,7 @@ def judge_pairs(
     reduce_blocks(list(models.values()), labels, jobs, keep, known)
     classes |= {name: kept.classes(place) for place, name in enumerate(models) if place not in known}
     judged = in_parallel(kept.judged, range(len(new)))
-    own = {**singles, **dict(zip(new, judged, strict=True))}
+    singles |= dict(zip(new, judged, strict=True))
 
     def values(pair: Pair) -> dict[Pair, dict[str, Metrics]]:
         duo = places[pair]
@@ -118,7 +119,7 @@ def judge_pairs(
         found: dict[Pair, dict[str, Metrics]] = {}
         for side, way in enumerate((pair, pair[::-1])):
             if way in fits:
-                single = {role: own[name] for role, name in zip(SINGLE, way, strict=True)}
+                single = {role: singles[name] for role, name in zip(SINGLE, way, strict=True)}
                 found[way] = {**single, **combined, "uq_only": kept.uq_only(duo, side)}
                 steps.advance(1)
         return found
@@ -126,11 +127,12 @@ def judge_pairs(
     return {pair: of for both in in_parallel(values, list(places)) for pair, of in both.items()}
 
 
-def _jobs(names: list[str], new: Sequence[str], fits: Mapping[Pair, Fit]) -> tuple[list[Job], dict[Pair, int]]:
+def _jobs(
+    names: list[str], new: Sequence[str], temperatures: Mapping[str, float], fits: Mapping[Pair, Fit]
+) -> tuple[list[Job], dict[Pair, int]]:
     """A job for each new model, then two for each pair of models; and where those of a pair begin, one way."""
     at = {name: place for place, name in enumerate(names)}
-    alone = {name: fit.calibration[role] for pair, fit in fits.items() for role, name in enumerate(pair)}
-    jobs = [Job(at[name], at[name], Temperatures(alone[name], 0.0)) for name in new]
+    jobs = [Job(at[name], at[name], Temperatures(temperatures[name], 0.0)) for name in new]
     places: dict[Pair, int] = {}
     for (base, sidekick), fit in fits.items():
         if (sidekick, base) not in places:

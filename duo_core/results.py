@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 from collections.abc import Callable, Collection, Iterable
+from math import isnan
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +11,8 @@ import pandas as pd
 from duo_core.arrays import KINDS, UncertaintyKind
 from duo_core.files import locked, replaced
 from duo_core.logits import FIT_SPLIT, LogitSet, tensor_digest
-from duo_core.pairing import Memory, Pair
+from duo_core.metrics import METRICS
+from duo_core.pairing import SINGLE, Memory, Metrics, Pair
 from duo_core.sweep import COLUMNS, check_judged, pairs, sweeps
 
 FOLDER = ".results"
@@ -35,12 +37,13 @@ def swept(
 
     A pair is known by the digests of its logits and labels, so that a model that was added or replaced costs its own pairs. What
     is computed is computed both ways, as the other way costs little more. A store that cannot be written to gives the same tables
-    and remembers nothing.
+    and remembers nothing. What is remembered of models alone goes into `memory`.
     """
     chosen = list(splits) if splits is not None else logit_set.evaluation_splits
     for split in chosen:
         check_judged(logit_set, split)
-    known = _valid(logit_set, store, chosen).drop(columns="key")
+    known, memory = _valid(logit_set, store, chosen).drop(columns="key"), memory or Memory()
+    _recall(known, memory)
     missing: dict[frozenset[Pair], list[str]] = {}
     wanted = {split: set(only if only is not None else pairs(logit_set, FIT_SPLIT, split)) for split in chosen}
     for split in chosen:
@@ -72,6 +75,17 @@ def remembered(logit_set: LogitSet, store: Path, splits: Iterable[str] | None = 
 
 def _by_kind(table: pd.DataFrame) -> dict[UncertaintyKind, pd.DataFrame]:
     return {kind: table.loc[table["uncertainty"] == kind, COLUMNS].reset_index(drop=True) for kind in KINDS}
+
+
+def _recall(table: pd.DataFrame, memory: Memory) -> None:
+    """Put what the table says of models alone into the memory."""
+    found: dict[tuple[str, str], Metrics] = {}
+    for role in SINGLE:
+        rows = table[table["variant"] == role].drop_duplicates([role, "split", "uncertainty"])
+        for model, split, kind, *values in rows[[role, "split", "uncertainty", *METRICS]].itertuples(index=False, name=None):
+            known = {key: None if isnan(value) else value for key, value in zip(METRICS, values, strict=True)}
+            found.setdefault((model, split), {})[kind] = known
+    memory.judged.update(found)
 
 
 def _pairs_of(table: pd.DataFrame) -> set[Pair]:

@@ -196,28 +196,38 @@ def sweeps(
     with contextlib.suppress(CancelledError):
         fits = _fits(logit_set, every, steps, memory)
         for split, group in groups:
-            values = _judged(logit_set, split, {pair: fits[pair] for pair in group}, device, steps, memory)
+            models = dict.fromkeys(model for pair in group for model in pair)
+            values = _judged(logit_set, split, models, {pair: fits[pair] for pair in group}, device, steps, memory)
             found |= {(*pair, split): (fits[pair], of) for pair, of in values.items()}
     order = sorted(found, key=lambda key: (key[0], key[1], chosen.index(key[2])))
     return {kind: _table([row for key in order for row in _rows(logit_set, *key, *found[key], kind)]) for kind in KINDS}
 
 
+def judge_models(logit_set: LogitSet, split: str, models: Iterable[str], memory: Memory) -> None:
+    """Calibrate models and judge each alone, where that was not done before; `memory` has it then."""
+    calibrate_models(logit_set, models, memory)
+    new = [model for model in models if (model, split) not in memory.judged]
+    if new:
+        _judged(logit_set, split, new, {}, "cpu", Steps(0, None), memory)
+
+
 def _judged(
     logit_set: LogitSet,
     split: str,
+    names: Iterable[str],
     fits: Mapping[Pair, Fit],
     device: str,
     steps: Steps,
     memory: Memory,
 ) -> dict[Pair, dict[str, Metrics]]:
-    """The metrics of a group of pairs; a model's own are noted."""
-    models = {m: logit_set.logits(m, split).to(device) for m in dict.fromkeys(model for pair in fits for model in pair)}
-    known = {model: memory.judged[model, split] for model in models if (model, split) in memory.judged}
+    """The metrics of a group of pairs of calibrated models; the models' own are noted."""
+    models = {model: logit_set.logits(model, split).to(device) for model in names}
+    temperatures = {model: memory.calibrated[model].temperature for model in models}
+    judged = {model: memory.judged[model, split] for model in models if (model, split) in memory.judged}
     classes = {model: memory.classes[model, split] for model in models if (model, split) in memory.classes}
-    found = judge_pairs(models, logit_set.labels[split], fits, known, classes, steps)
+    found = judge_pairs(models, logit_set.labels[split], temperatures, fits, judged, classes, steps)
+    memory.judged.update({(model, split): values for model, values in judged.items()})
     memory.classes.update({(model, split): predicted for model, predicted in classes.items()})
-    for pair, values in found.items():
-        memory.judged.update({(model, split): values[role] for model, role in zip(pair, SINGLE, strict=True)})
     return found
 
 

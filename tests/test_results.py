@@ -8,8 +8,9 @@ from logit_sets import write_set
 from duo_core import results
 from duo_core.arrays import KINDS
 from duo_core.logits import Card
+from duo_core.pairing import Memory
 from duo_core.store import Store
-from duo_core.sweep import COLUMNS, pairs, sweeps
+from duo_core.sweep import COLUMNS, judge_models, pairs, sweeps
 
 
 @pytest.fixture
@@ -60,6 +61,19 @@ def test_the_other_way_is_known_with_the_one(store, computed):
     other = results.swept(own, store, only=[pair[::-1] for pair in one])
     assert len(computed) == 1
     assert_same(other, sweeps(own, only=[pair[::-1] for pair in one]), rtol=1e-9)
+
+
+def test_what_is_remembered_of_models_alone_is_known(store, monkeypatch):
+    own, known, fresh = Store(store).open("toy"), Memory(), Memory()
+    results.swept(own, store)
+    results.swept(own, store, memory=known)
+    judge_models(own, "test", ["large", "tiny"], fresh)
+    monkeypatch.setattr("duo_core.sweep.judge_pairs", None)
+    judge_models(own, "test", ["large", "tiny"], known)
+    for model in ("large", "tiny"):
+        assert list(known.judged[model, "test"]) == list(KINDS)
+        for kind, values in fresh.judged[model, "test"].items():
+            assert known.judged[model, "test"][kind] == pytest.approx(values, rel=1e-12)
 
 
 def test_splits_do_not_mix(store, computed):

@@ -10,13 +10,9 @@ from app.state.sets import Handle, memory, survey
 from app.state.tables import all_pairs
 from duo_core.analysis.advice import gains
 from duo_core.arrays import UncertaintyKind
-from duo_core.blocks import in_parallel
-from duo_core.duo import Temperatures
 from duo_core.intervals import Interval, differences
 from duo_core.logits import Card, LogitSet
-from duo_core.metrics import metrics
-from duo_core.predictions import pair_predictions
-from duo_core.sweep import calibrate_models
+from duo_core.sweep import judge_models
 
 UNKNOWN_FAMILY = "unknown"
 
@@ -32,16 +28,13 @@ def singles(handle: Handle, split: str, kind: UncertaintyKind = "softmax") -> pd
 @remembered(max_entries=32, show_spinner="Judging the models alone")
 def _singles(stamp: str, split: str, kind: UncertaintyKind, models: list[str], _handle: Handle) -> pd.DataFrame:  # noqa: ARG001
     own, known = _handle.logit_set, memory(_handle)
-    calibrate_models(own, models, known)
+    judge_models(own, split, models, known)
 
     def row(model: str) -> dict[str, object]:
-        logits, temperature = own.logits(model, split), known.calibrated[model].temperature
-        judged = pair_predictions(logits, logits, own.labels[split], Temperatures(temperature, 0.0), classes="base", kind=kind)
-        values = {key: nan if value is None else value for key, value in metrics(judged).items()}
-        return {"temperature": temperature, **values, **_facts(own.cards[model])}
+        values = {key: nan if value is None else value for key, value in known.judged[model, split][kind].items()}
+        return {"temperature": known.calibrated[model].temperature, **values, **_facts(own.cards[model])}
 
-    rows = dict(zip(models, in_parallel(row, models), strict=True))
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
+    return pd.DataFrame.from_dict({model: row(model) for model in models}, orient="index").rename_axis("model")
 
 
 def _facts(card: Card) -> dict[str, object]:
