@@ -107,11 +107,13 @@ def visits(store: Path, name: str) -> None:
 def answers(store: Path, name: str) -> dict[str, list[Took]]:
     """Times of each answer to each kind of click."""
     os.environ["DUO_STORE"] = str(store)
+    ready()
     session = Session(name)
     session.open(FIRST_PAGE)
     found = dict(_pairs(session))
     found |= dict(_explore(session))
     found |= dict(_pages(session))
+    found |= _first_visits(name)
     return {label: took for label, took in found.items() if took}
 
 
@@ -175,9 +177,10 @@ def _swapped(session: Session) -> Took:
 
 
 def _pages(session: Session) -> Iterator[tuple[str, list[Took]]]:
-    """Every page, first and again, and each page's own switches, lists and sliders."""
+    """Every page from another, and each page's own switches, lists and sliders."""
     pages = list(session.app.session_state["pages"])
-    yield from ((f"{page}: first time in this session", [session.open(page)]) for page in pages)
+    for page in pages:
+        session.open(page)
     again: dict[str, list[Took]] = {page: [] for page in pages}
     for page in islice(cycle(pages), REPEATS * len(pages)):
         again[page].append(session.open(page))
@@ -186,6 +189,24 @@ def _pages(session: Session) -> Iterator[tuple[str, list[Took]]]:
         if page != FIRST_PAGE:
             session.open(page)
             yield from _own_controls(session, page)
+
+
+def _first_visits(name: str) -> dict[str, list[Took]]:
+    """Every page for the first time, in a session that begins on the first page of a server that has just started.
+
+    Every pair was shown before, so that the store remembers it; what a page takes otherwise, its first run says.
+    """
+    import streamlit as st
+
+    found: dict[str, list[Took]] = {}
+    for _ in range(REPEATS):
+        st.cache_resource.clear()
+        session = Session(name)
+        session.open(FIRST_PAGE)
+        for page in session.app.session_state["pages"]:
+            if page != FIRST_PAGE:
+                found.setdefault(f"{page}: first time in a session", []).append(session.open(page))
+    return found
 
 
 def _own_controls(session: Session, page: str) -> Iterator[tuple[str, list[Took]]]:
