@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from duo_core import kernels
+from duo_core import tallies
 from duo_core.arrays import Booleans, Floats, InputError, Integers, Predictions, UncertaintyKind, same_length
 
 ECE_BINS = 15
@@ -39,7 +39,7 @@ def tie_blocks(correct: Booleans, uncertainty: Floats) -> TieBlocks:
     same_length(correct=len(correct), uncertainty=len(uncertainty))
     if not len(correct):
         raise InputError("expected at least one image, got none")
-    return TieBlocks(*kernels.tie_ends(as_bits(uncertainty), correct))
+    return TieBlocks(*tallies.tie_ends(as_bits(uncertainty), correct))
 
 
 def as_bits(uncertainty: Floats) -> NDArray[np.unsignedinteger[Any]]:
@@ -93,7 +93,7 @@ def macro_f1_wilds(labels: Integers, predicted: Integers) -> float:
 def _f1_counts(labels: Integers, predicted: Integers) -> tuple[Integers, Integers, Integers]:
     """By class: true positives, labels, predictions."""
     same_length(labels=len(labels), predicted=len(predicted))
-    counts: tuple[Integers, Integers, Integers] = kernels.class_counts(
+    counts: tuple[Integers, Integers, Integers] = tallies.class_counts(
         labels, predicted, int(max(labels.max(), predicted.max())) + 1
     )
     return counts
@@ -106,7 +106,7 @@ def ece(correct: Booleans, confidence: Floats, bins: int = ECE_BINS) -> float:
     0.45
     """
     same_length(correct=len(correct), confidence=len(confidence))
-    gaps = kernels.bin_gaps(np.asarray(correct), np.asarray(confidence, dtype=np.float64), _edges(bins))
+    gaps = tallies.bin_gaps(np.asarray(correct), np.asarray(confidence, dtype=np.float64), _edges(bins))
     return float(np.abs(gaps).sum() / len(correct))
 
 
@@ -128,7 +128,7 @@ def _auroc(blocks: TieBlocks) -> float | None:
     all_wrong, all_right = int(blocks.errors[-1]), int(blocks.ends[-1] - blocks.errors[-1])
     if not all_wrong or not all_right:
         return None
-    return float(kernels.surer_right(blocks.ends, blocks.errors) / all_wrong / all_right)
+    return float(tallies.surer_right(blocks.ends, blocks.errors) / all_wrong / all_right)
 
 
 def selective_risks(blocks: TieBlocks) -> Floats:
@@ -137,7 +137,7 @@ def selective_risks(blocks: TieBlocks) -> Floats:
     >>> selective_risks(TieBlocks(np.array([1, 3]), np.array([0, 1]))).tolist()
     [0.0, 0.25, 0.3333333333333333]
     """
-    risks: Floats = kernels.running_risks(blocks.ends, blocks.errors)
+    risks: Floats = tallies.running_risks(blocks.ends, blocks.errors)
     return risks
 
 
@@ -167,7 +167,7 @@ def coverage_at_accuracy(correct: Booleans, uncertainty: Floats, target: float =
 def _coverage(blocks: TieBlocks, target: float) -> float:
     if not 0 < target <= 1:
         raise InputError(f"target must be an accuracy in (0, 1], but got {target}")
-    return float(kernels.most_covered(blocks.ends, blocks.errors, *_as_fraction(target)) / blocks.ends[-1])
+    return float(tallies.most_covered(blocks.ends, blocks.errors, *_as_fraction(target)) / blocks.ends[-1])
 
 
 @cache

@@ -67,10 +67,10 @@ def swept(
     return _by_kind(rows)
 
 
-def remembered(logit_set: LogitSet, store: Path, splits: Iterable[str] | None = None) -> dict[UncertaintyKind, pd.DataFrame]:
-    """Return the rows of pairs that were evaluated on exactly the logits and labels that the set holds now."""
+def recall(logit_set: LogitSet, store: Path, memory: Memory, splits: Iterable[str] | None = None) -> None:
+    """Put into the memory what is remembered of models alone on exactly the logits and labels that the set holds now."""
     chosen = list(splits) if splits is not None else logit_set.evaluation_splits
-    return _by_kind(_valid(logit_set, store, chosen))
+    _recall(_valid(logit_set, store, chosen), memory)
 
 
 def _by_kind(table: pd.DataFrame) -> dict[UncertaintyKind, pd.DataFrame]:

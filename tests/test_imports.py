@@ -15,6 +15,7 @@ ORDER = [
     "arrays",
     "blocks",
     "kernels",
+    "tallies",
     "plain",
     "files",
     "logits",

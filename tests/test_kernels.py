@@ -1,4 +1,4 @@
-"""The compiled loops by themselves: the exponential, the sort, and the counts, against numpy."""
+"""The compiled loops by themselves: the exponential, the sort, and the counts, against numpy and plain loops."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numba import njit
 
-from duo_core import kernels
+from duo_core import kernels, tallies
 
 
 @njit
@@ -35,7 +35,7 @@ def test_powers_beyond_the_range_are_zero_or_large(dtype, reach):
 
 @given(arrays.arrays(st.sampled_from([np.uint32, np.uint64]), st.integers(1, 60)))
 def test_keys_are_sorted(keys):
-    np.testing.assert_array_equal(kernels.sorted_keys(keys.copy()), np.sort(keys))
+    np.testing.assert_array_equal(tallies.sorted_keys(keys.copy()), np.sort(keys))
 
 
 @given(arrays.arrays(np.float64, st.integers(1, 40), elements=st.floats(0, 1) | st.sampled_from([i / 15 for i in range(16)])))
@@ -44,12 +44,26 @@ def test_bins_are_those_of_a_search_among_the_edges(confidence):
     correct = np.arange(len(confidence)) % 3 == 0
     index = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, 14)
     expected = np.bincount(index, correct - confidence, 15)
-    np.testing.assert_allclose(kernels.bin_gaps(correct, confidence, edges), expected, atol=1e-12)
+    np.testing.assert_allclose(tallies.bin_gaps(correct, confidence, edges), expected, atol=1e-12)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=30), st.integers(1, 10))
+def test_blocks_of_equal_values_and_what_is_counted_in_them(images, tenths):
+    """Against every pair of images, and every threshold, looked at one by one."""
+    values, correct = np.array([v for v, _ in images], np.uint64), np.array([c for _, c in images])
+    ends, errors = tallies.tie_ends(values, correct)
+    thresholds = np.unique(values)
+    assert ends.tolist() == [(values <= t).sum() for t in thresholds]
+    assert errors.tolist() == [(values[~correct] <= t).sum() for t in thresholds]
+    surer = sum((r < w) + (r == w) / 2 for r in values[correct].tolist() for w in values[~correct].tolist())
+    assert tallies.surer_right(ends, errors) == surer
+    reached = [(values <= t).sum() for t in thresholds if 10 * correct[values <= t].sum() >= tenths * (values <= t).sum()]
+    assert tallies.most_covered(ends, errors, tenths, 10) == max(reached, default=0)
 
 
 def test_classes_are_counted(rng):
     labels, predicted = rng.integers(0, 7, 50), rng.integers(0, 7, 50)
-    hits, true, said = kernels.class_counts(labels, predicted, 9)
+    hits, true, said = tallies.class_counts(labels, predicted, 9)
     assert hits.tolist() == np.bincount(labels[labels == predicted], minlength=9).tolist()
     assert true.tolist() == np.bincount(labels, minlength=9).tolist()
     assert said.tolist() == np.bincount(predicted, minlength=9).tolist()

@@ -44,6 +44,13 @@ def assert_same(found, expected, **options):
         pd.testing.assert_frame_equal(table, expected[kind], **options)
 
 
+def known(own, store):
+    """The models of which something is remembered."""
+    memory = Memory()
+    results.recall(own, store, memory)
+    return {model for model, _ in memory.judged}
+
+
 def test_the_table_is_the_sweeps_and_the_second_time_nothing_is_computed(store, computed):
     own = Store(store).open("toy")
     first = results.swept(own, store)
@@ -63,17 +70,18 @@ def test_the_other_way_is_known_with_the_one(store, computed):
     assert_same(other, sweeps(own, only=[pair[::-1] for pair in one]), rtol=1e-9)
 
 
-def test_what_is_remembered_of_models_alone_is_known(store, monkeypatch):
-    own, known, fresh = Store(store).open("toy"), Memory(), Memory()
+@pytest.mark.parametrize("remembering", [results.recall, lambda own, store, memory: results.swept(own, store, memory=memory)])
+def test_what_is_remembered_of_models_alone_is_known(store, monkeypatch, remembering):
+    own, memory, fresh = Store(store).open("toy"), Memory(), Memory()
     results.swept(own, store)
-    results.swept(own, store, memory=known)
+    remembering(own, store, memory)
     judge_models(own, "test", ["large", "tiny"], fresh)
     monkeypatch.setattr("duo_core.sweep.judge_pairs", None)
-    judge_models(own, "test", ["large", "tiny"], known)
+    judge_models(own, "test", ["large", "tiny"], memory)
     for model in ("large", "tiny"):
-        assert list(known.judged[model, "test"]) == list(KINDS)
+        assert list(memory.judged[model, "test"]) == list(KINDS)
         for kind, values in fresh.judged[model, "test"].items():
-            assert known.judged[model, "test"][kind] == pytest.approx(values, rel=1e-12)
+            assert memory.judged[model, "test"][kind] == pytest.approx(values, rel=1e-12)
 
 
 def test_splits_do_not_mix(store, computed):
@@ -106,7 +114,7 @@ def test_a_replaced_model_is_not_shown_as_it_was(store, computed):
     before = results.swept(Store(store).open("toy"), store)
     replace_model(store, "small", torch.linspace(-1, 1, 5))
     own = Store(store).open("toy")
-    assert all(table.query("base == 'small' or sidekick == 'small'").empty for table in results.remembered(own, store).values())
+    assert known(own, store) == {"large", "middle", "tiny"}
     after = results.swept(own, store)
     assert all("small" in pair for pair in computed[1][1])
     assert_same(after, sweeps(own), rtol=1e-12)
@@ -116,7 +124,7 @@ def test_a_replaced_model_is_not_shown_as_it_was(store, computed):
 def test_other_definitions_begin_anew(store, computed, monkeypatch):
     results.swept(Store(store).open("toy"), store)
     monkeypatch.setattr(results, "DEFINITIONS", results.DEFINITIONS + 1)
-    assert all(table.empty for table in results.remembered(Store(store).open("toy"), store).values())
+    assert not known(Store(store).open("toy"), store)
 
 
 @pytest.mark.parametrize("content", [b"", b"no table", b"PAR1" * 9])

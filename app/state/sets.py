@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 import streamlit as st
 
 from app.state.caches import OWN, remembered
@@ -14,7 +13,7 @@ from duo_core import results
 from duo_core.arrays import InputError
 from duo_core.blocks import in_parallel
 from duo_core.logits import FIT_SPLIT, LogitSet, tensor_digest
-from duo_core.pairing import SINGLE, Memory
+from duo_core.pairing import Memory
 from duo_core.store import Store, default_store
 
 
@@ -104,20 +103,17 @@ def _awaited(stamp: str, split: str, _set: LogitSet, _store: Path | None) -> Sur
 
 
 @remembered(max_entries=64)
-def _survey(stamp: str, split: str, _set: LogitSet, _store: Path | None) -> Survey:  # noqa: ARG001 (a cache's key)
+def _survey(stamp: str, split: str, _set: LogitSet, _store: Path | None) -> Survey:
     """Of models whose pairs are remembered nothing is read; they are compared with their digests when a pair is opened."""
-    models = _set.models(FIT_SPLIT, split)
-    known = {} if _store is None else _remembered_accuracy(_set, _store, split)
-    unknown = [model for model in models if model not in known]
-    found = known | dict(zip(unknown, in_parallel(lambda model: _accuracy(_set, model, split), unknown), strict=True))
-    broken = {model: str(error) for model, error in found.items() if isinstance(error, InputError)}
-    return Survey({m: value for m in models if isinstance(value := found[m], float)}, {**_set.broken, **broken})
-
-
-def _remembered_accuracy(own: LogitSet, store: Path, split: str) -> dict[str, float | InputError]:
-    table = results.remembered(own, store, [split])["softmax"]
-    rows = [table[table["variant"] == role].set_index(role)["accuracy"] for role in SINGLE]
-    return dict(pd.concat(rows).items())
+    models, known = _set.models(FIT_SPLIT, split), _memory(stamp)
+    if _store is not None:
+        results.recall(_set, _store, known, [split])
+    found = {m: known.judged[m, split]["softmax"]["accuracy"] for m in models if (m, split) in known.judged}
+    unknown = [model for model in models if model not in found]
+    read = dict(zip(unknown, in_parallel(lambda model: _accuracy(_set, model, split), unknown), strict=True))
+    broken = {model: str(error) for model, error in read.items() if isinstance(error, InputError)}
+    accuracy = {model: value for model in models if isinstance(value := (found | read)[model], float)}
+    return Survey(accuracy, {**_set.broken, **broken})
 
 
 def _accuracy(own: LogitSet, model: str, split: str) -> float | InputError:

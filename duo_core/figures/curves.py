@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from duo_core import kernels
+from duo_core import tallies
 from duo_core.arrays import Floats, InputError, Predictions, same_length
 from duo_core.metrics import selective_risks, tie_blocks
 
@@ -49,7 +49,7 @@ def risk_coverage(predictions: Mapping[str, Predictions], *, oracle_of: str | No
         risks["oracle"] = oracle_risks(predictions[oracle_of])
     n = len(next(iter(risks.values())))
     start = min(n, int(np.ceil(n * FIRST_COVERAGE))) - 1
-    kept, error = kernels.thinned(np.stack(list(risks.values()))[:, start:], points, TOLERANCE)
+    kept, error = tallies.thinned(np.stack(list(risks.values()))[:, start:], points, TOLERANCE)
     kept = kept + start
     return Curves(pd.DataFrame({"coverage": (kept + 1) / n, **{name: risk[kept] for name, risk in risks.items()}}), error)
 
