@@ -94,10 +94,9 @@ async def watch(process: int, end: float, seen: list[tuple[float, float]]) -> No
 
 @asynccontextmanager
 async def server() -> AsyncIterator[tuple[int, int]]:
-    """The dashboard under the real server; its port and process."""
+    """The dashboard as `duo app` serves it; its port and process."""
     port = free_port()
-    options = [f"--server.port={port}", "--server.address=127.0.0.1", "--server.fileWatcherType=none"]
-    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app" / "main.py"), *options]
+    command = [sys.executable, "-m", "duo_core", "app", "--port", str(port)]
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "streamlit.log"
         with log.open("wb") as output, subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT) as process:
