@@ -11,7 +11,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 PATIENCE = 120.0
 """Seconds until a missing answer is an error."""
-QUIET = 20.0
+QUIET = 5.0
 """Seconds without a word after which nothing more is said to have come of two clicks: where many sessions click at once, the answer
 to the second can begin long after that to the first has ended."""
 
