@@ -1,7 +1,12 @@
 """The page by its widgets: every control, every empty or wrong state; what only a browser shows is in test_browser."""
 
 import importlib
+import os
 import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +23,8 @@ from duo_core.intervals import Interval, differences
 from duo_core.metrics import METRICS
 from duo_core.store import Store
 from duo_core.sweep import evaluate
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -489,3 +496,24 @@ def test_reading_ahead_leaves_what_is_wrong_to_the_page(tmp_path, monkeypatch, c
         (tmp_path / "broken").mkdir()
         (tmp_path / "broken" / "set.json").write_text(content)
     state.read_ahead()
+
+
+def test_what_the_server_loads_is_left_out_of_garbage_collections(toy):
+    """In a process of its own, as it changes how the process collects."""
+    code = (
+        "import gc; from duo_core.cli import commands; commands._load(); print(gc.get_freeze_count() > 9 * len(gc.get_objects()))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "DUO_STORE": str(toy)},
+        cwd=ROOT,
+        check=True,
+    )
+    assert ended.stdout.strip() == "True"
+
+
+def test_nothing_is_collected_after_every_answer():
+    settings = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
+    assert settings["runner"] == {"postScriptGC": False}
