@@ -203,7 +203,7 @@ def sweeps(
     return {kind: _table([row for key in order for row in _rows(logit_set, *key, *found[key], kind)]) for kind in KINDS}
 
 
-def judge_models(logit_set: LogitSet, split: str, models: Iterable[str], memory: Memory) -> None:
+def judge_models(logit_set: LogitSet, split: str, models: Collection[str], memory: Memory) -> None:
     """Calibrate models and judge each alone, where that was not done before; `memory` has it then."""
     calibrate_models(logit_set, models, memory)
     new = [model for model in models if (model, split) not in memory.judged]
