@@ -61,7 +61,7 @@ def swept(
     if any(len(part) for part in computed):
         with contextlib.suppress(OSError):
             _remember(table, logit_set, store)
-    asked = [(base, sidekick) in wanted[split] for base, sidekick, split in zip(*(table[c] for c in _ROW), strict=True)]
+    asked = [(base, sidekick) in wanted[split] for base, sidekick, split in _named(table)]
     order = {split: place for place, split in enumerate(chosen)}
     rows = table[asked].sort_values(_ROW, key=lambda c: c.map(order) if c.name == "split" else c, kind="stable")
     return _by_kind(rows)
@@ -89,7 +89,12 @@ def _recall(table: pd.DataFrame, memory: Memory) -> None:
 
 
 def _pairs_of(table: pd.DataFrame) -> set[Pair]:
-    return set(zip(table["base"], table["sidekick"], strict=True))
+    return set(zip(table["base"].tolist(), table["sidekick"].tolist(), strict=True))
+
+
+def _named(table: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Base, sidekick and split of every row."""
+    return list(zip(*(table[column].tolist() for column in _ROW), strict=True))
 
 
 def _valid(logit_set: LogitSet, store: Path, splits: list[str]) -> pd.DataFrame:
@@ -128,8 +133,9 @@ def _row_keys(table: pd.DataFrame, logit_set: LogitSet) -> pd.Series:
         parts = [models.get(split, {}).get(m) for m in (base, sidekick)]
         return "" if None in parts else hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
 
-    found = {row: key(*row) for row in set(zip(*(table[c] for c in _ROW), strict=True))}
-    return pd.Series([found[row] for row in zip(*(table[c] for c in _ROW), strict=True)], index=table.index, dtype=str)
+    rows = _named(table)
+    found = {row: key(*row) for row in set(rows)}
+    return pd.Series([found[row] for row in rows], index=table.index, dtype=str)
 
 
 def _models(logit_set: LogitSet, split: str) -> list[str]:
