@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -15,11 +15,11 @@ from duo_core.arrays import Floats, InputError, Integers, same_length
 from duo_core.blocks import over_blocks
 
 BOUND = 100.0
-"""Largest weight that the fit gives a model whose logits are scaled to a root mean square deviation of 1.
+"""Largest weight that the fit gives a model whose logits are scaled so that their top-two margin has a median of 1.
 
-Reached only where the fit split is separated perfectly, so that no finite temperature is best."""
+Reached where the fit split is separated perfectly, so that no finite temperature is best, and nowhere else."""
 
-_STEPS = 100
+_STEPS = 400
 _ELEMENTS = 1 << 18
 LARGE = 1 << 19
 """Logits of one model from which on a fit is begun on some of them, and keeps several cores busy."""
@@ -27,7 +27,12 @@ _DECREASE = 1e-22
 """Newton's decrement (twice the decrease of the NLL still to be had, nats) that ends the search: the next step would move the
 weights by some 1e-11 of themselves."""
 _EDGE = 1e-9
-"""Slope (nats a unit of normalised weight) above which an edge of the quadrant binds; models that say the same lie below it."""
+"""Slope of the NLL, in units of the root of its curvature, above which an edge of the quadrant binds; models that say the same lie
+below it."""
+_SINGLE = 1e-12, 1e12
+"""Absolute logits whose squares single precision can add up."""
+_DOUBLE = 1e-100, 1e100
+"""The same of double precision; logits beyond are rescaled, and clipped to it."""
 
 
 class Temperatures(NamedTuple):
@@ -58,9 +63,10 @@ class Fit:
     def ratio(self) -> float | None:
         """Weight of the base over that of the sidekick, each relative to its own calibration (paper Figure 10).
 
-        The scale of either model's logits drops out. None where it is undefined: the sidekick's weight or a calibration is 0.
+        The scale of either model's logits drops out. None where it is undefined: the sidekick's weight or a calibration is 0, or
+        one of the three stands at its bound.
         """
-        if not (self.temperatures.sidekick and self.calibration.base and self.calibration.sidekick):
+        if self.separated or not (self.temperatures.sidekick and self.calibration.base and self.calibration.sidekick):
             return None
         return (self.temperatures.base / self.calibration.base) / (self.temperatures.sidekick / self.calibration.sidekick)
 
@@ -100,10 +106,14 @@ VARIANTS = {
 def combine(base: Tensor, sidekick: Tensor, temperatures: Temperatures) -> Tensor:
     """Return the duo's logits (n, k), float64: each model's times its temperature, added.
 
+    Minus infinity, a class that a model masks, stays so whatever the weights.
+
     >>> combine(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0]]), Temperatures(2.0, 0.5)).tolist()
     [[2.0, 1.0]]
     """
-    return base.double() * temperatures.base + sidekick.double() * temperatures.sidekick
+    masked = base.isneginf() | sidekick.isneginf()
+    base, sidekick = (logits.double().masked_fill(masked, 0.0) for logits in (base, sidekick))
+    return (base * temperatures.base + sidekick * temperatures.sidekick).masked_fill(masked, -math.inf)
 
 
 @dataclass(frozen=True)
@@ -113,8 +123,7 @@ class Single:
     logits: Tensor
     """(n, k), as given."""
     labels: Tensor
-    scale: float
-    """Root mean square deviation of the logits from each row's mean; weights are sought in its units."""
+    survey: "Survey"
     weight: float
     """Temperature in units of 1 / scale."""
     nll: float
@@ -124,9 +133,32 @@ class Single:
     """Whether no finite temperature is best."""
 
     @property
+    def scale(self) -> float:
+        """What weights are sought in units of: their product with it is `weight`."""
+        return self.survey.scale
+
+    @property
     def temperature(self) -> float:
         """What multiplies the logits; >= 0."""
         return self.weight / self.scale
+
+
+class Survey(NamedTuple):
+    """What is to be known of logits (n, k) before sums are taken over them."""
+
+    scale: float
+    """Median over the rows of how far the largest logit lies above the second: masked classes and single rows do not rule it. Where
+    that is 0, the median of the margins that are not; 1 where all are."""
+    masked: bool
+    """Whether a logit is minus infinity: its class is masked in that row."""
+    largest: float
+    """Largest absolute value of the others."""
+
+    @property
+    def exponent(self) -> int | None:
+        """The power of two by which logits are to be divided so that double precision holds their squares; None where it does."""
+        sound = _DOUBLE[0] < self.scale and self.largest < _DOUBLE[1]
+        return None if sound else math.frexp(self.scale)[1]
 
 
 def calibrate(logits: Tensor, labels: Tensor, name: str = "model") -> Single:
@@ -137,9 +169,9 @@ def calibrate(logits: Tensor, labels: Tensor, name: str = "model") -> Single:
     >>> round(calibrate(torch.tensor([[1.0, -1.0]] * 10), torch.tensor([0] * 9 + [1])).temperature, 6)
     1.098612
     """
-    scale = _checked(logits, labels, name)
-    found = _minimum(_features([logits], labels, [scale]), np.zeros(1))
-    return Single(logits, labels, scale, float(found.weights[0]), found.nll, found.steps, found.separated)
+    survey = _surveyed(logits, labels, name)
+    found = _minimum(_features([logits], labels, [survey]), np.zeros(1))
+    return Single(logits, labels, survey, float(found.weights[0]), found.nll, found.steps, found.separated)
 
 
 def fit(base: Tensor, sidekick: Tensor, labels: Tensor) -> Fit:
@@ -169,17 +201,32 @@ def fit_calibrated(base: Single, sidekick: Single) -> Fit:
     if base.logits.shape != sidekick.logits.shape:
         shapes = " and ".join(str(tuple(single.logits.shape)) for single in (base, sidekick))
         raise InputError(f"expected base and sidekick logits of one shape, got {shapes}")
-    features = _of_both(base, sidekick)
-    both, scales = _quadrant_minimum(features, (base, sidekick)), features.scales
+    alone = _masked_alike(base, sidekick)
+    both, scales = _quadrant_minimum(_of_both(*alone), alone), np.array([single.scale for single in alone])
     named: dict[str, Single | _Minimum] = {"base": base, "sidekick": sidekick, "duo": both}
     return Fit(
         temperatures=Temperatures(*(both.weights / scales).tolist()),
         calibration=Temperatures(base.temperature, sidekick.temperature),
         nll={name: found.nll for name, found in named.items()},
-        gradient=float(np.linalg.norm(_projected(both.weights, both.gradient * scales))),
+        gradient=math.hypot(*_projected(both.weights, both.gradient * scales)),
         steps=both.steps,
         separated=tuple(name for name, found in named.items() if found.separated),
     )
+
+
+def _masked_alike(base: Single, sidekick: Single) -> tuple[Single, Single]:
+    """The models as members of one system: a class that one of them masks in a row is left out there, whatever the weights."""
+    if not (base.survey.masked or sidekick.survey.masked):
+        return base, sidekick
+    out = base.logits.isneginf() | sidekick.logits.isneginf()
+    return _masked(base, out), _masked(sidekick, out)
+
+
+def _masked(single: Single, out: Tensor) -> Single:
+    """The model, calibrated again where more of its classes are left out (n, k) than it masks itself."""
+    if bool((single.logits.isneginf() == out).all()):
+        return single
+    return calibrate(single.logits.masked_fill(out, -math.inf), single.labels)
 
 
 def newton_path(base: Single, sidekick: Single, start: Temperatures) -> list[Temperatures]:
@@ -189,22 +236,34 @@ def newton_path(base: Single, sidekick: Single, start: Temperatures) -> list[Tem
     same, so that many temperatures are the best.
     """
     features = _of_both(base, sidekick)
-    points = _path(features, _at(features, np.array(start) * features.scales), _DECREASE)
-    return [Temperatures(*(point.weights / features.scales).tolist()) for point in points]
+    scales = np.array([base.scale, sidekick.scale])
+    points = _path(features, _at(features, np.array(start) * scales), _DECREASE, _separating(features))
+    return [Temperatures(*(point.weights / scales).tolist()) for point in points]
 
 
-def _checked(logits: Tensor, labels: Tensor, name: str) -> float:
-    """Root mean square deviation of the logits from their rows' means, 1 where they are all the same, once the input is sound."""
+def _surveyed(logits: Tensor, labels: Tensor, name: str) -> Survey:
+    """Look at logits before they are fitted; InputError where they or the labels are unsound."""
     if logits.ndim != 2 or 0 in logits.shape:
         raise InputError(f"expected {name} logits of shape (n, k) with n and k at least 1, got {tuple(logits.shape)}")
     same_length(**{f"{name} logits": len(logits), "labels": len(labels)})
     if int(labels.min()) < 0 or int(labels.max()) >= logits.shape[1]:
         raise InputError(f"expected labels in 0..{logits.shape[1] - 1}, got {int(labels.min())}..{int(labels.max())}")
-    array = _array(logits)
-    squares, bad = zip(*over_blocks(lambda rows: kernels.spread(array[rows]), len(array), _rows(array)), strict=True)
-    if sum(bad):
-        raise InputError(f"expected finite {name} logits, got NaN or infinite values in {sum(bad)} rows")
-    return math.sqrt(sum(squares) / array.size) or 1.0
+    array, true, margins = _array(logits), labels.numpy(force=True), np.empty(len(logits))
+    parts = over_blocks(lambda rows: kernels.survey(array[rows], true[rows], margins[rows]), len(array), _rows(array))
+    unsound, masked, largest = zip(*parts, strict=True)
+    if sum(unsound):
+        raise InputError(
+            f"expected finite {name} logits, got NaN or infinite values in {sum(unsound)} rows; "
+            "-inf is read as a masked class, but not at the label"
+        )
+    return Survey(_median_margin(margins), any(masked), max(largest))
+
+
+def _median_margin(margins: Floats) -> float:
+    if not math.isinf(middle := float(np.median(margins))) and middle > 0:
+        return middle
+    some = margins[(margins > 0) & np.isfinite(margins)]
+    return float(np.median(some)) if len(some) else 1.0
 
 
 def _array(logits: Tensor) -> NDArray[Any]:
@@ -225,6 +284,9 @@ class _Features:
     logits: tuple[NDArray[Any], ...]
     labels: Integers
     scales: Floats
+    masked: bool
+    single: bool
+    """Whether single precision holds the squares of all logits."""
     precision: type[np.floating[Any]] = np.float64
 
     def thinned(self) -> "_Features":
@@ -232,12 +294,28 @@ class _Features:
         return replace(self, logits=tuple(np.ascontiguousarray(x[::8]) for x in self.logits), labels=self.labels[::8].copy())
 
 
-def _features(logits: Sequence[Tensor], labels: Tensor, scales: Sequence[float]) -> _Features:
-    return _Features(tuple(_array(x) for x in logits), labels.numpy(force=True), np.array(scales))
+def _features(logits: Sequence[Tensor], labels: Tensor, surveys: Sequence[Survey]) -> _Features:
+    return _Features(
+        logits=tuple(_rescaled(_array(x), survey.exponent) for x, survey in zip(logits, surveys, strict=True)),
+        labels=labels.numpy(force=True),
+        scales=np.array([math.ldexp(survey.scale, -(survey.exponent or 0)) for survey in surveys]),
+        masked=any(survey.masked for survey in surveys),
+        single=all(_SINGLE[0] < survey.scale and survey.largest < _SINGLE[1] for survey in surveys),
+    )
+
+
+def _rescaled(array: NDArray[Any], exponent: int | None) -> NDArray[Any]:
+    """The logits over a power of two; minus infinity stays, others that double precision could not square are clipped."""
+    if exponent is None:
+        return array
+    most = math.ldexp(_DOUBLE[1], min(exponent, 690))
+    clipped: NDArray[Any] = np.where(array == -np.inf, array, np.clip(array, -most, most).astype(np.float64))
+    scaled: NDArray[Any] = np.ldexp(clipped, -exponent)
+    return scaled
 
 
 def _of_both(base: Single, sidekick: Single) -> _Features:
-    return _features([base.logits, sidekick.logits], base.labels, [base.scale, sidekick.scale])
+    return _features([base.logits, sidekick.logits], base.labels, [base.survey, sidekick.survey])
 
 
 @dataclass(frozen=True)
@@ -245,25 +323,31 @@ class _Minimum:
     weights: Floats
     nll: float
     gradient: Floats
-    steps: int
-    separated: bool
+    steps: int = 0
+    separated: bool = False
+    found: bool = True
+    """Whether the search ended where the NLL falls no further."""
 
 
 def _quadrant_minimum(features: _Features, alone: tuple[Single, Single]) -> _Minimum:
     """The minimum over two non-negative weights, given each model's own.
 
     A minimum over both weights that lies inside the quadrant is the quadrant's. Otherwise, or where there is no finite one, an
-    edge's minimum is the quadrant's where the slope into it is not negative.
+    edge's minimum is the quadrant's where the slope into it is not negative. Where neither is found, as where a logit of -1e38 has
+    the NLL fall by much within a hair's breadth of an edge, one weight is sought within the search for the other.
     """
     base, sidekick = alone
     inside = _minimum(features, np.array([base.weight / 2, sidekick.weight / 2]))
-    sound = bool((inside.weights >= 0).all())
-    if sound and (inside.weights > 0).all() and not inside.separated:
+    sound = bool((inside.weights >= 0).all()) and inside.nll <= min(base.nll, sidekick.nll) + 1e-12
+    if sound and inside.found and (inside.weights > 0).all() and not inside.separated:
         return inside
     edges = [_at(features, np.array(w)) for w in ((base.weight, 0.0), (0.0, sidekick.weight))]
-    for edge, single, inward in ((edges[0], base, 1), (edges[1], sidekick, 0)):
-        if edge.gradient[inward] > _EDGE:
+    inward = [edges[0].slope(1), edges[1].slope(0)]
+    for edge, slope, single in zip(edges, inward, alone, strict=True):
+        if slope > _EDGE:
             return _Minimum(edge.weights, edge.nll, edge.gradient, single.steps, single.separated)
+    if max(inward) < -_EDGE and not (inside.found or inside.separated):
+        return _nested_minimum(features)
     best, single = min(zip(edges, alone, strict=True), key=lambda pair: pair[0].nll)
     if sound and inside.nll <= best.nll + 1e-12:
         return inside
@@ -276,43 +360,106 @@ def _minimum(features: _Features, start: Floats) -> _Minimum:
     A large split is begun on every eighth image and gone on with in single precision; only the last steps take all of the
     arithmetic. Where an earlier stage ends on an edge or runs off, the next begins from the start.
     """
-    stages = [(features, _DECREASE)]
-    if features.logits[0].size > LARGE:
+    runs_off, stages = _separating(features), [(features, _DECREASE)]
+    if features.logits[0].size > LARGE and features.single and not runs_off:
         single = replace(features, precision=np.float32)
-        stages = [(single.thinned(), 1e-5), (single, 1e-8), *stages]
+        thinned = single.thinned()
+        stages = [*([] if _separating(thinned) else [(thinned, 1e-5)]), (single, 1e-8), *stages]
     steps = 0
     for stage, decrease in stages:
-        found = _newton(stage, start, decrease)
+        found = _search(stage, start, decrease, runs_off)
         steps += found.steps
-        if not found.separated and (found.weights > 0).all():
+        if (found.weights > 0).all():
             start = found.weights
     return replace(found, steps=steps)
 
 
-def _newton(features: _Features, start: Floats, enough: float) -> _Minimum:
-    """Newton's method with a halving line search, until its decrement is small enough."""
-    first, steps = _at(features, start), 0
-    if len(start) == 1 and start[0] == 0:
-        if first.gradient[0] >= 0:
-            return first
-        # At 0 the NLL curves too little to say how far the minimum lies: logits of unit spread take about this much.
-        first = _at(features, np.ones(1))
-    for steps, here in enumerate(_path(features, first, enough), 1):  # noqa: B007
+def _separating(features: _Features) -> bool:
+    """Whether some weights give every label the largest logit, so that larger ones are better without end."""
+    x, y = features.logits[0], features.logits[-1]
+    u, v = (1.0, 0.0) if len(features.logits) == 1 else kernels.separation(x, y, features.labels)
+    return bool((u or v) and kernels.separates(x, y, features.labels, u, v))
+
+
+def _search(features: _Features, start: Floats, enough: float, runs_off: bool) -> _Minimum:
+    """Newton's method, until its decrement is small enough; where there is no finite minimum, to the bound."""
+    here, steps = _at(features, start), 0
+    if len(start) == 2:
+        points = _path(features, here, enough, runs_off)
+    elif start[0] == 0 and here.gradient[0] >= 0:
+        return replace(here, found=True)
+    else:
+        # At 0 the NLL curves too little to say how far the minimum lies: most lie near 1.
+        first = float(start[0]) or 1.0
+        points = (side.point for side in _one_weight(lambda w: _side(_at(features, np.array([w])), 0), first, enough, runs_off))
+    for steps, here in enumerate(points, 1):  # noqa: B007
         pass
-    far = np.abs(here.weights).max()
-    if far > BOUND or _separated(features, here.weights):
-        bounded = _at(features, here.weights * (BOUND / far))
-        return _Minimum(bounded.weights, bounded.nll, bounded.gradient, steps, separated=True)
-    return _Minimum(here.weights, here.nll, here.gradient, steps, separated=False)
+    if runs_off:
+        here = _at(features, here.weights * (BOUND / np.abs(here.weights).max()))
+    return _Minimum(here.weights, here.nll, here.gradient, steps, runs_off, -float(here.gradient @ _newton_step(here)) < 1e-16)
 
 
-def _path(features: _Features, here: "_Point", enough: float) -> Iterator["_Point"]:
-    """The points that Newton's method passes through, the start among them."""
+class _Side(NamedTuple):
+    """A point of a search for one weight, with the derivatives of the NLL by that weight."""
+
+    weight: float
+    slope: float
+    curvature: float
+    point: "_Point"
+
+
+def _side(point: "_Point", axis: int) -> _Side:
+    return _Side(float(point.weights[axis]), float(point.gradient[axis]), float(point.hessian[axis, axis]), point)
+
+
+def _one_weight(at: Callable[[float], _Side], start: float, enough: float, runs_off: bool) -> Iterator[_Side]:
+    """Newton's method for one weight > 0, kept between weights that are known to be too small and too large.
+
+    The slope grows with the weight, so a step that leaves those bounds, as where all images are far too sure, is replaced by one
+    that halves the distance of the bounds' logarithms, or goes on in larger and larger steps where one of them is not known yet.
+    """
+    low, high, stride, here = 0.0, math.inf, 16.0, at(start)
     for _ in range(_STEPS):
         yield here
-        direction = -np.linalg.pinv(here.hessian, rcond=1e-12, hermitian=True) @ here.gradient
+        weight, slope, curvature = here[:3]
+        if slope == 0 or slope * slope < enough * curvature or weight < 1e-200 or (runs_off and weight > BOUND):
+            return
+        low, high = (weight, high) if slope < 0 else (low, weight)
+        if high <= low * (1 + 1e-15):
+            return
+        nearest, farthest = max(low, weight / stride), min(high, weight * stride)
+        there = weight - slope / curvature if curvature > 0 else math.nan
+        if not nearest < there < farthest:
+            known = low > 0 and high < math.inf
+            there = math.sqrt(low) * math.sqrt(high) if known else farthest if slope < 0 else nearest
+            stride = min(stride * stride, 1e64)
+        here = at(there)
+
+
+def _nested_minimum(features: _Features) -> _Minimum:
+    """The minimum over two weights >= 0, the first sought for each value of the second; slow, and sure to be found."""
+
+    def first(second: float) -> _Side:
+        edge = _at(features, np.array([0.0, second]))
+        if edge.gradient[0] >= 0:
+            return _side(edge, 1)
+        *_, best = _one_weight(lambda w: _side(_at(features, np.array([w, second])), 0), 1.0, _DECREASE, False)
+        own, mixed, other = best.point.hessian[[0, 0, 1], [0, 1, 1]]
+        return _Side(second, float(best.point.gradient[1]), max(float(other - mixed * mixed / own), 0.0), best.point)
+
+    steps, best = 0, first(1.0)
+    for steps, best in enumerate(_one_weight(first, 1.0, _DECREASE, False), 1):  # noqa: B007
+        pass
+    return _Minimum(best.point.weights, best.point.nll, best.point.gradient, steps)
+
+
+def _path(features: _Features, here: "_Point", enough: float, runs_off: bool) -> Iterator["_Point"]:
+    """The points that Newton's method with a halving line search passes through, the start among them."""
+    for _ in range(_STEPS):
+        yield here
+        direction = _newton_step(here)
         decrease = -float(here.gradient @ direction)
-        if decrease < enough or np.abs(here.weights).max() > BOUND:
+        if not decrease >= enough or (runs_off and np.abs(here.weights).max() > BOUND):
             return
         moved = _line_search(features, here, direction, decrease)
         if moved is here:
@@ -321,21 +468,32 @@ def _path(features: _Features, here: "_Point", enough: float) -> Iterator["_Poin
     yield here
 
 
+def _newton_step(here: "_Point") -> Floats:
+    """From the pseudo-inverse of the Hessian in units of its own diagonal: no choice of scales decides what is singular."""
+    unit = np.sqrt(np.maximum(np.diag(here.hessian), np.finfo(np.float64).tiny))
+    step: Floats = -np.linalg.pinv(here.hessian / np.outer(unit, unit), rcond=1e-14, hermitian=True) @ (here.gradient / unit) / unit
+    return step
+
+
 @dataclass(frozen=True)
 class _Point(_Minimum):
     """The NLL at given weights with its derivatives."""
 
-    hessian: Floats
+    hessian: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+
+    def slope(self, axis: int) -> float:
+        """By one weight, in units of the root of the curvature."""
+        return float(self.gradient[axis] / math.sqrt(self.hessian[axis, axis] or 1.0))
 
 
 def _line_search(features: _Features, here: _Point, direction: Floats, decrease: float) -> _Point:
     """The first point along the direction, halving, that lowers the NLL enough; the start itself where none does."""
     # Below this the NLL's own rounding hides the decrease, and Newton's full step is right.
-    hidden = 1e-12 if features.precision is np.float64 else 1e-5
+    hidden = (1e-12 if features.precision is np.float64 else 1e-5) * max(1.0, here.nll)
     size = 1.0
     while size > 1e-10:
         there = _at(features, here.weights + size * direction)
-        if decrease < hidden or there.nll <= here.nll - 1e-4 * size * decrease:
+        if there.nll < math.inf and (decrease < hidden or there.nll <= here.nll - 1e-4 * size * decrease):
             return there
         size /= 2
     return here
@@ -346,23 +504,15 @@ def _at(features: _Features, weights: Floats) -> _Point:
     m, labels = len(weights), features.labels
     x, y = features.logits[0], features.logits[-1]  # one model is a pair whose second weight is 0
     u, v = (*(weights / features.scales), 0.0)[:2]
-    unit = np.ones(1, features.precision)
-    parts = over_blocks(lambda rows: kernels.moments(x[rows], y[rows], labels[rows], u, v, unit), len(labels), _rows(x))
+    unit, masked = np.ones(1, features.precision), features.masked
+    parts = over_blocks(lambda rows: kernels.moments(x[rows], y[rows], labels[rows], u, v, unit, masked), len(labels), _rows(x))
     nll, f, g, ff, fg, gg = np.sum(parts, axis=0) / len(labels)
     return _Point(
         weights=weights,
         nll=float(nll),
         gradient=np.array([f, g])[:m] / features.scales,
-        steps=0,
-        separated=False,
         hessian=np.array([[ff, fg], [fg, gg]])[:m, :m] / np.outer(features.scales, features.scales),
     )
-
-
-def _separated(features: _Features, weights: Floats) -> bool:
-    """Whether every label has the largest logit, so that larger weights are better without end."""
-    u, v = (*(weights / features.scales), 0.0)[:2]
-    return bool(kernels.separates(features.logits[0], features.logits[-1], features.labels, u, v))
 
 
 def _projected(weights: Floats, gradient: Floats) -> Floats:

@@ -76,6 +76,18 @@ def _exp2(x):
     return double
 
 
+def clamped(x: float) -> float:
+    """The exponent x, or the largest whose power `exp2` gives as 0; only for use inside kernels."""
+    raise NotImplementedError
+
+
+@overload(clamped, inline="always")
+def _clamped(x):
+    if x.bitwidth == 32:
+        return lambda x: max(x, np.float32(-127))
+    return lambda x: max(x, -1023.0)
+
+
 @njit(nogil=True, cache=True)
 def _first_largest(x, y, u, v):
     """Class of the largest combined logit in double precision, of tied ones the lowest."""
@@ -109,7 +121,9 @@ def _relative(x, y, u, v, c, j):
 
 @njit(nogil=True, cache=True)
 def classes(block, bits, infinity, sign, positive, own):
-    """Fill own (m, b) with the class that each model predicts in a block (m, b, k), -1 where a logit is not finite.
+    """Fill own (m, b) with the class that each model predicts in a block (m, b, k), -1 where a logit is NaN or infinite.
+
+    Minus infinity is a class that is masked in its row; not all of them are.
 
     `bits` are the block's bits as integers of the same width, `infinity` those of infinity, `sign` the place of the sign, and
     `positive` the largest such integer.
@@ -129,7 +143,7 @@ def _largest(row, bits, infinity, sign, positive):
     for j in range(len(bits)):
         ordered = bits[j] ^ ((bits[j] >> sign) & positive)
         most, least = max(most, ordered), min(least, ordered)
-    if most >= infinity or least <= ~infinity:
+    if most >= infinity or least < ~infinity or most == ~infinity:
         return np.int32(-1)
     top = most ^ ((most >> sign) & positive)
     first = np.int32(len(bits))
@@ -142,7 +156,7 @@ def _largest(row, bits, infinity, sign, positive):
     return first
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@njit(nogil=True, cache=True, fastmath=_FAST - {"ninf"})
 def _sums(x, y, u, v, c):
     """Over all classes but c: sums of e, e * e and e * z, where e = 2**z is relative to class c.
 
@@ -153,6 +167,7 @@ def _sums(x, y, u, v, c):
     from_x, from_y, chosen = x[c], y[c], np.int32(c)
     for j in range(len(x)):
         z = u * (x[j] - from_x) + v * (y[j] - from_y)
+        z = clamped(z)  # a masked class's may be minus infinity in single precision
         e = exp2(z)
         e = e if np.int32(j) != chosen else zero
         rest += e
@@ -162,18 +177,22 @@ def _sums(x, y, u, v, c):
 
 
 @njit(nogil=True, cache=True)
-def reduce(block, labels, own, first, second, weights, predicted, columns):
+def reduce(block, labels, own, first, second, weights, masked, ordered, predicted, columns):
     """Reduce a block of rows of m models to the predicted class and COLUMNS of every job.
 
     Parameters
     ----------
     block
-        Logits (m, b, k), float32 or float64: the precision of the sums. All finite.
+        Logits (m, b, k), float32 or float64: the precision of the sums.
     labels, own
         Classes (b,), and those that the models predict, (m, b).
     first, second, weights
         Job j combines models first[j] and second[j] with weights[j] (2,), which multiply the logits. Of these models' own
         classes the likelier one is tried first: hardly ever it is a third.
+    masked
+        Whether a logit is minus infinity anywhere: the class is then left out of its row by every job that has the model.
+    ordered
+        Whether to sum in the order of the logits, so that rows of the same logits in another order have the same sums. Slower.
     predicted, columns
         Filled: int32 (jobs, b), float64 (len(COLUMNS), jobs, b).
     """
@@ -184,6 +203,12 @@ def reduce(block, labels, own, first, second, weights, predicted, columns):
             u, v = weights[job, 0], weights[job, 1]
             wide_u, wide_v = u * LOG2_E, v * LOG2_E
             real_u, real_v = real(wide_u), real(wide_v)
+            if masked or ordered:
+                c = _first_largest_unmasked(x, y, u, v)
+                rest, square, slope = _careful_sums(x, y, u, v, c, ordered)
+                predicted[job, i] = c
+                _row(x, y, u, v, c, labels[i], own[first[job], i], own[second[job], i], rest, square, slope, columns[:, job, i])
+                continue
             c = _likelier(x, y, u, v, own[first[job], i], own[second[job], i])
             rest, square, slope = _sums(x, y, real_u, real_v, c)
             if square > _RIVAL:
@@ -195,6 +220,50 @@ def reduce(block, labels, own, first, second, weights, predicted, columns):
                 rest, square, slope = _sums(x, y, wide_u, wide_v, c)
             predicted[job, i] = c
             _row(x, y, u, v, c, labels[i], own[first[job], i], own[second[job], i], rest, square, slope, columns[:, job, i])
+
+
+@njit(nogil=True, cache=True)
+def _first_largest_unmasked(x, y, u, v):
+    """Class of the largest combined logit among those that neither model masks, of tied ones the lowest."""
+    first, top = np.int64(-1), -np.inf
+    for j in range(len(x)):
+        if x[j] > -np.inf and y[j] > -np.inf and (first < 0 or _combined(x, y, u, v, j) > top):
+            first, top = np.int64(j), _combined(x, y, u, v, j)
+    return first
+
+
+@njit(nogil=True, cache=True)
+def _careful_sums(x, y, u, v, c, ordered):
+    """The sums of `_sums` in double precision over the classes that neither model masks, the smallest first where asked for."""
+    exponents = np.empty(len(x))
+    others = 0
+    for j in range(len(x)):
+        if j != c and x[j] > -np.inf and y[j] > -np.inf:
+            exponents[others] = _relative(x, y, u, v, c, j) * LOG2_E
+            others += 1
+    exponents = exponents[:others]
+    if ordered:
+        exponents.sort()
+    rest = square = slope = 0.0
+    for z in exponents:
+        e = exp2(z)
+        rest += e
+        square += e * e
+        slope += e * max(z, -1e6)
+    return rest, square, slope
+
+
+@njit(nogil=True, cache=True)
+def multisets(block, found):
+    """Fill found (b,) with a number that is the same for rows (b, k) of the same logits in whatever order."""
+    for i in range(len(block)):
+        total = np.uint64(0)
+        for j in range(block.shape[1]):
+            bits = np.uint64(np.float64(block[i, j] + 0.0).view(np.int64))  # the sum turns -0 into 0
+            bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            total += bits ^ (bits >> np.uint64(31))
+        found[i] = total
 
 
 @njit(nogil=True, cache=True)
@@ -220,47 +289,62 @@ def _row(x, y, u, v, c, label, own_x, own_y, rest, square, slope, out):
         p = math.exp(own_term) / total
         out[2] = log_total - own_term
         out[3] = (1 - p) ** 2 + (1 + square) / total**2 - p**2
-    out[4] = out[0] if own_x == c else 1 - math.exp(_relative(x, y, u, v, c, own_x)) / total
-    out[5] = out[0] if own_y == c else 1 - math.exp(_relative(x, y, u, v, c, own_y)) / total
+    out[4] = out[0] if own_x == c else 1 - _power(x, y, u, v, c, own_x) / total
+    out[5] = out[0] if own_y == c else 1 - _power(x, y, u, v, c, own_y) / total
 
 
 @njit(nogil=True, cache=True)
-def spread(logits):
-    """Sum over rows (n, k) of squared deviations from the row's mean, and the number of rows that are not finite."""
-    total, bad = 0.0, 0
-    for row in logits:
-        deviation = _deviation(row)
-        if np.isfinite(deviation):
-            total += deviation
-        else:
-            bad += 1
-    return total, bad
-
-
-@njit(nogil=True, cache=True, fastmath=_FAST - {"nnan", "ninf"})
-def _deviation(row):
-    """Sum of squared deviations from the mean, each logit taken relative to the first."""
-    first = np.float64(row[0])
-    total = squares = 0.0
-    for j in range(len(row)):
-        value = np.float64(row[j]) - first
-        total += value
-        squares += value * value
-    return max(squares - total * total / len(row), 0.0) if np.isfinite(squares) else squares
+def _power(x, y, u, v, c, j):
+    """The exponential of the combined logit of class j relative to that of class c; 0 where either model masks it."""
+    return math.exp(_relative(x, y, u, v, c, j)) if x[j] > -np.inf and y[j] > -np.inf else 0.0
 
 
 @njit(nogil=True, cache=True)
-def moments(x, y, labels, u, v, unit):
+def survey(logits, labels, margins):
+    """Fill margins (n,) with how far the largest logit of each row (n, k) lies above the second, in double precision.
+
+    Returns
+    -------
+    tuple
+        Number of rows that are not sound (NaN, plus infinity, or minus infinity at the label); of logits that are minus infinity;
+        the largest absolute value among the others.
+    """
+    unsound = masked = 0
+    largest = 0.0
+    for i in range(len(labels)):
+        row = logits[i]
+        first = second = -np.inf
+        sound = row[labels[i]] > -np.inf
+        for j in range(len(row)):
+            value = np.float64(row[j])
+            sound &= value < np.inf
+            if value == -np.inf:
+                masked += 1
+            else:
+                largest = max(largest, abs(value))
+            if value > first:
+                first, second = value, first
+            elif value > second:
+                second = value
+        unsound += not sound
+        margins[i] = first - second
+    return unsound, masked, largest
+
+
+@njit(nogil=True, cache=True)
+def moments(x, y, labels, u, v, unit, masked):
     """Sums over rows of the NLL of u * x + v * y and of its derivatives, from one softmax a row.
 
     Parameters
     ----------
     x, y
-        Logits (n, k), float32 or float64, finite.
+        Logits (n, k), float32 or float64.
     labels
         int64 (n,).
     unit
         Array that holds a 1 of the precision of the sums over classes, float32 or float64; those over rows are float64.
+    masked
+        Whether a logit is minus infinity anywhere: the class is then left out of its row, whatever the weights.
 
     Returns
     -------
@@ -269,14 +353,22 @@ def moments(x, y, labels, u, v, unit):
     """
     sums = np.zeros(6)
     real, one = unit.dtype.type, unit[0]
+    wide_u, wide_v = u * LOG2_E, v * LOG2_E
     for i in range(len(labels)):
-        wide_u, wide_v = u * LOG2_E, v * LOG2_E
-        total, f, g, ff, fg, gg = _weighted(x[i], y[i], labels[i], real(wide_u), real(wide_v), real(0), one)
+        if masked:
+            total, f, g, ff, fg, gg = _weighted_unmasked(x[i], y[i], labels[i], wide_u, wide_v, 0.0)
+        else:
+            total, f, g, ff, fg, gg = _weighted(x[i], y[i], labels[i], real(wide_u), real(wide_v), real(0), one)
         top = 0.0
         if not total < _HUGE:
-            j = _first_largest(x[i], y[i], u, v)
-            top = _relative(x[i], y[i], u, v, labels[i], j)
-            total, f, g, ff, fg, gg = _weighted(x[i], y[i], labels[i], wide_u, wide_v, top * LOG2_E, 1.0)
+            top = _largest_relative(x[i], y[i], u, v, labels[i])
+            if masked:
+                total, f, g, ff, fg, gg = _weighted_unmasked(x[i], y[i], labels[i], wide_u, wide_v, top * LOG2_E)
+            else:
+                total, f, g, ff, fg, gg = _weighted(x[i], y[i], labels[i], wide_u, wide_v, top * LOG2_E, 1.0)
+            if not 0 < total < np.inf:  # the weights lift a logit beyond all numbers
+                sums[0] = np.inf
+                continue
         sums[0] += math.log(total) + top
         sums[1] += f / total
         sums[2] += g / total
@@ -284,6 +376,34 @@ def moments(x, y, labels, u, v, unit):
         sums[4] += fg / total - (f / total) * (g / total)
         sums[5] += gg / total - (g / total) ** 2
     return sums
+
+
+@njit(nogil=True, cache=True)
+def _largest_relative(x, y, u, v, label):
+    """The largest combined logit relative to that of the label, in double precision; masked classes have none."""
+    top = 0.0
+    for j in range(len(x)):
+        z = _relative(x, y, u, v, label, j)
+        if z > top and x[j] > -np.inf and y[j] > -np.inf:
+            top = z
+    return top
+
+
+@njit(nogil=True, cache=True)
+def _weighted_unmasked(x, y, label, u, v, top):
+    """The sums of `_weighted` in double precision over the classes that neither model masks."""
+    total = f = g = ff = fg = gg = 0.0
+    for j in range(len(x)):
+        if x[j] > -np.inf and y[j] > -np.inf:
+            a, b = np.float64(x[j]) - np.float64(x[label]), np.float64(y[j]) - np.float64(y[label])
+            e = exp2(u * a + v * b - top)
+            total += e
+            f += e * a
+            g += e * b
+            ff += e * a * a
+            fg += e * a * b
+            gg += e * b * b
+    return total, f, g, ff, fg, gg
 
 
 @njit(nogil=True, cache=True, fastmath=_FAST - {"nnan", "ninf"})
@@ -316,3 +436,31 @@ def separates(x, y, labels, u, v):
                 return False
             informed |= z < 0
     return informed
+
+
+@njit(nogil=True, cache=True)
+def separation(x, y, labels):
+    """Weights (u, v), not negative, at which no class's combined logit exceeds the label's in any row; (0, 0) where there are none.
+
+    Every class of every row bounds the ratio v / u from below or from above; bounds are kept as fractions and compared by
+    products. Masked classes (minus infinity) bound nothing. Where several ratios will do, one from within their range is given.
+    """
+    low_v, low_u, high_v, high_u = 0.0, 1.0, 1.0, 0.0
+    for i in range(len(labels)):
+        from_x, from_y = np.float64(x[i, labels[i]]), np.float64(y[i, labels[i]])
+        for j in range(x.shape[1]):
+            a, b = np.float64(x[i, j]) - from_x, np.float64(y[i, j]) - from_y
+            if (a <= 0 and b <= 0) or a == -np.inf or b == -np.inf:
+                continue
+            if a > 0 and b > 0:
+                return 0.0, 0.0
+            if a > 0:  # u * a <= v * -b
+                if a * low_u > low_v * -b:
+                    low_v, low_u = a, -b
+            elif -a * high_u < high_v * b:  # v * b <= u * -a
+                high_v, high_u = -a, b
+            if low_v * high_u > high_v * low_u:
+                return 0.0, 0.0
+    if low_v * high_u == high_v * low_u:
+        return low_u, low_v
+    return low_u + high_u, low_v + high_v

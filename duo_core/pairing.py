@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from duo_core.arrays import Floats, Predictions, UncertaintyKind
+from duo_core.arrays import Floats, Integers, Predictions, UncertaintyKind
 from duo_core.blocks import in_parallel
 from duo_core.duo import VARIANTS, Fit, Single, Temperatures
 from duo_core.kernels import COLUMNS
@@ -103,9 +103,10 @@ def judge_pairs(
     jobs, places = _jobs(list(models), new, temperatures, fits)
     kept = _Kept(len(models), len(new), jobs, labels, precision(*models.values()))
 
-    def keep(rows: slice, block: Reduced) -> None:
+    def keep(rows: slice | Integers, block: Reduced) -> None:
         kept.keep(rows, block)
-        steps.advance(len(fits) * (rows.stop - rows.start) / len(labels))
+        if isinstance(rows, slice):
+            steps.advance(len(fits) * (rows.stop - rows.start) / len(labels))
 
     known = {place: classes[name] for place, name in enumerate(models) if name in classes}
     reduce_blocks(list(models.values()), labels, jobs, keep, known)
@@ -155,13 +156,14 @@ class _Kept:
         self._doubt_of_own = np.empty((2, (len(jobs) - singles) // 2, n), dtype=real)
         self._sums: dict[int, Floats] = {}
 
-    def keep(self, rows: slice, block: Reduced) -> None:
-        """Take a block; several threads may do so for different rows."""
+    def keep(self, rows: slice | Integers, block: Reduced) -> None:
+        """Take a block; several threads may do so for different rows. Rows that come again add nothing to what is averaged."""
         self._own[:, rows], self._predicted[:, rows] = block.own, block.predicted
         self._doubt[:, rows], self._entropy[:, rows] = block.columns[_AT["doubt"]], block.columns[_AT["entropy"]]
         for side, column in enumerate(("doubt_of_first", "doubt_of_second")):
-            self._doubt_of_own[side, :, rows] = block.columns[_AT[column], self._singles :: 2]
-        self._sums[rows.start] = block.columns[[_AT["nll"], _AT["brier"]]].sum(2)
+            self._doubt_of_own[side][:, rows] = block.columns[_AT[column], self._singles :: 2]
+        if isinstance(rows, slice):
+            self._sums[rows.start] = block.columns[[_AT["nll"], _AT["brier"]]].sum(2)
 
     @cached_property
     def _means(self) -> Floats:

@@ -3,10 +3,16 @@
 import torch
 from torch import Tensor
 
+_LEAST = -1e300
+"""The logit of a masked class: its exponential is 0, and its product with that, too."""
+
 
 def classes(block: Tensor) -> Tensor:
-    """Class that each model predicts in a block (m, b, k), of tied logits the lowest; -1 where one is not finite."""
-    return torch.where(block.isfinite().all(2), block.argmax(2), -1)
+    """Class that each model predicts in a block (m, b, k), of tied logits the lowest; -1 where one is NaN or infinite.
+
+    Minus infinity is a class that is masked in its row; not all of them are.
+    """
+    return torch.where((block < torch.inf).all(2) & (block > -torch.inf).any(2), block.argmax(2), -1)
 
 
 def columns(
@@ -17,12 +23,14 @@ def columns(
     With the largest logit subtracted, its exponential is 1 and `rest` the sum of the others, so that 1 - max softmax is never a
     difference of nearly equal numbers.
     """
-    logits = x.double() * weights[0] + y.double() * weights[1]
+    masked = x.isneginf() | y.isneginf()
+    x, y = (own.double().masked_fill(masked, 0.0) for own in (x, y))
+    logits = (x * weights[0] + y * weights[1]).masked_fill_(masked, _LEAST)
     top = logits.argmax(1, keepdim=True)
     logits -= logits.gather(1, top)
     exponentials = logits.exp()
     label, label_logit = _at(exponentials, labels), _at(logits, labels)
-    slope = (exponentials * logits).sum(1)
+    slope = (exponentials * logits.clamp(min=_LEAST)).sum(1)
     of_first, of_second = (_at(exponentials, c) for c in own)
     exponentials.scatter_(1, top, 0.0)
     rest, square = exponentials.sum(1), exponentials.square().sum(1)

@@ -53,6 +53,7 @@ class Evaluation:
             "calibration": self.fit.calibration._asdict(),
             "nll_fit": self.fit.nll,
             "T_ratio": self.fit.ratio,
+            "separated": list(self.fit.separated),
             "flops_balance": self.flops_balance,
             "variants": self.metrics,
         }

@@ -116,10 +116,65 @@ def test_zero_and_minus_zero_tie(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("bad", [torch.nan, -torch.nan, torch.inf, -torch.inf])
 @pytest.mark.parametrize("k", [6, 1000])
 def test_no_infinite_logit_slips_through(bad: float, k: int) -> None:
+    """Minus infinity is a masked class, which that of the label cannot be."""
     base, sidekick, labels = data(k=k)
+    labels[7] = k - 1
     sidekick[7, k - 1] = bad
     with pytest.raises(InputError, match="in row 7"):
         p.pair_predictions(base, sidekick, labels, Temperatures(1.0, 1.0))
+
+
+@pytest.mark.parametrize("k", [6, 1000])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("device", [False, True])
+def test_a_masked_class_is_left_out_of_its_row(k: int, dtype: torch.dtype, device: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By every system that has the model, whatever its weight; a model alone knows nothing of the other's masks."""
+    monkeypatch.setattr(p, "on_device", lambda _: device)
+    base, sidekick, labels = (a.to(dtype) if a.is_floating_point() else a for a in data(k=k))
+    masks = [torch.rand(base.shape, generator=torch.Generator().manual_seed(i)) < 0.3 for i in (1, 2)]
+    for logits, mask in zip((base, sidekick), masks, strict=True):
+        mask[torch.arange(len(labels)), labels] = False
+        logits[mask] = -torch.inf
+    for key, one in p.variant_predictions(base, sidekick, labels, FIT).items():
+        weights, whose = VARIANTS[key].weights(FIT), VARIANTS[key].classes
+        both = key in ("duo", "unweighted", "uq_only")
+        members = [x.double() * w for x, w in zip((base, sidekick), weights, strict=True) if both or w]
+        logits = sum(members[1:], members[0])
+        probabilities = logits.softmax(1).numpy()
+        predicted = (base if whose == "base" else logits).argmax(1).numpy()
+        np.testing.assert_array_equal(one.predicted, predicted)
+        rows = np.arange(len(labels))
+        np.testing.assert_allclose(one.confidence, probabilities[rows, predicted], rtol=1e-5, atol=1e-12)
+        np.testing.assert_allclose(one.nll, -np.log(probabilities[rows, labels]), rtol=1e-5, atol=1e-9)
+        np.testing.assert_allclose(one.entropy, special.entr(probabilities).sum(1), rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("k", [5, 200])
+@pytest.mark.parametrize("values", [(0.1, 0.7), (-3.3, 0.2, 2.9), tuple(range(7)), (0.1,)])
+@pytest.mark.parametrize("device", [False, True])
+def test_a_permutation_of_classes_changes_nothing(
+    k: int, values: tuple[float, ...], device: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few different logits make many rows that differ in the order of classes alone; they tie to the last bit."""
+    monkeypatch.setattr(p, "on_device", lambda _: device)
+    rng = np.random.default_rng(k)
+    labels = rng.integers(0, k, 900)
+    models = []
+    for quality, lead in ((0.8, 9.1), (0.6, 1.1)):
+        logits = rng.choice(values, size=(900, k)).astype(float)
+        said = np.where(rng.random(900) < quality, labels, rng.integers(0, k, 900))
+        # One class leads: of tied ones the lowest is predicted, which is a matter of order.
+        logits[np.arange(900), said] = max(values) + lead
+        models.append(logits)
+    order = rng.permutation(k)
+    at = np.argsort(order)
+    found = p.variant_predictions(*(torch.from_numpy(x) for x in models), torch.from_numpy(labels), FIT)
+    other = p.variant_predictions(*(torch.from_numpy(x[:, order].copy()) for x in models), torch.from_numpy(at[labels]), FIT)
+    for key, one in found.items():
+        for kind in ("softmax", "entropy"):
+            ranked = [x.ranked_by(kind) for x in (one, other[key])]
+            assert m.metrics(ranked[0]) == pytest.approx(m.metrics(ranked[1]), rel=1e-13, abs=1e-15)
+            assert len(np.unique(ranked[0].uncertainty)) == len(np.unique(ranked[1].uncertainty))
 
 
 def test_plain_torch_reduces_alike(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +182,7 @@ def test_plain_torch_reduces_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     for arrays in (data(), many_classes()):
         expected = p.variant_predictions(*(a.double() if a.is_floating_point() else a for a in arrays), FIT)
         with monkeypatch.context() as patch:
-            patch.setattr(p, "reduce_blocks", p._reduce_on_device)
+            patch.setattr(p, "on_device", lambda _: True)
             patch.setattr(p, "_DEVICE_ELEMENTS", 100 * arrays[0].shape[1])
             found = p.variant_predictions(*arrays, FIT)
         for key, one in found.items():

@@ -43,7 +43,9 @@ covariances of the two models' logits under the softmax.
 * A sidekick that says nothing new gets a temperature of exactly 0, and the duo is the base again.
 * Two identical models share the weight evenly: of equally good solutions the one of least norm is taken.
 * Where some weighting is right about every image of the fit split, no finite temperature is best. The fit stops where a weight,
-  in units of its model's logit spread, reaches {BOUND:g}, and says so.
+  in units of its model's median top-two margin, reaches {BOUND:g}, says so, and gives no temperature ratio.
+* A class whose logit is minus infinity is masked: it is left out of that image, by the duo where either model masks it. Masks and
+  single images of another scale do not rule the search; only their own logits count.
 * Nothing is fitted on the split that is judged.
 """
 CITATION = """@misc{zhou2025asymmetricduos,

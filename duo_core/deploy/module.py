@@ -160,7 +160,8 @@ def entropy(logits: Tensor) -> Tensor:
     shifted = logits - logits.amax(1, keepdim=True)
     exponentials = shifted.exp()
     rest = _others(exponentials, logits.argmax(1))
-    return rest.log1p() - (exponentials * shifted).sum(1) / (1 + rest)
+    weighted = torch.where(exponentials > 0, exponentials * shifted, 0.0)  # a masked class has probability 0 and logit -inf
+    return rest.log1p() - weighted.sum(1) / (1 + rest)
 
 
 def _others(values: Tensor, classes: Tensor) -> Tensor:

@@ -5,11 +5,14 @@ import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from duo_core.arrays import Floats, Integers
 from duo_core.duo import Temperatures
 from duo_core.formats.found import ModelFacts
+from duo_core.formats.oddities import EXTREME, oddities
 from duo_core.formats.problems import Flaw, Report
 from duo_core.logits import FIT_SPLIT, LogitSet
 from duo_core.metrics import accuracy, ece
@@ -26,7 +29,7 @@ def checked_logits(array: NDArray[np.floating], take_log: bool) -> NDArray[np.fl
     A probability of 0 is taken as the smallest positive number of its dtype.
     """
     blocks = list(_blocks(array))
-    wrong = [start + np.flatnonzero(~np.isfinite(block).all(1)) for start, block in blocks]
+    wrong = [start + np.flatnonzero(~((block < np.inf).all(1) & (block > -np.inf).any(1))) for start, block in blocks]
     rows = np.concatenate(wrong)
     if len(rows):
         raise Flaw("E208", f"{len(rows):,} of {len(array):,} rows have NaN or infinite values, row {rows[0]} first (from 0)")
@@ -38,6 +41,16 @@ def checked_logits(array: NDArray[np.floating], take_log: bool) -> NDArray[np.fl
     np.maximum(wide, wide.dtype.type(np.finfo(array.dtype).smallest_subnormal), out=wide)
     np.log(wide, out=wide)
     return wide
+
+
+def check_unmasked(logits: Tensor, labels: Tensor) -> None:
+    """Raise a Flaw where minus infinity, which masks a class, stands at the label."""
+    if len(rows := torch.nonzero(logits.gather(1, labels[:, None])[:, 0].isneginf())):
+        raise Flaw(
+            "E208",
+            f"{len(rows):,} rows have -inf at the class of their label, first a row of label {int(labels[rows[0, 0]])}",
+            mend="-inf masks a class that cannot be; leave these rows out, or mask other classes",
+        )
 
 
 def _blocks(array: NDArray[np.floating]) -> Iterator[tuple[int, NDArray[np.floating]]]:
@@ -87,12 +100,28 @@ def warn(where: str, logit_set: LogitSet, models: Mapping[str, ModelFacts], pair
     if len(logit_set.labels[FIT_SPLIT]) < FEW:
         report.add(where, "W03", f"there are {len(logit_set.labels[FIT_SPLIT])} rows to fit on")
     _warn_of_order(where, models[pair[0]], models[pair[1]], report)
+    for name in models:
+        _warn_of_oddities(where, logit_set, name, report)
     for one, other in itertools.combinations(models, 2):
         if all(logit_set.digests[one, split] == logit_set.digests[other, split] for split in logit_set.labels):
             report.add(where, "W06", f"'{other}' has the logits of '{one}'")
     for name in models:
         if _separates(logit_set, name):
             report.add(where, "W07", f"'{name}' is right on all {len(logit_set.labels[FIT_SPLIT])} rows of the fit split")
+
+
+def _warn_of_oddities(where: str, logit_set: LogitSet, name: str, report: Report) -> None:
+    """Masked classes, rows of another scale, and ties for the first place."""
+    found = oddities([logit_set.logits(name, split).numpy() for split in logit_set.labels])
+    n = len(found.extreme)
+    if found.mask is not None:
+        classes = f"in {found.masked_classes} of {logit_set.k} classes"
+        report.add(where, "W10", f"'{name}' has {found.masked:.1%} of its logits at {found.mask:g}, {classes}")
+    if rows := int(found.extreme.sum()):
+        text = f"in {rows:,} of {n:,} rows '{name}' has logits that span over {EXTREME:g} times the usual {found.usual:.3g}"
+        report.add(where, "W11", text)
+    if found.tied:
+        report.add(where, "W12", f"in {found.tied:,} of {n:,} rows several classes share the largest logit of '{name}'")
 
 
 def _warn_of_order(where: str, base: ModelFacts, sidekick: ModelFacts, report: Report) -> None:

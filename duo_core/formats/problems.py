@@ -82,7 +82,7 @@ CODES = {
     ),
     "E208": Code(
         "logits are NaN or infinite",
-        "needed are finite numbers",
+        "needed are finite numbers, or -inf for a masked class that is not the label's",
         "compute these rows again in float32, or leave them out",
     ),
     "E301": Code(
@@ -153,6 +153,21 @@ CODES = {
         "the fit split is separated perfectly",
         "no finite temperature is best for this model, so its weight will stand at the bound",
         "fit on images that it was not trained on, or on more of them",
+    ),
+    "W10": Code(
+        "masked classes",
+        "a class at -inf is left out of its row, and a very low logit is as good as that; neither moves the fit",
+        "nothing is to be done if they are masked on purpose",
+    ),
+    "W11": Code(
+        "rows of another scale",
+        "one temperature serves all rows, so a wrong one among these draws it towards 0",
+        "look at these rows; leave them out if they were computed otherwise",
+    ),
+    "W12": Code(
+        "ties for the first place",
+        "the lowest of the tied classes is taken as predicted, so accuracy hangs on the order of the classes",
+        "save logits before they are rounded or thresholded",
     ),
 }
 """All codes, errors first; docs/formats.md lists the same."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from duo_core.arrays import InputError
 from duo_core.formats.archives import npz_members
-from duo_core.formats.checks import checked_logits, scores, warn
+from duo_core.formats.checks import check_unmasked, checked_logits, scores, warn
 from duo_core.formats.delimited import csv_members
 from duo_core.formats.found import FileFacts, Found, ModelFacts, Reading
 from duo_core.formats.joining import Joined, joined
@@ -134,6 +134,8 @@ def _arrays(
             for split, images in (together.splits if together and not report.problems else {}).items():
                 rows = together.rows[model.place][images] if together else images
                 arrays[name, split] = torch.from_numpy(values[rows].astype(native, copy=False))
+                if together:
+                    check_unmasked(arrays[name, split], torch.from_numpy(together.labels[images]))
     return arrays
 
 
