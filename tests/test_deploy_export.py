@@ -53,6 +53,10 @@ def own_network(classes=3, seed=0, branches=False):
     return Branching(tiny.network(classes, seed)) if branches else tiny.network(classes, seed)
 
 
+OWN = dict.fromkeys(("one", "two"), "test_deploy_export:own_network")
+"""What the command line says of the models of the set `code`."""
+
+
 class Branching(nn.Module):
     """A model that no tracer follows: what it does depends on the numbers."""
 
@@ -422,7 +426,92 @@ def test_a_zip_says_which_model_cannot_be_had(made, tmp_path):
     cards = {**logit_set.cards, "resnet20": Card("resnet20", "nobody.knows:it", "python")}
     other = LogitSet("other", "Other", logit_set.classes, logit_set.labels, cards, logit_set.arrays)
     assert unzipped(deploy.packed(other, "resnet32", "resnet20"), tmp_path) == {"duo.json", "README.md", "requirements.txt"}
-    assert "cannot import 'nobody.knows'" in (tmp_path / "resnet32+resnet20" / "README.md").read_text()
+    readme = (tmp_path / "resnet32+resnet20" / "README.md").read_text()
+    assert "say --architecture resnet20=nobody.knows:it" in readme
+
+
+HOSTILE = [
+    ("os:system", "python"),
+    ("os:system", "timm"),
+    ("evil:Net", "checkpoint"),
+    ("evil.models:Net", "cifar"),
+    ("models.yaml", "timm"),
+    ("x=evil:Net", "timm"),
+    ("timm/hf-hub:somebody/model", "timm"),
+    ("timm/../../evil", "timm"),
+    ("evil/Net:now", "timm"),
+]
+
+
+@pytest.mark.parametrize(("reference", "source"), HOSTILE)
+def test_a_set_decides_of_no_code_and_no_file(made, tmp_path, monkeypatch, reference, source):
+    """Neither what a card names is imported, nor a file that it names opened, whatever it says of its source."""
+    code = "from pathlib import Path\nPath('ran').touch()\nclass Net: pass\n"
+    (tmp_path / "evil.py").write_text(code)
+    (tmp_path / "models.yaml").write_text("models: [{model: 'evil:Net'}]")
+    monkeypatch.chdir(tmp_path)
+    logit_set, _, checkpoints = made
+    cards = {**logit_set.cards, "resnet20": Card("resnet20", reference, source, arguments={"command": "touch ran"})}
+    other = LogitSet("other", "Other", logit_set.classes, logit_set.labels, cards, logit_set.arrays)
+    with pytest.raises(InputError):
+        deploy.export(other, "resnet32", "resnet20", tmp_path / "duo", checkpoints=checkpoints)
+    assert unzipped(deploy.packed(other, "resnet32", "resnet20"), tmp_path) == {"duo.json", "README.md", "requirements.txt"}
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"checkpoint_path": "evil.pt"},
+        {"pretrained": True},
+        {"pretrained_cfg": {"file": "evil.pt"}},
+        {"pretrained_cfg_overlay": {"hf_hub_id": "somebody/model"}},
+        {"cache_dir": "elsewhere"},
+        {"weights": "DEFAULT"},
+        {"norm_layer": "os:system"},
+        {"act_layer": "../evil"},
+        {"num_classes": {"deep": 1}},
+    ],
+)
+def test_arguments_of_a_set_are_plain_values(made, tmp_path, arguments):
+    logit_set, _, checkpoints = made
+    cards = {**logit_set.cards, "resnet20": Card("resnet20", "timm/resnet18", "timm", arguments=arguments)}
+    other = LogitSet("other", "Other", logit_set.classes, logit_set.labels, cards, logit_set.arrays)
+    with pytest.raises(InputError, match="expected arguments of 'timm/resnet18' that are plain values"):
+        deploy.export(other, "resnet32", "resnet20", tmp_path / "duo", checkpoints=checkpoints)
+
+
+def test_the_command_line_may_say_which_code_is_run(made, tmp_path, monkeypatch, without_graphs):
+    """Own code with the set's own weights; the folder says so and asks again."""
+    (tmp_path / "mine.py").write_text(
+        "from duo_core.zoo.cifar_resnet import CifarResNet\n\ndef net(depth):\n    return CifarResNet(depth, 3)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    logit_set, _, checkpoints = made
+    card = replace(logit_set.cards["resnet20"], model="mine:net", source="python", arguments={"depth": 20})
+    other = LogitSet("other", "Other", logit_set.classes, logit_set.labels, {**logit_set.cards, "resnet20": card}, logit_set.arrays)
+    assert refused(other, "resnet32", "resnet20", tmp_path / "duo", checkpoints=checkpoints).endswith(
+        "--architecture resnet20=mine:net"
+    )
+    deploy.export(
+        other, "resnet32", "resnet20", tmp_path / "duo", checkpoints=checkpoints, architectures={"resnet20": "mine:net"}, onnx=False
+    )
+    assert "say own_code=True if you trust the folder" in unloadable(tmp_path / "duo")
+    assert deploy.load(tmp_path / "duo", own_code=True).record["models"]["sidekick"]["model"] == "mine:net"
+
+
+@pytest.mark.parametrize(("reference", "source"), HOSTILE)
+def test_a_folder_decides_of_no_code_unless_trusted(made, tmp_path, monkeypatch, without_graphs, reference, source):
+    (tmp_path / "evil.py").write_text("from pathlib import Path\nPath('ran').touch()\n")
+    monkeypatch.chdir(tmp_path)
+    logit_set, _, checkpoints = made
+    deploy.export(logit_set, "resnet32", "resnet20", tmp_path / "duo", checkpoints=checkpoints, onnx=False)
+    record = json.loads((tmp_path / "duo" / "duo.json").read_text())
+    record["models"]["sidekick"] |= {"model": reference, "source": source}
+    (tmp_path / "duo" / "duo.json").write_text(json.dumps(record))
+    with pytest.raises(InputError):
+        deploy.load(tmp_path / "duo")
+    assert not (tmp_path / "ran").exists()
 
 
 def unzipped(content, where):
@@ -526,7 +615,7 @@ def code(made, tmp_path):
 
 
 def test_models_that_cannot_be_traced_are_exported_without_graphs(code, test_images, tmp_path):
-    found = deploy.export(code, "one", "two", tmp_path / "duo")
+    found = deploy.export(code, "one", "two", tmp_path / "duo", architectures=OWN)
     assert found.left_out[0].startswith("duo.pt2 and duo.onnx were left out: torch.export cannot trace the members (")
     assert {file.name for file in found.folder.iterdir()} == {
         *("duo.json", "README.md", "requirements.txt"),
@@ -542,24 +631,31 @@ def test_models_that_cannot_be_traced_are_exported_without_graphs(code, test_ima
 def test_arguments_are_those_of_the_set(code, tmp_path, without_graphs):
     arguments = {"one": {"seed": 3, "branches": True}, "two": {"seed": 4}}
     assert {name: card.arguments for name, card in code.cards.items()} == arguments
-    found = deploy.export(code, "one", "two", tmp_path / "duo", arguments={"two": {"seed": 4}})
+    found = deploy.export(code, "one", "two", tmp_path / "duo", arguments={"two": {"seed": 4}}, architectures=OWN)
     assert found.record["models"]["base"]["arguments"] == arguments["one"]
-    assert refused(code, "one", "two", tmp_path / "other", arguments={"two": {"seed": 5}}) == (
+    assert refused(code, "one", "two", tmp_path / "other", arguments={"two": {"seed": 5}}, architectures=OWN) == (
         'expected the arguments that the logits of \'two\' were computed with, {"seed": 4}, got {"seed": 5}; leave --arguments out'
     )
 
 
 def test_a_set_that_holds_no_arguments_takes_those_that_are_given(code, tmp_path, without_graphs):
     older = replace(code, cards={name: replace(card, arguments=None) for name, card in code.cards.items()})
-    assert "expected the weights that the logits of 'one' came from" in refused(older, "one", "two", tmp_path / "duo")
+    assert "expected the weights that the logits of 'one' came from" in refused(
+        older, "one", "two", tmp_path / "duo", architectures=OWN
+    )
     found = deploy.export(
-        older, "one", "two", tmp_path / "duo", arguments={"one": {"seed": 3, "branches": True}, "two": {"seed": 4}}
+        older,
+        "one",
+        "two",
+        tmp_path / "duo",
+        arguments={"one": {"seed": 3, "branches": True}, "two": {"seed": 4}},
+        architectures=OWN,
     )
     assert isinstance(deploy.load(found.folder, own_code=True).base.module, Branching)
 
 
 def test_code_that_a_folder_names_runs_only_if_trusted(code, tmp_path, without_graphs):
-    found = deploy.export(code, "one", "two", tmp_path / "duo", onnx=False)
+    found = deploy.export(code, "one", "two", tmp_path / "duo", architectures=OWN, onnx=False)
     assert unloadable(found.folder) == (
         "the base is built by running 'test_deploy_export:own_network', code that is not this project's; say own_code=True if you "
         "trust the folder"

@@ -24,6 +24,7 @@ def export(options: argparse.Namespace) -> None:
         options.out,
         checkpoints={name: Path(file) for name, file in unique(options.checkpoint, "--checkpoint").items()},
         arguments=unique(options.arguments, "--arguments"),
+        architectures=unique(options.architecture, "--architecture"),
         asked=Asked(options.variant, options.uncertainty, options.target_risk, options.coverage, options.confidence),
         onnx=options.onnx,
         force=options.force,
@@ -58,6 +59,7 @@ def export_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to make")
     for option, kind, form, text in (
         ("--checkpoint", assignment, "MODEL=FILE", "the weights that the logits came from, where no library has them"),
+        ("--architecture", assignment, "MODEL=ID", "how a model of own code is built, module:callable, which no set may decide"),
         ("--arguments", json_assignment, "MODEL=JSON", "constructor arguments, for sets that were made before the set held them"),
     ):
         command.add_argument(option, nargs="+", action="extend", default=[], type=kind, metavar=form, help=text)

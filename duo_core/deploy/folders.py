@@ -41,6 +41,7 @@ def export(
     *,
     checkpoints: Mapping[str, Path] | None = None,
     arguments: Mapping[str, Mapping[str, Any]] | None = None,
+    architectures: Mapping[str, str] | None = None,
     asked: Asked | None = None,
     onnx: bool = True,
     force: bool = False,
@@ -57,6 +58,8 @@ def export(
         The folder to make.
     checkpoints, arguments
         Own weights by a model's name in the set, and constructor arguments where its card, an older one, does not hold them.
+    architectures
+        `module:callable` by a model's name in the set, where it is built by own code: what the set says of that is not imported.
     asked
         Variant, uncertainty, and the goals that thresholds are chosen for.
     onnx
@@ -71,7 +74,8 @@ def export(
     """
     out = Path(out)
     _check_free(out, force)
-    sources = sources_of(logit_set, {"base": base, "sidekick": sidekick}, checkpoints or {}, arguments or {})
+    names = {"base": base, "sidekick": sidekick}
+    sources = sources_of(logit_set, names, checkpoints or {}, arguments or {}, architectures or {})
     for source in sources.values():
         if source.loaded is None and (source.spec is None or source.file_of_its_own):
             raise InputError(source.lacking)
@@ -89,16 +93,24 @@ def sources_of(
     names: Mapping[str, str],
     checkpoints: Mapping[str, Path],
     arguments: Mapping[str, Mapping[str, Any]],
+    architectures: Mapping[str, str],
 ) -> dict[str, Source]:
     """Find both models of a pair by their names in the set."""
-    for option, given in (("--checkpoint", checkpoints), ("--arguments", arguments)):
+    options = {"--checkpoint": checkpoints, "--arguments": arguments, "--architecture": architectures}
+    for option, given in options.items():
         for name in set(given) - set(names.values()):
             raise InputError(f"{option} names the model '{name}', which is not in this duo; it has {', '.join(names.values())}")
     for name in names.values():
         logit_set.logits(name, next(iter(logit_set.labels)))  # says which models there are
     check_pair(names["base"], names["sidekick"])
     return {
-        role: source_of(logit_set.cards[name], logit_set.k, checkpoint=checkpoints.get(name), arguments=arguments.get(name))
+        role: source_of(
+            logit_set.cards[name],
+            logit_set.k,
+            checkpoint=checkpoints.get(name),
+            arguments=arguments.get(name),
+            architecture=architectures.get(name),
+        )
         for role, name in names.items()
     }
 

@@ -13,9 +13,11 @@ from duo_core.arrays import InputError
 from duo_core.deploy.module import Member
 from duo_core.logits import Card
 from duo_core.transforms import Transform
-from duo_core.zoo import LoadedModel, ModelSpec, load, resolve
+from duo_core.zoo import LoadedModel, ModelSpec, load
 from duo_core.zoo.checkpoints import file_sha256
+from duo_core.zoo.foreign import foreign_spec, is_own_code
 from duo_core.zoo.loading import download
+from duo_core.zoo.references import spec_of
 
 ROLES = ("base", "sidekick")
 CHECKPOINTS = (".safetensors", ".pt", ".pth")
@@ -43,7 +45,7 @@ class Source:
         ours = self.loaded is not None or (card.weights or "").endswith(".safetensors")
         return {
             "name": card.name,
-            "model": card.model,
+            "model": self.spec.reference if self.spec else card.model,
             "source": card.source,
             "family": card.family,
             "weights": card.weights,
@@ -66,8 +68,17 @@ class Source:
             save_file({key: value.clone().contiguous() for key, value in state.items()}, file)
 
 
-def source_of(card: Card, k: int, *, checkpoint: Path | None = None, arguments: Mapping[str, Any] | None = None) -> Source:
+def source_of(
+    card: Card,
+    k: int,
+    *,
+    checkpoint: Path | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    architecture: str | None = None,
+) -> Source:
     """Find a model of a set, and its weights where they are on this machine: a checkpoint, a library's cache, own code.
+
+    What the card says is data: a `module:callable` is imported only where `architecture` says it, too.
 
     Raises
     ------
@@ -76,14 +87,24 @@ def source_of(card: Card, k: int, *, checkpoint: Path | None = None, arguments: 
     """
     if card.source == "upload":
         return Source(card, None, None, f"the logits of '{card.name}' were uploaded, so nothing says how the model is built")
+    if architecture is None and is_own_code(card.model):
+        return Source(card, None, None, _asked_for(card))
+    known = _arguments(card, arguments)
     spec = replace(
-        resolve(f"{card.name}={card.model}")[0],
+        foreign_spec(card.model, known) if architecture is None else replace(spec_of(architecture), arguments=known),
+        name=card.name,
         checkpoint=Path(checkpoint) if checkpoint else None,
-        arguments=_arguments(card, arguments),
         transform=None if card.transform is None else Transform.from_dict(card.transform),
     )
     lacking = _lacking(card, spec)
     return Source(card, spec, None if lacking else _same(load(spec), card, k), lacking)
+
+
+def _asked_for(card: Card) -> str:
+    return (
+        f"the set says that '{card.name}' is built by running '{card.model}', which a file may not decide; "
+        f"if you know and trust that code, say --architecture {card.name}={card.model}"
+    )
 
 
 def _arguments(card: Card, given: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -125,7 +146,8 @@ def _same(loaded: LoadedModel, card: Card, k: int) -> LoadedModel:
 
 def member(role: str, record: Mapping[str, Any], folder: Path, own_code: bool) -> Member:
     """Build a model that a folder's duo.json describes, with its weights from the folder or from its library."""
-    if record["source"] == "python" and not own_code:
+    trusted = own_code and is_own_code(record["model"])
+    if not trusted and (record["source"] == "python" or is_own_code(record["model"])):
         raise InputError(
             f"the {role} is built by running '{record['model']}', code that is not this project's; "
             "say own_code=True if you trust the folder"
@@ -133,8 +155,9 @@ def member(role: str, record: Mapping[str, Any], folder: Path, own_code: bool) -
     if record["transform"] is None or record["source"] == "upload":
         raise InputError(f"nothing in '{folder}' says how the {role} '{record['name']}' is built: its logits were uploaded")
     spec = replace(
-        resolve(f"{record['name']}={record['model']}")[0],
-        checkpoint=folder / record["file"] if record["file"] else None,
+        spec_of(record["model"]) if trusted else foreign_spec(record["model"], record["arguments"]),
+        name=record["name"],
+        checkpoint=folder / f"{role}.safetensors" if record["file"] else None,
         arguments=record["arguments"],
         transform=Transform.from_dict(record["transform"]),
     )
