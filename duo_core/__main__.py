@@ -1,4 +1,4 @@
-"""The command line: `duo zoo | cost | logits | sets | check | convert | fit | sweep | threshold | report | export | app`."""
+"""The command line: `duo zoo | cost | logits | sets | check | convert | import | fit | sweep | ...`."""
 
 import argparse
 import errno
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from duo_core.arrays import InputError
-from duo_core.cli import commands, exporting, reporting, thresholds, uploading
+from duo_core.cli import commands, exporting, importing, reporting, thresholds, uploading
 from duo_core.cli.arguments import (
     assignment,
     count_or_fraction,
@@ -43,12 +43,17 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0 when done, 2 where the input is wrong, 130 when interrupted."""
+    """Run one command; 0 when done, 2 where the input is wrong, 130 when interrupted.
+
+    What a command noted as odd is said after what it prints, and before what went wrong.
+    """
     options = parser().parse_args(arguments)
     try:
         options.run(options)
         sys.stdout.flush()
+        _say_warnings(options)
     except InputError as error:
+        _say_warnings(options)
         return _fail(options, *(str(line) for line in error.args))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: nothing more to say
@@ -60,6 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 130
     return 0
+
+
+def _say_warnings(options: argparse.Namespace) -> None:
+    for warning in getattr(options, "warnings", ()):
+        print(f"duo {options.command}: {warning}", file=sys.stderr)
 
 
 def _fail(options: argparse.Namespace, *messages: str) -> int:
@@ -125,6 +135,10 @@ def _making(actions: Any) -> None:
     uploading.check_options(check)
     _json_option(check)
 
+    imported = _command(actions, "import", importing.import_files, "logits from files become a set of the store")
+    importing.import_options(imported)
+    _store_option(imported)
+
     convert = _command(actions, "convert", uploading.convert, "write logits of .pt, .npy, ... files as one that can be uploaded")
     uploading.convert_options(convert)
 
@@ -141,6 +155,7 @@ def _judging(actions: Any) -> None:
     sweep = _command(actions, "sweep", commands.sweep, "every pair of a set, every variant, every split")
     sweep.add_argument("--split", action="append", metavar="SPLIT", help="only this split; may be repeated")
     sweep.add_argument("--out", type=Path, metavar="FILE", help="write the table to a .parquet or .csv file")
+    sweep.add_argument("--force", action="store_true", help="replace a file that is there")
     _set_options(sweep)
     _json_option(sweep)
 

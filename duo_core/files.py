@@ -28,12 +28,14 @@ def write_text(file: Path, text: str) -> None:
         beside.write_text(text, encoding="utf-8")
 
 
-def check_output(file: Path) -> None:
-    """Raise InputError where no file can be written, before anything is computed for it."""
+def check_output(file: Path, force: bool = False) -> None:
+    """Raise InputError where no file can be written, before anything is computed for it; one that is there stays, unless forced."""
     if not (file.parent.is_dir() and os.access(file.parent, os.W_OK)):
         raise InputError(f"expected a folder to write into at '{file.parent}', got none that can be; make it, or name another")
     if file.is_dir():
         raise InputError(f"expected a file to write at '{file}', got a folder; name another")
+    if file.exists() and not force:
+        raise InputError(f"expected a new file, got '{file}', which is there already; name another, or replace it with --force")
 
 
 @contextlib.contextmanager

@@ -231,7 +231,7 @@ def _alike(models: Sequence[Tensor], classes: NDArray[np.int32]) -> Integers:
         def number(part: slice, logits: Tensor = logits, rows: Integers = rows, numbers: NDArray[np.uint64] = numbers) -> None:
             kernels.multisets(logits[rows[part]].double().numpy(force=True), numbers[part])
 
-        over_blocks(number, len(rows), max(1, _ELEMENTS // logits.shape[1]))
+        over_blocks(number, len(rows), max(1, _ELEMENTS // 8 // logits.shape[1]))
         found[rows[_repeated(numbers)]] = True
     return np.flatnonzero(found)
 

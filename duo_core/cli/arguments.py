@@ -41,6 +41,17 @@ def whole(expected: str, least: int, most: float = math.inf) -> Callable[[str], 
     return read
 
 
+def probability(text: str) -> float:
+    """Read a number between 0 and 1, neither of them."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"expected a probability above 0 and below 1, got '{text}'")
+    return value
+
+
 not_negative = whole("a whole number of at least 0", 0)
 positive = whole("a whole number of at least 1", 1)
 port = whole("a port in 1..65535", 1, 65535)

@@ -236,7 +236,7 @@ def sweep(options: argparse.Namespace) -> None:
     if options.out and options.out.suffix not in (".parquet", ".csv"):
         raise InputError(f"expected a file ending in .parquet or .csv for --out, got '{options.out}'")
     if options.out:
-        check_output(options.out)
+        check_output(options.out, options.force)
     logit_set = logit_set_of(options)
     table = tables_of(logit_set, options, options.split)[options.uncertainty]
     if options.out:

@@ -18,7 +18,7 @@ def report(options: argparse.Namespace) -> None:
     """Write the report of the pair that is named, else of all pairs."""
     if options.out.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"expected a file ending in .html for --out, got '{options.out}'")
-    check_output(options.out)
+    check_output(options.out, options.force)
     named = [options.base, options.sidekick]
     if any(named) and not all(named):
         raise InputError("expected both --base and --sidekick, or neither for all pairs, got only one of them")
@@ -39,6 +39,7 @@ def report_options(command: argparse.ArgumentParser) -> None:
         "--bootstrap-seed", type=seed, default=0, metavar="N", help="of the draws behind the intervals (default 0)"
     )
     command.add_argument("--out", type=Path, required=True, metavar="FILE.html")
+    command.add_argument("--force", action="store_true", help="replace a file that is there")
 
 
 def _of_pair(own: LogitSet, options: argparse.Namespace) -> str:

@@ -53,6 +53,32 @@ def npz_members(upload: Upload, view: memoryview, limits: Limits, report: Report
     return members
 
 
+def npy_members(upload: Upload, view: memoryview, limits: Limits, _report: Report) -> list[Member]:
+    """Return the one array of a .npy file, named after the file; it is read as the member of an archive is."""
+    header = _header(bytes(view[: HEADER + 12]))
+    held, declared = len(view) - header.bytes, header.dtype.itemsize * math.prod(header.shape)
+    if held != declared:
+        raise _untrue(declared, held)
+    limits.check_decoded(declared)
+
+    def read() -> NDArray[Any]:
+        try:
+            return header.array(view)
+        except DAMAGED as error:
+            raise _damaged(error) from None
+
+    return [Member(upload.stem, header.shape, TEXT if header.dtype.kind in "US" else header.dtype, read)]
+
+
+def _untrue(declared: int, held: int) -> Flaw:
+    return Flaw(
+        "E105",
+        f"its header declares {words(declared)}, but it holds {words(held)}",
+        limit="a header that tells the truth",
+        mend="save it again",
+    )
+
+
 def _name(info: zipfile.ZipInfo) -> str:
     return info.filename.removesuffix(".npy")
 
@@ -89,12 +115,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, view: memoryview) -
     header = _header(start)
     held, declared = info.file_size - header.bytes, header.dtype.itemsize * math.prod(header.shape)
     if held != declared:
-        raise Flaw(
-            "E105",
-            f"its header declares {words(declared)}, but it holds {words(held)}",
-            limit="a header that tells the truth",
-            mend="save it again",
-        )
+        raise _untrue(declared, held)
 
     def read() -> NDArray[Any]:
         try:

@@ -19,14 +19,18 @@ from duo_core.metrics import accuracy, ece
 from duo_core.predictions import pair_predictions
 
 BLOCK = 1 << 20
+FLOOR = 1e-6
+"""What stands for a probability of 0, and for smaller ones beside it, where a logarithm is taken: so large that float16, whose
+steps are 6e-8 there, tells probabilities above it apart, and every dtype gives one answer."""
 FEW = 200
 """Rows to fit on below which a warning is given."""
 
 
-def checked_logits(array: NDArray[np.floating], take_log: bool) -> NDArray[np.floating]:
+def checked_logits(array: NDArray[np.floating], take_log: bool, floor: float | None = None) -> NDArray[np.floating]:
     """Return the logits, or the logarithm of probabilities where that is asked for; raise a Flaw where they are neither.
 
-    A probability of 0 is taken as the smallest positive number of its dtype.
+    Where some probabilities are 0, those below FLOOR are taken as FLOOR, whatever the dtype; `floor` is another one, which holds
+    in any case.
     """
     blocks = list(_blocks(array))
     wrong = [start + np.flatnonzero(~((block < np.inf).all(1) & (block > -np.inf).any(1))) for start, block in blocks]
@@ -38,9 +42,21 @@ def checked_logits(array: NDArray[np.floating], take_log: bool) -> NDArray[np.fl
     if not take_log:
         raise Flaw("E202", "every row lies in [0, 1] and sums to 1, as probabilities do")
     wide: NDArray[np.floating] = array.astype(np.float64 if array.dtype.itemsize == 8 else np.float32)
-    np.maximum(wide, wide.dtype.type(np.finfo(array.dtype).smallest_subnormal), out=wide)
+    if floor is not None or not all(block.all() for _, block in blocks):
+        np.maximum(wide, wide.dtype.type(FLOOR if floor is None else floor), out=wide)
     np.log(wide, out=wide)
     return wide
+
+
+def zeros(array: NDArray[np.floating], labels: Integers | None, floor: float | None) -> str | None:
+    """What is to be said of probabilities (n, k) that are 0; None where there are none."""
+    count = array.size - sum(int(np.count_nonzero(block)) for _, block in _blocks(array))
+    if not count:
+        return None
+    text = f"{count / array.size:.3g} of the probabilities are 0"
+    if labels is not None:
+        text += f", that of the true class in {float(np.mean(array[np.arange(len(labels)), labels] == 0)):.2%} of the rows"
+    return f"{text}; each is taken as {FLOOR if floor is None else floor:g}"
 
 
 def check_unmasked(logits: Tensor, labels: Tensor) -> None:

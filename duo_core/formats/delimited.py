@@ -26,6 +26,7 @@ def csv_members(upload: Upload, view: memoryview, limits: Limits, report: Report
 
     Numbers of at most nine significant digits are read as float32, which is what timm writes so; the others as float64.
     """
+    view = _utf_8(view)
     first, n = _first_line(view), _lines(view) - 1
     limits.check_rows(n)
     delimiter = max(DELIMITERS, key=first.count)
@@ -40,6 +41,16 @@ def csv_members(upload: Upload, view: memoryview, limits: Limits, report: Report
     logits = {model: (array.shape, array.dtype, partial(np.asarray, array)) for model, array in arrays.items()}
     typed = {name: texts[name] if role == "ids" else _typed(texts[name]) for role, name in found.roles.items()}
     return column_members(found, typed, logits)
+
+
+def _utf_8(view: memoryview) -> memoryview:
+    """The text as UTF-8, which spreadsheets save as UTF-16 with a mark at its beginning."""
+    if bytes(view[:2]) not in (b"\xff\xfe", b"\xfe\xff"):
+        return view
+    try:
+        return memoryview(bytes(view).decode("utf-16").encode())
+    except UnicodeDecodeError:
+        raise Flaw("E102", "the text begins as UTF-16 and does not go on so", format=".csv", mend="save it as UTF-8") from None
 
 
 def _first_line(view: memoryview) -> str:

@@ -1,7 +1,8 @@
 """Files that are converted on the user's own machine: PyTorch, NumPy and HDF5 files, and those that can be uploaded."""
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +13,23 @@ from torch import Tensor
 
 from duo_core.arrays import InputError
 from duo_core.formats.limits import Limits
-from duo_core.formats.parts import ALIASES, OF_MODEL, ROWS
+from duo_core.formats.naming import Naming, clean, is_known
 from duo_core.formats.problems import RefusedError, Report, listed
 from duo_core.formats.reading import OPENERS
-from duo_core.formats.uploads import Member, Upload
+from duo_core.formats.uploads import TEXT, Member, Upload
 
 UNLIMITED = Limits(file_bytes=1 << 50, decoded_bytes=1 << 50, rows=1 << 40, classes=1 << 30)
 """One's own machine may read what one's own memory holds."""
-LABELS = ("label", "targets", "y")
-"""Further names of labels; those that can be uploaded are known already."""
 
 
-def arrays_of(file: Path, model: str | None = None) -> dict[str, NDArray[Any]]:
+def arrays_of(
+    file: Path, model: str | None = None, naming: Naming | None = None, report: Report | None = None
+) -> dict[str, NDArray[Any]]:
     """Return a file's arrays by role.
 
     Logits of a single model are those of `model`, where it is given. Arrays of two dimensions that are not named as an upload's are
-    logits: a single one is named after the file, several after their keys. A single array of one dimension is the labels.
+    logits: a single one is named after its own name or the file, several after their names. What was read off shapes and names is
+    noted in the report.
 
     Raises
     ------
@@ -39,14 +41,12 @@ def arrays_of(file: Path, model: str | None = None) -> dict[str, NDArray[Any]]:
         known = ", ".join([*OPENERS, *LOADERS])
         raise InputError(f"expected a file ending in one of {known}, got '{file}'; save plain arrays with numpy.savez first")
     arrays = _uploadable(file) if suffix in OPENERS else LOADERS[suffix](file)
-    several = len([key for key, values in arrays.items() if _is_wide(values)]) > 1
-    named = {_role(key, values, key if several else file.stem, len(arrays)): values for key, values in arrays.items()}
-    named.pop("", None)
+    named = _named(file, arrays, naming or Naming({}), report or Report())
     logits = [key for key in named if key.startswith("logits/")]
     if model and len(logits) == 1:
         named[f"logits/{model}"] = named.pop(logits[0])
     if not named:
-        names = listed(list(arrays))
+        names = listed([f"{name} {values.dtype} {values.shape}" for name, values in arrays.items()])
         raise InputError(f"expected logits (N, K) or labels (N,) in '{file}', got {names}; name the arrays logits/MODEL and labels")
     return named
 
@@ -65,16 +65,17 @@ def _is_wide(values: NDArray[Any]) -> bool:
     return values.ndim == 2 and values.dtype.kind == "f"
 
 
-def _role(key: str, values: NDArray[Any], model: str, arrays: int) -> str:
-    """The name that an upload has for an array, empty where it has none."""
-    role = ALIASES.get(key, key)
-    if part := OF_MODEL.fullmatch(role):
-        return f"{part[1]}/{part[2]}"
-    if role in (*ROWS, "class_names"):
-        return role
-    if _is_wide(values):
-        return f"logits/{model}"
-    return "labels" if key in LABELS or (values.ndim == 1 and arrays == 1) else ""
+def _named(file: Path, arrays: Mapping[str, NDArray[Any]], naming: Naming, report: Report) -> dict[str, NDArray[Any]]:
+    """The arrays that have a role, by role."""
+    members = [
+        Member(key or file.stem, values.shape, TEXT if values.dtype.kind in "OUS" else values.dtype, partial(np.asarray, values))
+        for key, values in arrays.items()
+    ]
+    found = naming.applied(file.name, file.stem, members, report)
+    named = {member.name: member.read() for member in found if is_known(member.name)}
+    if not any(name.startswith("logits/") for name in named):
+        named |= {f"logits/{clean(m.label) or m.label}": m.read() for m in found if _is_wide(m.read()) and not is_known(m.name)}
+    return named
 
 
 def _torch(file: Path) -> dict[str, NDArray[Any]]:
@@ -89,7 +90,27 @@ def _torch(file: Path) -> dict[str, NDArray[Any]]:
             "save torch.save({'logits': logits, 'labels': labels}) of plain tensors"
         ) from None
     tensors = content if isinstance(content, Mapping) else {"": content}
-    return {str(key): _array(value) for key, value in tensors.items() if isinstance(value, Tensor)}
+    if isinstance(content, list | tuple) and all(isinstance(item, Tensor) for item in content) and not _is_batches(content):
+        tensors = {f"item_{place}": item for place, item in enumerate(content)}  # (logits, labels), as one returns them
+    return {str(key): array for key, value in tensors.items() if (array := _of(value)) is not None}
+
+
+def _is_batches(items: Sequence[Tensor]) -> bool:
+    """Whether tensors are parts of one, as a loop over batches collects them in a list; a tuple holds different things."""
+    return isinstance(items, list) and len({(item.ndim, item.shape[1:]) for item in items}) == 1
+
+
+def _of(value: Any) -> NDArray[Any] | None:
+    """A tensor, or a list of tensors or numbers as a loop over batches collects them, as one array; None where it is neither."""
+    if isinstance(value, Tensor):
+        return _array(value)
+    if not isinstance(value, list | tuple) or not value:
+        return None
+    if all(isinstance(item, Tensor) for item in value):
+        parts = [_array(item) for item in value]
+        return np.concatenate(parts) if _is_batches(list(value)) and parts[0].ndim else None
+    found = np.array(value) if all(isinstance(item, int | float | list | tuple) for item in value) else None
+    return found if found is not None and found.dtype.kind in "iuf" else None
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:
@@ -101,18 +122,12 @@ def _array(tensor: Tensor) -> NDArray[Any]:
         return np.asarray(plain.float().numpy())
 
 
-def _numpy(file: Path) -> dict[str, NDArray[Any]]:
-    try:
-        with open(file, "rb") as content:
-            return {"": np.lib.format.read_array(content, allow_pickle=False)}
-    except ValueError as error:
-        why = " ".join(str(error).split())
-        raise InputError(f"expected an array of numbers in '{file}', got something else ({why}); save it with numpy.save") from None
-
-
 def _lines(file: Path) -> dict[str, NDArray[Any]]:
     try:
-        return {"labels": np.array([int(line) for line in file.read_text(encoding="utf-8").split()], dtype=np.int64)}
+        values = np.array([float(line) for line in file.read_text(encoding="utf-8-sig").split()])
+        if not ((values == np.rint(values)) & (np.abs(values) < 1 << 53)).all():
+            raise ValueError(f"{values[values != np.rint(values)][0]:g} is no class")
+        return {"labels": values.astype(np.int64)}
     except ValueError as error:
         raise InputError(f"expected one integer a line in '{file}', got something else ({error}); leave headings out") from None
 
@@ -142,7 +157,6 @@ def _hdf5(file: Path) -> dict[str, NDArray[Any]]:
 LOADERS: dict[str, Callable[[Path], dict[str, NDArray[Any]]]] = {
     ".pt": _torch,
     ".pth": _torch,
-    ".npy": _numpy,
     ".txt": _lines,
     ".h5": _hdf5,
     ".hdf5": _hdf5,

@@ -13,7 +13,7 @@ MASK = 10.0
 EXTREME = 50.0
 """Rows whose logits span more than so many times the usual range are of another scale."""
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -41,20 +41,19 @@ def oddities(logits: Sequence[NDArray[np.floating]]) -> Oddities:
     >>> found.mask, found.masked_classes, found.extreme.tolist(), found.tied
     (-1000000000.0, 1, [False, False, True, False], 1)
     """
-    blocks = [block.astype(np.float64) for block in _blocks(logits)]
-    lowest = min(float(block.min(where=block > -np.inf, initial=np.inf)) for block in blocks)
-    tops, lows, rests, tied = (np.concatenate(part) for part in zip(*(_of_rows(b, lowest) for b in blocks), strict=True))
+    lowest = min(float(block.min(where=block > -np.inf, initial=np.inf)) for block in _blocks(logits))
+    tops, lows, rests, tied = (np.concatenate(part) for part in zip(*(_of_rows(b, lowest) for b in _blocks(logits)), strict=True))
     spans = tops - rests
     usual = float(np.median(spans[np.isfinite(spans)])) if np.isfinite(spans).any() else 0.0
     gaps = (rests - lowest)[(lows == lowest) & np.isfinite(rests)]
     finite = len(gaps) > 1 and float(np.median(gaps)) > MASK * usual > 0
-    out = [(block == -np.inf) | (finite & (block == lowest)) for block in blocks]
-    share = sum(int(part.sum()) for part in out) / sum(block.size for block in blocks)
+    masked = sum(((block == -np.inf) | (finite & (block == lowest))).sum(0) for block in _blocks(logits))
+    share = float(np.sum(masked)) / sum(array.size for array in logits)
     spans = spans if finite else tops - lows
     return Oddities(
         mask=None if not share else lowest if finite else -np.inf,
         masked=share,
-        masked_classes=int(np.any([part.any(0) for part in out], axis=0).sum()),
+        masked_classes=int(np.count_nonzero(masked)),
         extreme=np.isfinite(spans) & (spans > EXTREME * usual) & (usual > 0),
         usual=usual,
         tied=int(tied.sum()),
@@ -68,7 +67,8 @@ def _of_rows(block: Floats, lowest: float) -> tuple[Floats, Floats, Floats, Bool
     return top, lows, rests, np.asarray((block == top[:, None]).sum(1) > 1)
 
 
-def _blocks(logits: Sequence[NDArray[np.floating]]) -> Iterator[NDArray[np.floating]]:
+def _blocks(logits: Sequence[NDArray[np.floating]]) -> Iterator[Floats]:
+    """Rows a block at a time in double precision, so that what is computed of them stays small."""
     for array in logits:
         size = max(1, _BLOCK // array.shape[1])
-        yield from (array[start : start + size] for start in range(0, len(array), size))
+        yield from (array[start : start + size].astype(np.float64) for start in range(0, len(array), size))

@@ -1,9 +1,8 @@
 """What one file contributes: its members sorted by role and checked, its logits not yet read."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,20 +11,14 @@ from numpy.typing import NDArray
 
 from duo_core.arrays import Integers
 from duo_core.formats.limits import SPLITS, Limits
+from duo_core.formats.naming import ROWS, Naming, advised, is_known
 from duo_core.formats.problems import UNREAD_LOGITS, Flaw, Report, listed, shown
 from duo_core.formats.uploads import Member
 from duo_core.logits import FIT_SPLIT
 
-ALIASES = {
-    "target": "labels",
-    "filename": "ids",
-    "base_logits": "logits/base",
-    "sidekick_logits": "logits/sidekick",
-}
-OF_MODEL = re.compile(r"(logits|flops|parameters)[/.](.+)", re.DOTALL)
 LONGEST = 120
 """Characters of a member's name."""
-ROWS = ("labels", "ids", "split")
+UNSAID = Naming({})
 FD_SHIFTS = "arr_0"
 """The one member of fd-shifts' raw_logits.npz: logits, label, number of the data set."""
 
@@ -57,10 +50,11 @@ class Part:
     costs: dict[str, Cost] = field(default_factory=dict)
 
 
-def part_of(file: str, stem: str, members: Sequence[Member], limits: Limits, report: Report) -> Part:
+def part_of(file: str, stem: str, members: Sequence[Member], limits: Limits, report: Report, naming: Naming = UNSAID) -> Part:
     """Sort a file's members by role and check each; all that is wrong is reported, too much in all is raised."""
     part = Part(file)
-    by_name = _by_name(file, _fd_shifts(file, stem, members, limits, report), report)
+    whole = members if naming.said else _fd_shifts(file, stem, members, limits, report)
+    by_name = _by_name(file, naming.applied(file, stem, whole, report), report)
     for name, member in by_name.items():
         if name.startswith("logits/"):
             with report.at(f"{file}, {member.label}"):
@@ -76,17 +70,18 @@ def part_of(file: str, stem: str, members: Sequence[Member], limits: Limits, rep
 
 def _by_name(file: str, members: Sequence[Member], report: Report) -> dict[str, Member]:
     """Members by their role; unknown and repeated ones are reported, unless the file has nothing that is known."""
-    named = [replace(member, name=_role(member.name), shown=member.label) for member in members]
+    named = list(members)
     known = {member.name: member for member in named if _is_known(member.name)}
     if not any(name.startswith("logits/") or name == "labels" for name in known):
         names = [member.label for member in named]
         found = f"the file has {listed(names)}" if names else "the file has no array that can be read"
         if not report.has(UNREAD_LOGITS, file):
-            report.add(file, "E201", found)
+            report.add(file, "E201", found, **({"mend": _mapping(named)} if named else {}))
         return {}
     unknown = [member.label for member in named if member.name not in known]
     if unknown:
-        report.add(file, "E103", f"{listed(unknown)} {'is' if len(unknown) == 1 else 'are'} not known")
+        mend = f"leave it out or rename it, or say what the arrays are: {advised([m for m in named if m.name not in known])}"
+        report.add(file, "E103", f"{listed(unknown)} {'is' if len(unknown) == 1 else 'are'} not known", mend=mend)
     for name, times in Counter(member.name for member in named).items():
         if times > 1 and name in known:
             mend = "leave all but one out"
@@ -95,13 +90,11 @@ def _by_name(file: str, members: Sequence[Member], report: Report) -> dict[str, 
 
 
 def _is_known(name: str) -> bool:
-    return name in (*ROWS, "class_names") or (bool(OF_MODEL.fullmatch(name)) and name.isprintable() and len(name) <= LONGEST)
+    return is_known(name) and name.isprintable() and len(name) <= LONGEST
 
 
-def _role(name: str) -> str:
-    name = ALIASES.get(name, name)
-    part = OF_MODEL.fullmatch(name)
-    return f"{part[1]}/{part[2]}" if part else name
+def _mapping(members: Sequence[Member]) -> str:
+    return f"say what the arrays are: {advised(members)} (on the page: the form below), or rename what holds the logits"
 
 
 def _fd_shifts(file: str, stem: str, members: Sequence[Member], limits: Limits, report: Report) -> Sequence[Member]:

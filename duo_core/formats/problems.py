@@ -25,8 +25,8 @@ class Code:
 CODES = {
     "E101": Code(
         "the extension is unknown",
-        "needed is a file that ends in .npz, .safetensors, .parquet or .csv",
-        "run duo convert {file} --labels LABELS --out logits.npz on your own machine",
+        "needed is a file that ends in .npz, .npy, .safetensors, .parquet, .csv or .tsv",
+        f"save plain arrays: {SAVE}",
     ),
     "E102": Code(
         "the content does not match the extension",
@@ -154,6 +154,16 @@ CODES = {
         "no finite temperature is best for this model, so its weight will stand at the bound",
         "fit on images that it was not trained on, or on more of them",
     ),
+    "W08": Code(
+        "probabilities that are 0",
+        "their logarithm is minus infinity, so the result hangs on what is taken in their place",
+        "save what the model gives before its softmax, or say another floor (--floor)",
+    ),
+    "W09": Code(
+        "arrays under other names",
+        "what an array is was read off its name and shape",
+        "say it with --name ROLE=ARRAY if that is wrong",
+    ),
     "W10": Code(
         "masked classes",
         "a class at -inf is left out of its row, and a very low logit is as good as that; neither moves the fit",
@@ -168,6 +178,11 @@ CODES = {
         "ties for the first place",
         "the lowest of the tied classes is taken as predicted, so accuracy hangs on the order of the classes",
         "save logits before they are rounded or thresholded",
+    ),
+    "W13": Code(
+        "rows without names",
+        "nothing says that they are of the same images",
+        "write the images' names as ids (in a table filename) to each file",
     ),
 }
 """All codes, errors first; docs/formats.md lists the same."""

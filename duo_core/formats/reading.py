@@ -1,20 +1,23 @@
 """Uploaded files in, a LogitSet or every problem out."""
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pyarrow as pa
 import torch
 from torch import Tensor
 
 from duo_core.arrays import InputError
-from duo_core.formats.archives import npz_members
-from duo_core.formats.checks import check_unmasked, checked_logits, scores, warn
+from duo_core.formats.archives import npy_members, npz_members
+from duo_core.formats.checks import check_unmasked, checked_logits, scores, warn, zeros
 from duo_core.formats.delimited import csv_members
 from duo_core.formats.found import FileFacts, Found, ModelFacts, Reading
 from duo_core.formats.joining import Joined, joined
 from duo_core.formats.limits import Limits
 from duo_core.formats.models import Model, check_classes, check_count, check_labels, models_of
+from duo_core.formats.naming import Naming
 from duo_core.formats.parquet import parquet_members
 from duo_core.formats.parts import Cost, Part, dtype_name, part_of
 from duo_core.formats.problems import Flaw, Report, shown
@@ -25,11 +28,15 @@ from duo_core.logits import FIT_SPLIT, Card, LogitSet, check_pair, tensor_digest
 Opener = Callable[[Upload, memoryview, Limits, Report], list[Member]]
 OPENERS: dict[str, Opener] = {
     ".npz": npz_members,
+    ".npy": npy_members,
     ".safetensors": safetensors_members,
     ".parquet": parquet_members,
     ".csv": csv_members,
+    ".tsv": csv_members,
 }
 """The formats that are read, by extension."""
+CONVERTED = (".pt", ".pth", ".txt", ".h5", ".hdf5")
+"""Those that duo convert takes, on the user's own machine."""
 PREVIEW_ROWS, PREVIEW_LOGITS = 5, 5
 
 
@@ -39,6 +46,10 @@ class Options:
 
     take_log: bool = False
     """Whether probabilities are turned into log-probabilities."""
+    floor: float | None = None
+    """What stands for smaller probabilities then; None: FLOOR, where some are 0."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Arrays by their roles, where the files call them otherwise; see `Naming`."""
     labels_from_one: bool = False
     """Whether 1 is subtracted from labels."""
     seed: int = 0
@@ -69,7 +80,8 @@ def read(files: Sequence[Upload], options: Options | None = None) -> Reading:
     if not files:
         raise InputError("expected at least one logit file, got none; name one that ends in .npz, .safetensors, .parquet or .csv")
     report = Report()
-    parts, facts = _parts(files, options, report)
+    naming = Naming(options.names)
+    parts, facts = _parts(files, options, naming, report)
     models, whole = models_of(parts, report), len(parts) == len(files)
     if whole:
         check_count(parts, models, report)
@@ -90,27 +102,38 @@ def read(files: Sequence[Upload], options: Options | None = None) -> Reading:
     return Reading(logit_set, (), tuple(report.warnings), found)
 
 
-def _parts(files: Sequence[Upload], options: Options, report: Report) -> tuple[list[Part], list[FileFacts]]:
+def _parts(files: Sequence[Upload], options: Options, naming: Naming, report: Report) -> tuple[list[Part], list[FileFacts]]:
     """What each file has; a file that cannot be opened is reported and left out."""
-    parts, facts = [], []
+    parts, facts, arrays = [], [], dict[str, list[str]]()
     for file in files:
         view, members = memoryview(b""), list[Member]()
         with report.at(file.label):
             view = file.view(options.limits)
-            opener = _opener(file)
+            opener = _opener(file, files)
             if not len(view):
                 raise Flaw("E102", "the file is empty", format=file.suffix)
             members = opener(file, view, options.limits, report)
-            parts.append(part_of(file.label, file.stem, members, options.limits, report))
+            arrays[file.label] = [member.name for member in members]
+            parts.append(part_of(file.label, file.stem, members, options.limits, report, naming))
         lines = tuple(f"{shown(member.label)} {dtype_name(member)} {member.shape}" for member in members)
         facts.append(FileFacts(file.label, len(view), lines))
+    naming.check(arrays)
     return parts, facts
 
 
-def _opener(file: Upload) -> Opener:
+def _opener(file: Upload, files: Sequence[Upload]) -> Opener:
     if file.suffix not in OPENERS:
-        raise Flaw("E101", f"the extension is '{shown(file.suffix)}'", file=file.label)
+        mend = {"mend": _conversion(files)} if file.suffix in CONVERTED else {}
+        raise Flaw("E101", f"the extension is '{shown(file.suffix)}'", **mend)
     return OPENERS[file.suffix]
+
+
+def _conversion(files: Sequence[Upload]) -> str:
+    """The one command that makes a file to be read of all that were given."""
+    names = [file.label for file in files]
+    inputs = [f"{file.stem}={file.label}" for file in files]
+    what = shlex.join(names if len(files) == 1 else ["--model", *inputs])
+    return f"run duo convert {what} --labels LABELS --out logits.npz on your own machine"
 
 
 def _check_names(models: Mapping[str, Model], options: Options) -> None:
@@ -129,7 +152,10 @@ def _arrays(
     arrays: dict[tuple[str, str], Tensor] = {}
     for name, model in models.items():
         with report.at(model.where):
-            values = checked_logits(model.member.read(), options.take_log)
+            read = model.member.read()
+            values = checked_logits(read, options.take_log, options.floor)
+            if values is not read:
+                _note_zeros(model, read, together, options.floor, report)
             native = values.dtype.newbyteorder("=")
             for split, images in (together.splits if together and not report.problems else {}).items():
                 rows = together.rows[model.place][images] if together else images
@@ -137,6 +163,14 @@ def _arrays(
                 if together:
                     check_unmasked(arrays[name, split], torch.from_numpy(together.labels[images]))
     return arrays
+
+
+def _note_zeros(model: Model, probabilities: Any, together: Joined | None, floor: float | None, report: Report) -> None:
+    """Say how many probabilities are 0, and how many of true classes."""
+    rows = together.rows[model.place] if together else slice(None)
+    said = zeros(probabilities[rows], together.labels if together else None, floor)
+    if said:
+        report.add(model.where, "W08", said)
 
 
 def _logit_set(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from duo_core.formats.naming import LABELS
 from duo_core.formats.problems import Flaw, Report, listed, shown
 from duo_core.formats.uploads import TEXT, Member, Upload
 
@@ -42,6 +43,14 @@ def columns(upload: Upload, names: Sequence[str], report: Report) -> Columns:
 
     A model's logits come in `logit_0`, `logit_1`, ... (timm's inference.py), or `prob_0`, ... where it has no others.
     """
+    if names and all(_is_number(name) for name in names):
+        last = len(names) - 1
+        raise Flaw(
+            "E201",
+            f"the first line holds numbers ({listed(list(names), 2)}) and no names of columns",
+            mend=f"put a line of names above it: logit_0, ..., logit_{last} where all {last + 1} columns are logits, target over "
+            "the true class, filename over the images' names",
+        )
     repeated = [name for name, times in Counter(names).items() if times > 1 and name]
     if repeated:
         raise Flaw("E103", f"the columns {listed(repeated)} are there more than once", mend="leave all but one out")
@@ -58,9 +67,20 @@ def columns(upload: Upload, names: Sequence[str], report: Report) -> Columns:
     if lists and not found:
         report.add(f"{upload.label}, {shown(lists[0])}", "E204", f"all logits of a row stand in the column '{shown(lists[0])}'")
     roles = {role: next((name for name in choice if name in names), None) for role, choice in ROLES.items()}
+    if roles["labels"] is None and len(called := [name for name in names if name.strip().lower() in LABELS]) == 1:
+        roles["labels"] = called[0]
+        report.add(upload.label, "W09", f"the column '{shown(called[0])}' is read as the labels")
     if not (found or lists or roles["labels"]):
         raise Flaw("E201", f"the table has the columns {listed(list(names))}")
     return Columns({role: name for role, name in roles.items() if name}, models)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _complete(numbered: list[tuple[int, str]]) -> list[str]:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from duo_core.arrays import InputError
-from duo_core.formats.checks import checked_logits
+from duo_core.formats.checks import checked_logits, zeros
 from duo_core.formats.limits import Limits
 from duo_core.formats.models import check_classes, check_labels, models_of
 from duo_core.formats.parts import part_of
@@ -30,14 +30,23 @@ COLUMNS = {"ids": "filename", "labels": "target", "split": "split"}
 
 
 def prepared(
-    arrays: Arrays, name: str, *, log: bool = False, labels_from_one: bool = False, dtype: str | None = None
+    arrays: Arrays,
+    name: str,
+    *,
+    log: bool = False,
+    floor: float | None = None,
+    labels_from_one: bool = False,
+    dtype: str | None = None,
+    report: Report | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Return the arrays as they are to be written, checked as an upload is; one model alone is enough here.
 
     Parameters
     ----------
-    log
-        Take the logarithm of probabilities.
+    log, floor
+        Take the logarithm of probabilities, and what stands for smaller ones; see `checked_logits`.
+    report
+        What is odd is noted there.
     labels_from_one
         Subtract 1 from labels.
     dtype
@@ -48,7 +57,7 @@ def prepared(
     RefusedError
         With every problem found.
     """
-    report = Report()
+    report = report or Report()
     members = [Member(key, values.shape, _dtype(key, values, dtype), partial(np.asarray, values)) for key, values in arrays.items()]
     part = part_of(name, PurePath(name).stem, members, Limits(), report)
     if not part.has_labels:
@@ -59,7 +68,10 @@ def prepared(
     ready = dict(arrays)
     for model in models.values():
         with report.at(model.where):
-            logits = checked_logits(model.member.read(), log)
+            read = model.member.read()
+            logits = checked_logits(read, log, floor)
+            if logits is not read and (said := zeros(read, part.labels, floor)):
+                report.add(model.where, "W08", said)
             if dtype and logits.dtype != dtype:
                 with np.errstate(over="ignore"):  # what float16 cannot hold is found as infinite
                     logits = checked_logits(logits.astype(dtype), False)
