@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from duo_core.analysis.advice import best_under
+from duo_core.analysis.advice import best_under, reversed_pairs
 from duo_core.metrics import METRICS
 
 BUDGET = 0.15
@@ -12,7 +12,7 @@ BUDGET = 0.15
 
 def presets(table: pd.DataFrame, metric: str) -> dict[str, str]:
     """Sidekicks of one base by what they are best at, given the rows of all; a preset that has none is left out."""
-    duos = table[table["variant"] == "duo"]
+    duos = table[(table["variant"] == "duo") & ~reversed_pairs(table)]
     higher = METRICS[metric].higher_is_better
     advice = {
         f"Best under +{BUDGET * 100:.0f} %": best_under(duos, metric, "flops_balance", BUDGET, higher_is_better=higher),

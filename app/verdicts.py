@@ -17,6 +17,18 @@ def headline(found: Sequence[Claim], title: str) -> str:
     return f"{holds} of {len(found)} claims hold on {title}"
 
 
+def left_out(reverse: int) -> str:
+    """That pairs were left out because their sidekick is the more accurate model; nothing where there are none.
+
+    >>> left_out(0), left_out(17)
+    ('', '; 17 pairs whose sidekick is the more accurate model are left out')
+    """
+    if not reverse:
+        return ""
+    pairs = "1 pair" if reverse == 1 else f"{reverse} pairs"
+    return f"; {pairs} whose sidekick is the more accurate model {'is' if reverse == 1 else 'are'} left out"
+
+
 def counted(found: Sequence[Claim]) -> str:
     """How many claims have which verdict."""
     count = Counter(claim.verdict for claim in found)

@@ -18,7 +18,7 @@ from duo_core.sweep import COLUMNS, check_judged, pairs, sweeps
 FOLDER = ".results"
 """In the store; may be deleted at any time."""
 
-DEFINITIONS = 2
+DEFINITIONS = 3
 """Raised when the same logits give other numbers than before, so that older results are not shown."""
 
 _ROW = ["base", "sidekick", "split"]

@@ -18,6 +18,9 @@ from duo_core.predictions import precision, variant_predictions
 COLUMNS = ["set", "split", "base", "sidekick", "variant", "T_base", "T_sidekick", "T_ratio", "flops_balance", *METRICS]
 """Columns of the sweep's table; undefined values are NaN there."""
 
+LEARNED = ("duo", "uq_only")
+"""Variants with the two learned temperatures."""
+
 BYTES = 640 << 20
 """What a sweep may hold beside the logits: enough for all 435 pairs of thirty models on 47,500 images at once."""
 
@@ -278,12 +281,20 @@ def _rows(
         "split": split,
         "base": base,
         "sidekick": sidekick,
-        "T_base": found.temperatures.base,
-        "T_sidekick": found.temperatures.sidekick,
-        "T_ratio": found.ratio,
         "flops_balance": logit_set.flops_balance(base, sidekick),
     }
-    return [{**shared, "variant": variant, **values[variant][kind]} for variant in VARIANTS]
+    return [{**shared, "variant": variant, **_weights(variant, found), **values[variant][kind]} for variant in VARIANTS]
+
+
+def _weights(variant: str, found: Fit) -> dict[str, float | None]:
+    """The temperatures of a variant itself; a model that it does not have has none, and only learned ones have a ratio."""
+    weights = VARIANTS[variant].weights(found)
+    learned = variant in LEARNED
+    return {
+        "T_base": None if variant == "sidekick" else weights.base,
+        "T_sidekick": None if variant == "base" else weights.sidekick,
+        "T_ratio": found.ratio if learned else None,
+    }
 
 
 def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from duo_core.analysis.claims import BANDS, COLUMNS, Claim, claims
+from duo_core.analysis.claims import BANDS, COLUMNS, Claim, claims, reversed_count
 from duo_core.analysis.claims import _verdict as verdict
 from duo_core.arrays import InputError
 from duo_core.duo import VARIANTS
@@ -207,3 +207,18 @@ def test_tables_that_cannot_be_judged_are_refused() -> None:
         claims(GOOD[GOOD["variant"] != "uq_only"])
     with pytest.raises(InputError, match="expected the pairs of one split, got the splits shift, test; take one of them"):
         claims(pd.concat([GOOD, GOOD.assign(split="shift")]))
+
+
+@pytest.mark.parametrize("gap", [0.02, 0.2, 1e-6])
+def test_a_pair_with_the_better_model_as_sidekick_is_left_out(gap: float) -> None:
+    """Its gain over the base is the sidekick's own; it counts for nothing, however large it is."""
+    ahead = GOOD["base"] == GOOD["base"].iloc[0]
+    table = GOOD.copy()
+    base = table.loc[table["variant"] == "base"].set_index(["base", "sidekick"])["accuracy"]
+    own = table["variant"] == "sidekick"
+    pairs = pd.MultiIndex.from_frame(table.loc[own & ahead, ["base", "sidekick"]])
+    table.loc[own & ahead, "accuracy"] = base[pairs].to_numpy() + gap
+    assert reversed_count(GOOD) == 0
+    assert reversed_count(table) == len(pairs)
+    others = claims(GOOD[~ahead])
+    assert [(one.share, one.verdict) for one in claims(table)] == [(one.share, one.verdict) for one in others]

@@ -224,7 +224,8 @@ def test_the_pair_report_says_fit_settings_and_origin(documents):
     own = hostile_set()
     fit, text = evaluate(own, *PAIR).fit, documents["pair"]
     assert cells(text, "temperatures")[0][1:] == [*fit.temperatures, pytest.approx(fit.nll["duo"])]
-    assert f"Temperature ratio {fit.ratio:.2f}" in text
+    assert fit.separated
+    assert "temperature ratio</strong> is undefined" in text
     for model in PAIR:
         for split in (FIT_SPLIT, "test"):
             assert tensor_digest(own.logits(model, split)) in text
@@ -310,7 +311,9 @@ def test_elements_escape_what_is_not_markup():
 
 def options(store: Path, out: Path, **given):
     said = {"set": "toy", "file": None, "store": store, "base": None, "sidekick": None, "split": "test", "metric": "aurc"}
-    return argparse.Namespace(**{**said, "uncertainty": "softmax", "bootstrap_seed": 0, "out": out, "command": "report", **given})
+    return argparse.Namespace(
+        **{**said, "uncertainty": "softmax", "bootstrap_seed": 0, "out": out, "force": False, "command": "report", **given}
+    )
 
 
 def test_the_command_writes_a_pair_or_all_pairs(tmp_path, capsys):

@@ -60,7 +60,12 @@ def test_sweep_says_what_each_pair_says(logit_set: LogitSet) -> None:
         assert {key: row[key] for key in METRICS} == pytest.approx(one.metrics[row["variant"]], rel=1e-12)
         found = (row["T_base"], row["T_sidekick"], row["T_ratio"])
         ratio = np.nan if one.fit.ratio is None else one.fit.ratio
-        assert found == pytest.approx((*one.fit.temperatures, ratio), rel=1e-9, nan_ok=True)
+        own = {
+            "base": (one.fit.calibration.base, np.nan, np.nan),
+            "sidekick": (np.nan, one.fit.calibration.sidekick, np.nan),
+            "unweighted": (one.fit.calibration.base / 2, one.fit.calibration.sidekick / 2, np.nan),
+        }
+        assert found == pytest.approx(own.get(row["variant"], (*one.fit.temperatures, ratio)), rel=1e-9, nan_ok=True)
         assert row["flops_balance"] == COSTS[row["sidekick"]] / COSTS[row["base"]]
 
 

@@ -9,7 +9,7 @@ from app.state.caches import remembered
 from app.state.pairs import fitted
 from app.state.sets import Handle
 from app.state.tables import all_pairs
-from duo_core.analysis.claims import Claim, claims
+from duo_core.analysis.claims import Claim, claims, reversed_count
 from duo_core.analysis.promise import chance_of_difference, promises
 from duo_core.arrays import Predictions, UncertaintyKind
 from duo_core.duo import Fit
@@ -37,6 +37,11 @@ def claims_of(handle: Handle, split: str) -> list[Claim]:
         with place.lock:
             place.claims = claims(softmax, entropy) if place.claims is None else place.claims
     return place.claims
+
+
+def reversed_of(handle: Handle, split: str) -> int:
+    """How many pairs the claims leave out, as their sidekick is the more accurate model."""
+    return reversed_count(all_pairs(handle, split, "softmax"))
 
 
 @remembered(max_entries=64)

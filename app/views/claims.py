@@ -34,8 +34,8 @@ def show() -> None:
     every = state.claims_of(place.handle, place.split)
     st.title(verdicts.headline(every, own.title), anchor=False)
     st.caption(
-        f"{own.title} · {place.split} · {len(own.labels[place.split]):,} images · all pairs of {len(place.known.accuracy)} models, "
-        "the base the dearer one"
+        f"{own.title} · {place.split} · {len(own.labels[place.split]):,} images · the pairs of {len(place.known.accuracy)} models, "
+        f"the base the dearer one{verdicts.left_out(state.reversed_of(place.handle, place.split))}"
     )
     st.markdown(verdicts.counted(every))
     band = controls.switch(

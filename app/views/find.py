@@ -11,7 +11,7 @@ import streamlit as st
 from app import controls, link, recommendation, state, telling, words
 from app.controls import THEMED, Choice
 from duo_core import figures
-from duo_core.analysis.advice import Advice, Row, best_under, mean_gains
+from duo_core.analysis.advice import PAIR, Advice, Row, best_under, mean_gains
 from duo_core.duo import VARIANTS
 from duo_core.figures.landscape import AXES, FILLS, Look, Marks, look_of
 from duo_core.figures.screen import SCREEN, cost_column, metric_title, on_screen
@@ -20,7 +20,7 @@ from duo_core.metrics import METRICS
 from duo_core.sentences import flattered
 
 TITLE = "Find a pair"
-LINKED = (*link.CHOICE, "show", "cost", "scale", "systems", "budget", "bases", "families")
+LINKED = (*link.CHOICE, "show", "cost", "scale", "systems", "budget", "bases", "families", "reversed")
 
 SHOWN = {"value": "Value", "gain": "Gain toward perfect"}
 COSTS = {"flops_balance": "Compute", "throughput_balance": "Time", "parameter_balance": "Parameters"}
@@ -109,6 +109,13 @@ def _view(choice: Choice, table: pd.DataFrame) -> View:
 def _filtered(table: pd.DataFrame) -> pd.DataFrame:
     """Draw the filters; nothing chosen leaves everything."""
     kept = table[table["variant"].isin(st.session_state["systems"])]
+    if reverse := len(table[table["reversed"]].drop_duplicates(PAIR)):
+        link.settle("reversed", ("off", "on"), "off")
+        controls.switch(
+            "Pairs whose sidekick is the more accurate model", "reversed", {"off": f"Left out ({reverse})", "on": "Shown"}
+        )
+        if st.session_state["reversed"] == "off":
+            kept = kept[~kept["reversed"]]
     filters = (("bases", "base", "Bases"), ("families", "family", "Families of sidekicks"))
     for place, (key, column, label) in zip(st.columns(2), filters, strict=True):
         options = list(dict.fromkeys(table[column])) if key == "bases" else sorted(set(table[column]))
@@ -210,7 +217,9 @@ def _mean_gains(view: View, budget: float) -> None:
     within = view.table if math.isinf(budget) else view.table[view.table[view.cost] <= budget]
     what = "all pairs" if math.isinf(budget) else f"pairs under +{words.percent(budget, 0)}"
     st.header(f"What do {what} gain on average?", anchor=False)
-    st.markdown(f"Mean and standard deviation over {recommendation.counted_pairs(within)}, each against its own base alone.")
+    st.markdown(
+        f"Mean and standard deviation over {recommendation.counted_pairs(within)}, each against the better of its two models alone."
+    )
     summary = mean_gains(within, view.alone)
     controls.chart(
         figures.gains_by_metric(summary, colours=THEMED),

@@ -27,15 +27,43 @@ def gains(key: str, values: pd.Series, alone: pd.Series) -> pd.Series:
     return pd.Series(found, index=values.index, dtype=float)
 
 
+def better_member(key: str, base: pd.Series, sidekick: pd.Series) -> pd.Series:
+    """Return each pair's better value of a metric among its two members alone: what a duo must beat to be worth having.
+
+    >>> better_member("aurc", pd.Series([0.2, 0.1]), pd.Series([0.1, 0.3])).tolist()
+    [0.1, 0.1]
+    """
+    both = pd.concat([base, sidekick], axis=1).astype(float)
+    return both.max(axis=1, skipna=False) if METRICS[key].higher_is_better else both.min(axis=1, skipna=False)
+
+
+def reversed_pairs(table: pd.DataFrame) -> pd.Series:
+    """Return which of a sweep's rows (bool) are of a pair whose sidekick alone is more accurate than its base alone.
+
+    The paper pairs no such models: the sidekick by itself is the better choice, and the cheaper one.
+
+    >>> rows = [("a", "b", "base", 0.8), ("a", "b", "sidekick", 0.9), ("a", "b", "duo", 0.9), ("b", "c", "duo", 0.9)]
+    >>> reversed_pairs(pd.DataFrame(rows, columns=["base", "sidekick", "variant", "accuracy"])).tolist()
+    [True, True, True, False]
+    """
+    own = [table[table["variant"] == role].drop_duplicates(PAIR).set_index(PAIR)["accuracy"] for role in PAIR]
+    ahead = (own[1] - own[0]).astype(float) > 0
+    found = {pair for pair, is_ahead in ahead.items() if is_ahead}
+    rows = zip(table["base"], table["sidekick"], strict=True)
+    return pd.Series([pair in found for pair in rows], index=table.index, dtype=bool)
+
+
 def mean_gains(table: pd.DataFrame, alone: pd.DataFrame) -> pd.DataFrame:
     """Return what pairs gain on average in each metric (paper Figure 1), one row a (metric, variant) that has any defined gain.
+
+    A gain is over the better member, be it the sidekick.
 
     Parameters
     ----------
     table
         One row a (base, sidekick, variant) with the columns of METRICS.
     alone
-        Metrics of every base alone, its name as the index.
+        Metrics of every model alone, its name as the index.
 
     Returns
     -------
@@ -45,7 +73,8 @@ def mean_gains(table: pd.DataFrame, alone: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for key in METRICS:
-        found = gains(key, table[key], table["base"].map(alone[key])).dropna()
+        better = better_member(key, table["base"].map(alone[key]), table["sidekick"].map(alone[key]))
+        found = gains(key, table[key], better).dropna()
         for variant, part in found.groupby(table["variant"], sort=False):
             rows.append({"metric": key, "variant": variant, "mean": part.mean(), "std": part.std(ddof=0), "pairs": len(part)})
     return pd.DataFrame(rows, columns=["metric", "variant", "mean", "std", "pairs"])

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from duo_core.analysis.advice import PAIR, reversed_pairs
 from duo_core.analysis.shares import ModelDraws
 from duo_core.arrays import InputError
 from duo_core.duo import VARIANTS
@@ -108,7 +109,10 @@ class _Statement:
 def claims(
     table: pd.DataFrame, entropy: pd.DataFrame | None = None, *, replicates: int = REPLICATES, level: float = LEVEL, seed: int = 0
 ) -> list[Claim]:
-    """Judge every claim on all pairs of one split.
+    """Judge every claim on the pairs of one split whose base is at least as accurate as the sidekick.
+
+    The paper pairs no others: of a reversed pair the sidekick alone is the better model, and every gain over the base is its.
+    `reversed_count` says how many are left out.
 
     Parameters
     ----------
@@ -124,6 +128,7 @@ def claims(
     InputError
         Where a variant is missing, or a pair occurs more than once because the table has several splits.
     """
+    table = table[~reversed_pairs(table)]
     pairs = _by_pair(table).sort_values(["base", ("flops_balance", "duo")])
     models = {name for pair in pairs.index for name in pair}
     draws = ModelDraws(models, replicates=replicates, level=level, seed=seed)
@@ -132,6 +137,11 @@ def claims(
         statements += _entropy(_by_pair(entropy).reindex(pairs.index))
     rows = pairs.index.to_frame(index=False).astype(object).assign(flops_balance=pairs["flops_balance", "duo"].to_numpy())
     return [_judged(statement, rows, draws) for statement in statements]
+
+
+def reversed_count(table: pd.DataFrame) -> int:
+    """How many pairs of a sweep's rows are reversed."""
+    return len(table[reversed_pairs(table)].drop_duplicates(PAIR))
 
 
 def _by_pair(table: pd.DataFrame) -> pd.DataFrame:

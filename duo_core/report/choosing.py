@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from duo_core import sentences
-from duo_core.analysis.advice import Advice, best_under, gains, losses
+from duo_core.analysis.advice import Advice, best_under, better_member, gains, losses, reversed_pairs
 from duo_core.arrays import InputError, UncertaintyKind
 from duo_core.figures.landscape import Marks, look_of, pairs_by_cost
 from duo_core.figures.screen import cost_column
@@ -60,7 +60,12 @@ def whole_of(own: LogitSet, rows: pd.DataFrame, metric: str, kind: UncertaintyKi
     size = pd.Series({name: card.parameters for name, card in cards.items()}, dtype=float)
     table = rows.assign(
         family=[cards[name].family or "unknown" for name in rows["sidekick"]],
-        gain=gains(metric, rows[metric].astype(float), rows["base"].map(singles[metric]).astype(float)),
+        gain=gains(
+            metric,
+            rows[metric].astype(float),
+            better_member(metric, rows["base"].map(singles[metric]), rows["sidekick"].map(singles[metric])),
+        ),
+        reversed=reversed_pairs(rows),
         parameter_balance=rows["sidekick"].map(size) / rows["base"].map(size),
         base_accuracy=rows["base"].map(singles["accuracy"]),
         sidekick_accuracy=rows["sidekick"].map(singles["accuracy"]),
@@ -88,7 +93,8 @@ def advised_pairs(whole: Whole, replicates: int, seed: int) -> list[Advised]:
     advised: list[Advised] = []
     higher = METRICS[whole.metric].higher_is_better
     for budget in BUDGETS:
-        found = best_under(whole.duos, whole.metric, "flops_balance", budget, higher_is_better=higher)
+        duos = whole.duos[~whole.duos["reversed"]]
+        found = best_under(duos, whole.metric, "flops_balance", budget, higher_is_better=higher)
         pair = found and (found.best["base"], found.best["sidekick"])
         if found and pair and pair not in [other.pair for other in advised]:
             judged = evaluate(whole.own, *pair, whole.split, kind=whole.kind, variants=("base", "duo")).predictions

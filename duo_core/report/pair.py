@@ -161,7 +161,8 @@ def _temperatures(found: Evaluation, charts: Charts) -> Section:
 def _ratio(found: Evaluation) -> str:
     ratio = found.fit.ratio
     if ratio is None:
-        return "The **temperature ratio** is undefined: a weight or a calibration is 0."
+        why = "a weight or a calibration is 0, or no finite one is best on a fit split that is separated perfectly"
+        return f"The **temperature ratio** is undefined: {why}."
     more = "base has more say" if ratio > 1 else "sidekick has more say" if ratio < 1 else "two weigh the same"
     return (
         f"**Temperature ratio {ratio:.2f}**: base over sidekick, each weight relative to its model's own calibration, so that the "

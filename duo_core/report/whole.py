@@ -75,22 +75,28 @@ def set_report(
 
 
 def _header(whole: Whole, found: Sequence[Claim]) -> Html:
-    own, duos = whole.own, whole.duos
+    own, duos = whole.own, whole.duos[~whole.duos["reversed"]]
     where = f"{whole.split} · {len(own.labels[whole.split]):,} images · {own.k:,} classes · {len(whole.alone)} models"
     better = int((duos["gain"] > 0).sum())
     holding, failing = (sum(claim.verdict == verdict for claim in found) for verdict in ("holds", "does not hold"))
     verdicts = f"{holding} hold here and {failing} do not; for the others there is too little data"
     lead = (
-        f"The duo has the better {METRICS[whole.metric].label} than its base in **{better} of {len(duos)} pairs**, and a mean gain "
-        f"of {sentences.percent(duos['gain'].mean())} of the way to perfect. Of {len(found)} claims of the paper {verdicts}."
+        f"The duo has the better {METRICS[whole.metric].label} than either model alone in **{better} of {len(duos)} pairs**, and a "
+        f"mean gain of {sentences.percent(duos['gain'].mean())} of the way to perfect{_left_out(whole)}. "
+        f"Of {len(found)} claims of the paper {verdicts}."
     )
     return joined([tag("p", where, class_="eyebrow"), tag("h1", f"{own.title}: all pairs"), paragraph(lead, class_="lead")])
 
 
+def _left_out(whole: Whole) -> str:
+    reverse = int(whole.duos["reversed"].sum())
+    return f"; {reverse} pairs whose sidekick is the more accurate model are left out" if reverse else ""
+
+
 def _gains(whole: Whole, charts: Charts) -> Section:
-    shown = whole.table[whole.table["variant"].isin(("duo", "uq_only", "unweighted"))]
+    shown = whole.table[whole.table["variant"].isin(("duo", "uq_only", "unweighted")) & ~whole.table["reversed"]]
     summary = mean_gains(shown, whole.alone)
-    said = "Mean relative gain over each pair's own base, with one standard deviation over pairs to either side."
+    said = "Mean relative gain over the better model of each pair, with one standard deviation over pairs to either side."
     rows: list[list[Content]] = [
         [
             METRICS[row["metric"]].label,
