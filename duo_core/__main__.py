@@ -236,7 +236,17 @@ def _logits_options(command: argparse.ArgumentParser) -> None:
         help="a split of `test`'s images, corrupted",
     )
     command.add_argument(
-        "--class-index", default="auto", metavar="HOW", help="auto (default), folders, numeric, or a class map file"
+        "--class-index",
+        default="auto",
+        metavar="HOW",
+        help="order of the classes: natural, text (torchvision's ImageFolder), numeric (names are indices), or a class map file; "
+        "auto (default) is numeric where all names are numbers, else natural",
+    )
+    command.add_argument(
+        "--class-folder",
+        choices=["leaf", "top", "path"],
+        default="leaf",
+        help="which folder is the class: the innermost (leaf, default), the outermost (top, as ImageFolder), each (path)",
     )
     command.add_argument(
         "--dtype", choices=["float32", "float16", "bfloat16"], default="float32", help="what the logits are stored as"

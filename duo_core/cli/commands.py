@@ -79,6 +79,7 @@ def logits(options: argparse.Namespace) -> None:
     import torch
 
     from duo_core.inference import compute, compute_device
+    from duo_core.inference.doubts import doubts
     from duo_core.inference.progress import Printer
     from duo_core.zoo import load
 
@@ -104,12 +105,15 @@ def logits(options: argparse.Namespace) -> None:
         progress=Printer(sys.stderr),
         costs=lambda model: _card_costs(model, options),
     )
+    opened = store.open(options.set)
     for split, names in summary.left_out.items():
         if names:
             print(f"left out of '{split}', unreadable: {', '.join(names)}", file=sys.stderr)
     made = ", ".join(summary.computed) or "nothing"
     print(f"computed {made} ({summary.decoded:,} images decoded); there already: {', '.join(summary.present) or 'none'}")
-    show(_models(store.open(options.set)), False)
+    show(_models(opened), False)
+    for sentence in doubts(opened, (*summary.computed, *summary.present), splits):
+        print(f"duo logits: {sentence}", file=sys.stderr)
 
 
 def _card_costs(model: "LoadedModel", options: argparse.Namespace) -> dict[str, Any]:
@@ -147,7 +151,12 @@ def _splits(options: argparse.Namespace) -> dict[str, Any]:
     from duo_core.images.corruptions import Corruption
     from duo_core.images.splits import splits
 
-    sources = {split: open_source(text, options.class_index) for split, text in unique(options.images, "--images").items()}
+    sources = {
+        split: open_source(text, options.class_index, options.class_folder)
+        for split, text in unique(options.images, "--images").items()
+    }
+    for note in dict.fromkeys(note for source in sources.values() for note in source.notes):
+        print(f"duo logits: {note}", file=sys.stderr)
     corrupt = {split: Corruption.parse(text) for split, text in unique(options.corrupt, "--corrupt").items()}
     return dict(splits(sources, fit=options.fit, seed=options.seed, corrupt=corrupt))
 

@@ -136,7 +136,10 @@ class Filling:
             ids={split: [name for i, name in enumerate(part.ids) if i not in gone[split]] for split, part in chosen.items()},
             source=self.source or "; ".join(sorted({part.source.text for part in chosen.values()})),
             licence=self.licence,
-            details={"how": {split: _how(part, len(gone[split])) for split, part in chosen.items()}},
+            details={
+                "how": {split: _how(part, len(gone[split])) for split, part in chosen.items()},
+                "class_order": {split: part.source.order for split, part in chosen.items()},
+            },
         )
 
 
