@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 SURE = 3.0
 """Another order is named where it is right on more images by so many standard deviations of chance."""
-ORDERS = ("natural", "text", "numeric")
 
 
 def doubts(one: "LogitSet", models: Iterable[str], splits: Mapping[str, Split]) -> list[str]:
@@ -50,7 +49,7 @@ def _advice(better: Mapping[str, float], labels: "list[tuple[Tensor, Split]]") -
     if any(source.order == "dataset" for source in sources):
         return "check that its classes are in the dataset's order, and its transform"
     used = "|".join(dict.fromkeys(source.order for source in sources))
-    options = "|".join([order for order in ORDERS if order != used] + ["FILE"])
+    options = "|".join([*dict.fromkeys(order for source in sources for order in source.others), "FILE"])
     if better:
         best = max(better, key=lambda order: better[order])
         return (
