@@ -12,6 +12,7 @@ from duo_core.arrays import InputError
 from duo_core.cli import commands, exporting, reporting, thresholds, uploading
 from duo_core.cli.arguments import (
     assignment,
+    choice,
     count_or_fraction,
     input_size,
     json_assignment,
@@ -193,7 +194,8 @@ def _set_options(command: argparse.ArgumentParser) -> None:
 
 def _model_options(command: argparse.ArgumentParser) -> None:
     for option, kind, form, text in (
-        ("--checkpoint", assignment, "MODEL=FILE", "own weights, .safetensors or .pt"),
+        ("--checkpoint", assignment, "MODEL=FILE", "own weights, .safetensors, .pt, .pth, .pth.tar, .ckpt or .bin"),
+        ("--weights", choice, "WHICH", "of a checkpoint: raw, ema (averaged; default where there are some), a key; or MODEL=WHICH"),
         ("--arguments", json_assignment, "MODEL=JSON", "constructor arguments"),
         ("--transform", json_assignment, "MODEL=JSON", "fields of the evaluation transform that differ from the model's own"),
     ):

@@ -18,6 +18,15 @@ def assignment(text: str) -> tuple[str, str]:
     return name, value
 
 
+def choice(text: str) -> tuple[str, str]:
+    """Read VALUE, which is for every model, or MODEL=VALUE.
+
+    >>> choice("raw"), choice("net=ema")
+    (('', 'raw'), ('net', 'ema'))
+    """
+    return assignment(text) if "=" in text or not text else ("", text)
+
+
 def json_assignment(text: str) -> tuple[str, dict[str, Any]]:
     """Read MODEL=JSON, a JSON object."""
     name, value = assignment(text)

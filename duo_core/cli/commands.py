@@ -42,7 +42,7 @@ def cost(options: argparse.Namespace) -> None:
     from duo_core.inference import compute_device
 
     compute_device(options.device)  # before anything is counted
-    show([_profile(spec, options) for spec in _specs(options)], options.json)
+    show([_profile(spec, options) for spec in _specs(options, distinct=False)], options.json)
 
 
 def _profile(spec: "ModelSpec", options: argparse.Namespace) -> dict[str, Any]:
@@ -87,6 +87,9 @@ def logits(options: argparse.Namespace) -> None:
     compute_device(options.device)
     splits = _splits(options)
     models = [load(spec) for spec in _specs(options)]
+    for model in models:
+        if model.note:
+            print(f"duo logits: {model.note}", file=sys.stderr)
     store = Store(options.store)
     summary = compute(
         models,
@@ -134,15 +137,17 @@ def _card_costs(model: "LoadedModel", options: argparse.Namespace) -> dict[str, 
     }
 
 
-def _specs(options: argparse.Namespace) -> list["ModelSpec"]:
+def _specs(options: argparse.Namespace, distinct: bool = True) -> list["ModelSpec"]:
     from duo_core.zoo import resolve_all
 
     checkpoints = {name: Path(file) for name, file in unique(options.checkpoint, "--checkpoint").items()}
     return resolve_all(
         options.models,
         checkpoints=checkpoints,
+        weights=unique(options.weights, "--weights"),
         arguments=unique(options.arguments, "--arguments"),
         transforms=unique(options.transform, "--transform"),
+        distinct=distinct,
     )
 
 

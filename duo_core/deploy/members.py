@@ -14,11 +14,12 @@ from duo_core.deploy.module import Member
 from duo_core.logits import Card
 from duo_core.transforms import Transform
 from duo_core.zoo import LoadedModel, ModelSpec, load, resolve
+from duo_core.zoo.checkpoints import SUFFIXES as CHECKPOINTS
 from duo_core.zoo.checkpoints import file_sha256
 from duo_core.zoo.loading import download
+from duo_core.zoo.weights import RAW
 
 ROLES = ("base", "sidekick")
-CHECKPOINTS = (".safetensors", ".pt", ".pth")
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ class Source:
     def write(self, file: Path) -> None:
         """Write the weights: the checkpoint as it is, or the state dict of what a library loaded."""
         checkpoint = self.spec.checkpoint if self.spec else None
-        if checkpoint is not None and checkpoint.suffix == ".safetensors":
+        whole = self.loaded is None or self.loaded.weights_key is None
+        if checkpoint is not None and checkpoint.suffix == ".safetensors" and whole:
             shutil.copyfile(checkpoint, file)
         elif self.loaded is not None:
             state = self.loaded.module.state_dict()
@@ -79,6 +81,8 @@ def source_of(card: Card, k: int, *, checkpoint: Path | None = None, arguments: 
     spec = replace(
         resolve(f"{card.name}={card.model}")[0],
         checkpoint=Path(checkpoint) if checkpoint else None,
+        # A card without a key is of plain weights, or of a time when averages were not read.
+        choice=(card.weights_key or RAW) if checkpoint else None,
         arguments=_arguments(card, arguments),
         transform=None if card.transform is None else Transform.from_dict(card.transform),
     )
