@@ -187,7 +187,7 @@ class _Tar:
                 self.listing.hidden.add(self._name(parts[:concealed]))
             elif member.issym():
                 links.append((parts, _parts(posixpath.join(posixpath.dirname(member.name), member.linkname))))
-            elif member.isdir():
+            elif member.isdir() or not parts:
                 self.listing.folders.add((*self.place, *parts))
             else:
                 self._take(member, parts)
@@ -220,7 +220,7 @@ class _Tar:
 
 def _parts(name: str) -> Parts:
     """Return a member's path, plain: nothing is ever written there, so that `/` and `..` do no harm."""
-    return tuple(posixpath.normpath(name.lstrip("/")).split("/"))
+    return tuple(part for part in posixpath.normpath(name.lstrip("/")).split("/") if part not in ("", "."))
 
 
 def _counted(number: int, what: str) -> str:

@@ -57,7 +57,7 @@ class Numbering:
 
 
 def _begin(index: Mapping[str, int]) -> str:
-    return few(f"{place} {shown(name)}" for name, place in sorted(index.items(), key=lambda item: item[1]))
+    return few(f"{place}={shown(name)}" for name, place in sorted(index.items(), key=lambda item: item[1]))
 
 
 def class_names(text: str, folders: Iterable[Parts], how: str = "leaf") -> dict[Parts, str]:

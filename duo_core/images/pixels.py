@@ -36,6 +36,8 @@ def rgb(image: Image.Image) -> Image.Image:
         raise InputError("it holds floating-point values (mode F), whose range nothing states; save it with 8 or 16 bits")
     if image.mode.startswith("I"):
         return _of_more_bits(image)
+    if image.mode == "La":
+        image = image.convert("LA")
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")  # the same colours; Pillow warns of the direct way
     return image.convert("RGB")

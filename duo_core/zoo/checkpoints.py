@@ -88,11 +88,16 @@ def _allowed() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
     dtypes = [kind for kind in vars(np.dtypes).values() if isinstance(kind, type) and issubclass(kind, np.dtype)]
     values: list[type] = [argparse.Namespace, types.SimpleNamespace, bool, float, int, str, frozenset, slice]
     values += [datetime.datetime, datetime.date, datetime.timedelta, datetime.timezone]
-    paths = [(f"{module}.{kind}", kind) for module in ("pathlib", "pathlib._local") for kind in ("PosixPath", "WindowsPath")]
+    paths = [
+        (f"{module}.{pure}{kind}Path", f"Pure{kind}Path")
+        for module in ("pathlib", "pathlib._local")
+        for kind in ("Posix", "Windows")
+        for pure in ("", "Pure")
+    ]
     return [
         *(*values, np.ndarray, np.dtype, *dtypes),
         *((getattr(multiarray, name.rpartition(".")[2]), name) for name in numpy_names),
-        *((getattr(pathlib, f"Pure{kind}"), name) for name, kind in paths),
+        *((getattr(pathlib, kind), name) for name, kind in paths),
         *((_plain_dict, name) for name in ("collections.defaultdict", "builtins.dict")),
         *((_plain_list, name) for name in ("collections.deque", "builtins.list")),
     ]
