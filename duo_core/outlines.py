@@ -73,14 +73,20 @@ def output_shape(module: nn.Module, input_size: tuple[int, int, int]) -> tuple[i
     InputError
         Where the module does not take such an image.
     """
-    with torch.no_grad():
+    with torch.no_grad(), taking(input_size):
         try:
             result = outline(module)(torch.empty(1, *input_size, device="meta"))
-        except Exception:  # a model may raise anything where shapes have no numbers
-            with taking(input_size):
-                copied = stand_in(module)
-                result = copied(torch.zeros(1, *input_size, device=device_of(copied)))
+        except Exception as error:
+            if not needs_numbers(error):
+                raise
+            copied = stand_in(module)
+            result = copied(torch.zeros(1, *input_size, device=device_of(copied)))
     return tuple(result.shape) if isinstance(result, Tensor) else ()
+
+
+def needs_numbers(error: Exception) -> bool:
+    """Whether a model may have failed because shapes alone have no numbers, and not because of the image's size."""
+    return isinstance(error, NotImplementedError | RuntimeError) or (not isinstance(error, InputError) and "meta" in str(error))
 
 
 @contextlib.contextmanager

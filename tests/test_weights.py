@@ -107,18 +107,7 @@ def test_averaged_model_of_torch(tmp_path):
     assert same(chosen({"swa": prefixed("module.")}, tmp_path), RAW)
 
 
-AVERAGES = [
-    "state_dict_ema",
-    "model_ema",
-    "ema",
-    "ema_state_dict",
-    "modelEma",
-    "EMA",
-    "params_ema",
-    "net_avg",
-    "swa_state_dict",
-    "ema_net",
-]
+AVERAGES = ["state_dict_ema", "model_ema", "ema", "ema_state_dict", "modelEma", "EMA", "params_ema", "net_avg", "swa", "ema_net"]
 
 
 @pytest.mark.parametrize("key", AVERAGES)

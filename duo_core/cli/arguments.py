@@ -61,7 +61,8 @@ def unique(pairs: Sequence[tuple[str, Any]], option: str) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         twice = next(name for name, _ in pairs if [other for other, _ in pairs].count(name) > 1)
-        raise InputError(f"expected one {option} for '{twice}', got several; leave all but one out")
+        whose = f" for '{twice}'" if twice else ""
+        raise InputError(f"expected one {option}{whose}, got several; leave all but one out")
     return values
 
 

@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from duo_core.arrays import InputError
 from duo_core.cost.operators import multiply_adds
-from duo_core.outlines import device_of, outline, stand_in, taking, unwrapped
+from duo_core.outlines import device_of, needs_numbers, outline, stand_in, taking, unwrapped
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
 
@@ -67,20 +67,20 @@ def cost(module: nn.Module, input_size: tuple[int, int, int], *, norms: bool = F
     Cost(multiply_adds=60000, parameters=608)
     """
     parameters = sum(parameter.numel() for parameter in module.parameters())
-    try:
-        total = _counted(outline(module), torch.empty(1, *input_size, device="meta"), norms)
-    except InputError:
-        raise
-    except Exception:  # a model may raise anything where shapes have no numbers
-        total = _counted_for_real(module, input_size, norms)
+    with taking(input_size):
+        try:
+            total = _counted(outline(module), torch.empty(1, *input_size, device="meta"), norms)
+        except Exception as error:
+            if not needs_numbers(error):
+                raise
+            total = _counted_for_real(module, input_size, norms)
     return Cost(total, parameters)
 
 
 def _counted_for_real(module: nn.Module, input_size: tuple[int, int, int], norms: bool) -> int:
     """Count on real tensors, for modules with an operator that has no shape rule."""
-    with taking(input_size):
-        copied = stand_in(module)
-        return _counted(copied, torch.zeros(1, *input_size, device=device_of(copied)), norms)
+    copied = stand_in(module)
+    return _counted(copied, torch.zeros(1, *input_size, device=device_of(copied)), norms)
 
 
 def _counted(module: nn.Module, images: Tensor, norms: bool) -> int:
