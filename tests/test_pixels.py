@@ -11,8 +11,10 @@ import pytest
 from pictures import encoded, folder, picture
 from PIL import Image
 
+from duo_core.deploy import run
 from duo_core.images import UnreadableImageError, open_source
-from duo_core.images.pixels import opened, rgb
+from duo_core.pixels import opened, rgb
+from duo_core.transforms import Transform
 
 VALUES = np.random.default_rng(0).integers(0, 65536, (6, 8), dtype=np.uint16)
 EXPECTED = np.rint(VALUES / 257)
@@ -82,6 +84,20 @@ def test_images_of_more_than_8_bits_are_scaled(name):
     assert image.mode == "RGB"
     for channel in np.moveaxis(np.asarray(image), 2, 0):
         assert np.abs(channel - EXPECTED).max() <= tolerance
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_a_transform_and_an_exported_duo_scale_them_too(name):
+    transform = Transform((3, 6, 8), (0.5,) * 3, (0.5,) * 3, resize=None, crop=False)
+    expected = np.asarray(rgb(opened(DEEP[name][0]))).transpose(2, 0, 1)
+    assert np.array_equal(transform.pixels(opened(DEEP[name][0])).numpy(), expected)
+    assert np.array_equal(run.pixels(opened(DEEP[name][0]), transform.to_dict()), expected)
+
+
+@pytest.mark.parametrize("name", ["float.tif", "signed.tif", "large.tif"])
+def test_an_exported_duo_refuses_what_has_no_stated_range(name):
+    with pytest.raises(ValueError, match="save it with 8 or 16 bits"):
+        run.rgb(opened(REFUSED[name][0]))
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "La", "RGBa"])

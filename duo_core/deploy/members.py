@@ -49,6 +49,8 @@ class Source:
             "family": card.family,
             "weights": card.weights,
             "weights_sha256": card.weights_sha256,
+            # Of the file as it is; what is written here holds nothing else.
+            "weights_key": None if self.loaded else card.weights_key,
             "file": f"{role}.safetensors" if ours else None,
             "arguments": dict(self.spec.arguments) if self.spec else {},
             "transform": self.loaded.transform.to_dict() if self.loaded else card.transform,
@@ -139,6 +141,7 @@ def member(role: str, record: Mapping[str, Any], folder: Path, own_code: bool) -
     spec = replace(
         resolve(f"{record['name']}={record['model']}")[0],
         checkpoint=folder / record["file"] if record["file"] else None,
+        choice=record.get("weights_key") if record["file"] else None,
         arguments=record["arguments"],
         transform=Transform.from_dict(record["transform"]),
     )

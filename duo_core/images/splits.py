@@ -155,6 +155,10 @@ def _agreeing(sources: Mapping[str, Source]) -> None:
         other = seen.setdefault(Path(source.text).resolve(), name)
         if other != name:
             raise InputError(f"expected other images for '{name}' than for '{other}', got '{source.text}' for both; use --fit")
+    orders = {source.order: name for name, source in sources.items() if source.order != "dataset"}
+    if len(orders) > 1:
+        said = " and ".join(f"'{name}' {order}" for order, name in orders.items())
+        raise InputError(f"expected classes numbered in one way, got {said}; say --class-index natural or text for all")
     named = [(name, source) for name, source in sources.items() if source.classes is not None]
     for name, source in named[1:]:
         first, reference = named[0]

@@ -89,7 +89,9 @@ def choose(places: Mapping[Place, State], module: nn.Module, which: str | None, 
             f"'{path}' has several weights that fit '{name}' ({few([one.label for one in kind])}); say which with "
             f"--weights {name}={first.label}"
         )
-    return Chosen(first.state, first.label or None, first.averaged, _note(first, fitting, places, which, name, path))
+    alone = all(one.averaged == first.averaged for one in fitting)
+    key = first.label or (None if alone else RAW)  # a plain state dict may hold averages under names of their own
+    return Chosen(first.state, key, first.averaged, _note(first, fitting, places, which, name, path))
 
 
 def _averaged(part: str) -> bool:
