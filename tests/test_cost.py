@@ -13,7 +13,8 @@ from benchmarks.published_costs import TIMM_TOLERANCE, TORCHVISION_TOLERANCE, ti
 from duo_core.arrays import InputError
 from duo_core.cost import Cost, cost, device_name, throughput
 from duo_core.cost.operators import MULTIPLYING, NORMS, NOT_COUNTED
-from duo_core.outlines import output_shape
+from duo_core.outlines import outline as shapes
+from duo_core.outlines import output_shape, stand_in
 from duo_core.zoo import load, outline, resolve
 
 H, W = 12, 10
@@ -215,6 +216,7 @@ IN_PLACE_VIEWS = {
     "detach": lambda x: x.detach_(),
     "as_strided": lambda x: x.as_strided_((1, 3, 2, 2), (H * W, H * W, W, 1)),
     "resize": lambda x: x.resize_(1, 3, 4, 4),
+    "resize_as": lambda x: x.resize_as_(x[:, :2]),
     "set": lambda x: x.set_(x.clone()),
 }
 IN_PLACE_VALUES = {
@@ -284,6 +286,11 @@ WRAPPED = {
 @pytest.mark.parametrize("name", WRAPPED)
 def test_what_training_wraps_around_a_model_costs_nothing(name):
     assert cost(WRAPPED[name](), IMAGE) == Cost(H * W * 24, 32)
+
+
+def test_parallel_parts_are_put_together_where_shapes_run():
+    for copied in (shapes(partly_parallel()), stand_in(partly_parallel())):
+        assert not any(isinstance(part, nn.DataParallel) for part in copied.modules())
 
 
 def test_no_operator_stands_in_two_tables():

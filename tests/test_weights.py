@@ -237,6 +237,10 @@ def test_a_mapping_that_holds_itself(tmp_path):
 
 
 def test_what_does_not_fit_names_the_closest(tmp_path):
+    part = {key: value for key, value in RAW.items() if key != "fc.bias"}
+    assert "1 is missing (fc.bias); name the model" in refused(
+        {"student": part, "teacher": {**part, "fc.weight": part["fc.weight"] + 1}}, tmp_path
+    )
     lacking = {key: value for key, value in prefixed("module.").items() if key != "module.fc.bias"}
     assert "1 is missing (fc.bias); name the model" in refused({"state_dict": lacking}, tmp_path)
     other = {"layer.weight": torch.ones(2), "layer.scale": torch.ones(3)}

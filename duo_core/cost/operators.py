@@ -106,7 +106,7 @@ NOT_COUNTED = {
         "arange linspace zeros ones full empty empty_strided empty_like zeros_like ones_like full_like new_empty new_full",
         "new_zeros new_ones new_empty_strided scalar_tensor eye fill zero rand randn rand_like bernoulli native_dropout",
         "normal uniform exponential cauchy geometric log_normal random randint randperm poisson multinomial",
-        "cumprod index_add index_reduce scatter_reduce resize set",
+        "cumprod index_add index_reduce scatter_reduce resize",
         "_local_scalar_dense item equal is_same_size _fused_sdp_choice meshgrid searchsorted bucketize unique",
         "_assert_async _assert_tensor_metadata",
     )
