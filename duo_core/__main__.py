@@ -12,6 +12,7 @@ from duo_core.arrays import InputError
 from duo_core.cli import commands, exporting, importing, reporting, thresholds, uploading
 from duo_core.cli.arguments import (
     assignment,
+    choice,
     count_or_fraction,
     input_size,
     json_assignment,
@@ -208,7 +209,8 @@ def _set_options(command: argparse.ArgumentParser) -> None:
 
 def _model_options(command: argparse.ArgumentParser) -> None:
     for option, kind, form, text in (
-        ("--checkpoint", assignment, "MODEL=FILE", "own weights, .safetensors or .pt"),
+        ("--checkpoint", assignment, "MODEL=FILE", "own weights, .safetensors, .pt, .pth, .pth.tar, .ckpt or .bin"),
+        ("--weights", choice, "WHICH", "of a checkpoint: raw, ema (averaged; default where there are some), a key; or MODEL=WHICH"),
         ("--arguments", json_assignment, "MODEL=JSON", "constructor arguments"),
         ("--transform", json_assignment, "MODEL=JSON", "fields of the evaluation transform that differ from the model's own"),
     ):
@@ -251,7 +253,17 @@ def _logits_options(command: argparse.ArgumentParser) -> None:
         help="a split of `test`'s images, corrupted",
     )
     command.add_argument(
-        "--class-index", default="auto", metavar="HOW", help="auto (default), folders, numeric, or a class map file"
+        "--class-index",
+        default="auto",
+        metavar="HOW",
+        help="order of the classes: natural, text (torchvision's ImageFolder), numeric (names are indices), or a class map file; "
+        "auto (default) is numeric where all names are numbers, else natural",
+    )
+    command.add_argument(
+        "--class-folder",
+        choices=["leaf", "top", "path"],
+        default="leaf",
+        help="which folder is the class: the innermost (leaf, default), the outermost (top, as ImageFolder), each (path)",
     )
     command.add_argument(
         "--dtype", choices=["float32", "float16", "bfloat16"], default="float32", help="what the logits are stored as"

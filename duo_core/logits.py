@@ -26,6 +26,8 @@ class Card:
     """timm, torchvision, cifar, python, checkpoint or upload."""
     weights: str | None = None
     weights_sha256: str | None = None
+    weights_key: str | None = None
+    """Where in the checkpoint the weights stood, `state_dict_ema` for instance; None where it holds nothing else."""
     input_size: tuple[int, int, int] | None = None
     transform: Mapping[str, Any] | None = None
     arguments: Mapping[str, Any] | None = None

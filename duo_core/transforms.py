@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from duo_core.arrays import InputError
+from duo_core.pixels import rgb
 
 INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
@@ -69,7 +70,7 @@ class Transform:
 
     def pixels(self, image: Image.Image) -> Tensor:
         """Decode, resize and crop one image: uint8 (3, h, w); what is left for `batch` is arithmetic."""
-        image = image.convert("RGB")
+        image = rgb(image)
         if self.antialias and self.resize is not None:
             width, height = _resized(image.size, self.resize)
             image = image.resize((width, height), INTERPOLATIONS[self.interpolation])

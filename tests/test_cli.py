@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from duo_core.__main__ import main
 from duo_core.logits import Card
@@ -329,6 +329,67 @@ def test_from_images_to_a_duo(images: Path, tmp_path: Path, capsys: pytest.Captu
         == 0
     )
     assert json.loads(capsys.readouterr().out)["n_eval"] == 12
+
+
+def test_cost_of_several_weights_of_one_architecture(capsys: pytest.CaptureFixture[str]) -> None:
+    names = [f"torchvision/regnet_y_400mf:IMAGENET1K_V{version}" for version in (1, 2)]
+    assert run("cost", *names, "torchvision/regnet_y_400mf", "--no-throughput", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["model"] for row in rows] == [*names, "torchvision/regnet_y_400mf"]
+    assert len({row["multiply_adds"] for row in rows}) == 1
+
+
+@pytest.mark.parametrize("size", ["1", "230x224", "1000"])
+@pytest.mark.parametrize("model", ["torchvision/vit_b_16", "timm/maxvit_tiny_tf_224", "timm/inception_v3"])
+def test_cost_at_any_size_is_a_number_or_one_sentence(model: str, size: str, capsys: pytest.CaptureFixture[str]) -> None:
+    status = run("cost", model, "--input-size", size, "--no-throughput", "--json")
+    printed = capsys.readouterr()
+    assert status == 0 or (status == 2 and printed.err.startswith("duo cost: ") and printed.err.count("\n") == 1)
+
+
+def test_what_was_chosen_or_left_out_is_said(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A choice of weights, of an order of the classes, and the answers at chance that follow, each in a line."""
+    (images / "dark").rename(images / "x10")
+    (images / "light").rename(images / "x9")
+    (images / "x9" / "notes.txt").write_text("?")
+    state = load_file(checkpoint(tmp_path / "a.safetensors", "resnet20"))
+    torch.save({"state_dict": state, "state_dict_ema": {key: value * 0 for key, value in state.items()}}, tmp_path / "a.pth.tar")
+    arguments = ["logits", "--store", str(tmp_path), "--set", "s", "--images", f"test={images}", "--models", "resnet20"]
+    arguments += ["--checkpoint", f"resnet20={tmp_path / 'a.pth.tar'}", "--no-throughput"]
+    assert run(*arguments) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("duo logits: ")]
+    assert lines == [
+        f"duo logits: left out of '{images}': 1 file of other kinds (.txt 1)",
+        "duo logits: classes are numbered in natural order: 0=x9, 1=x10; --class-index text gives 0=x10, 1=x9",
+        "duo logits: 'resnet20' has the averaged weights 'state_dict_ema' of 'a.pth.tar', not state_dict; "
+        "--weights resnet20=raw takes those",
+        "duo logits: 'resnet20' is right on 50.0% of the 20 images, 50.0% is chance; were its classes in another order when it was "
+        "trained (here: natural; --class-index text|FILE), or its images transformed otherwise?",
+    ]
+    card = Store(tmp_path).open("s").cards["resnet20"]
+    assert (card.weights, card.weights_key) == ("a.pth.tar", "state_dict_ema")
+    assert run(*arguments, "--weights", "raw") == 2
+    assert "has 'resnet20' with other weights" in capsys.readouterr().err
+    assert run(*arguments[:4], "other", *arguments[5:], "--weights", "resnet20=raw", "--class-index", "text") == 0
+    assert Store(tmp_path).open("other").classes == ("x10", "x9")
+    assert Store(tmp_path).open("other").cards["resnet20"].weights_key == "state_dict"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--weights", "raw"],
+            "--weights raw chooses within a checkpoint, but no model of this run has one; give --checkpoint MODEL=FILE",
+        ),
+        (["--weights", "resnet20=raw"], "--weights names 'raw' for 'resnet20', which has no checkpoint; give one, or leave it out"),
+        (["--weights", "other=raw"], "--weights names the model 'other', which is not in this run; it has resnet20"),
+        (["--weights", "raw", "ema"], "expected one --weights, got several; leave all but one out"),
+    ],
+)
+def test_choices_of_weights_that_make_no_sense(options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("cost", "cifar/resnet20", "--no-throughput", *options) == 2
+    assert capsys.readouterr().err == f"duo cost: {message}\n"
 
 
 def test_zoo_and_cost(capsys: pytest.CaptureFixture[str]) -> None:

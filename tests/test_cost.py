@@ -13,6 +13,8 @@ from benchmarks.published_costs import TIMM_TOLERANCE, TORCHVISION_TOLERANCE, ti
 from duo_core.arrays import InputError
 from duo_core.cost import Cost, cost, device_name, throughput
 from duo_core.cost.operators import MULTIPLYING, NORMS, NOT_COUNTED
+from duo_core.outlines import outline as shapes
+from duo_core.outlines import output_shape, stand_in
 from duo_core.zoo import load, outline, resolve
 
 H, W = 12, 10
@@ -204,6 +206,93 @@ def test_an_unknown_operator_is_named_with_its_module(part, operator):
         cost(module, IMAGE)
 
 
+IN_PLACE_VIEWS = {
+    "transpose": lambda x: x.transpose_(2, 3).transpose_(2, 3),
+    "unsqueeze": lambda x: x.unsqueeze_(0).squeeze_(0),
+    "squeeze of all": lambda x: x.unsqueeze_(4).squeeze_(),
+    "t": lambda x: x.reshape(N, W).t_().t_().reshape(x.shape),
+    "swapaxes": lambda x: x.swapaxes_(1, 2).swapaxes_(1, 2),
+    "swapdims": lambda x: x.swapdims_(1, 2).swapdims_(1, 2),
+    "detach": lambda x: x.detach_(),
+    "as_strided": lambda x: x.as_strided_((1, 3, 2, 2), (H * W, H * W, W, 1)),
+    "resize": lambda x: x.resize_(1, 3, 4, 4),
+    "resize_as": lambda x: x.resize_as_(x[:, :2]),
+    "set": lambda x: x.set_(x.clone()),
+}
+IN_PLACE_VALUES = {
+    "abs": lambda x: x.abs_(),
+    "gelu": torch.ops.aten.gelu_,
+    "mish": lambda x: functional.mish(x, inplace=True),
+    "threshold": lambda x: functional.threshold(x, 0.1, 0.0, inplace=True),
+    "compare": lambda x: x.gt_(0).le_(1).ne_(2),
+    "noise": lambda x: x.normal_().uniform_().exponential_(),
+    "sums": lambda x: x.cumsum_(1).cumprod_(1),
+    "index_add": lambda x: x.index_add_(1, torch.zeros(3, dtype=torch.long, device=x.device), x.clone()),
+    "out": lambda x: torch.add(x, x, out=torch.empty_like(x)),
+}
+
+
+class Clone(nn.Module):
+    def __init__(self, run):
+        super().__init__()
+        self.run = run
+
+    def forward(self, images):
+        return self.run(images.clone())
+
+
+@pytest.mark.parametrize("name", [*IN_PLACE_VIEWS, *IN_PLACE_VALUES])
+def test_what_works_in_place_is_free_as_what_does_not(name):
+    assert cost(Clone({**IN_PLACE_VIEWS, **IN_PLACE_VALUES}[name]), IMAGE).multiply_adds == 0
+
+
+def test_products_in_place_count_as_products_do():
+    def added(x):
+        tokens = x.flatten(0, 2)
+        return x.new_ones(N, N).addmm_(tokens, tokens.t()) @ x.new_ones(N, 1)
+
+    assert cost(Clone(added), IMAGE).multiply_adds == N * N * W + N * N
+    assert cost(Clone(lambda x: x.new_ones(3, H, H).baddbmm_(x[0], x[0].mT)), IMAGE).multiply_adds == 3 * H * H * W
+
+
+class Named(nn.Module):
+    """Names what runs, for a profiler."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Conv2d(3, 8, 1)
+
+    def forward(self, images):
+        with torch.profiler.record_function("outer"), torch.autograd.profiler.record_function("inner"):
+            return self.layer(images)
+
+
+def partly_parallel():
+    module = nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU())
+    module[0] = nn.DataParallel(module[0])
+    return module
+
+
+WRAPPED = {
+    "named": Named,
+    "parallel": lambda: nn.DataParallel(nn.Conv2d(3, 8, 1)),
+    "parallel twice": lambda: nn.DataParallel(nn.DataParallel(nn.Conv2d(3, 8, 1))),
+    "parallel in part": partly_parallel,
+    "averaged": lambda: torch.optim.swa_utils.AveragedModel(nn.Conv2d(3, 8, 1)),
+    "compiled": lambda: torch.compile(nn.Conv2d(3, 8, 1)),
+}
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_what_training_wraps_around_a_model_costs_nothing(name):
+    assert cost(WRAPPED[name](), IMAGE) == Cost(H * W * 24, 32)
+
+
+def test_parallel_parts_are_put_together_where_shapes_run():
+    for copied in (shapes(partly_parallel()), stand_in(partly_parallel())):
+        assert not any(isinstance(part, nn.DataParallel) for part in copied.modules())
+
+
 def test_no_operator_stands_in_two_tables():
     assert not set(MULTIPLYING) & NOT_COUNTED
     assert not set(NORMS) & NOT_COUNTED
@@ -224,6 +313,47 @@ def test_a_module_is_left_as_it_is():
 def test_an_image_that_does_not_fit_is_named():
     with pytest.raises(InputError, match=r"takes images of 12 x 10, but it does not run on one .*; name another input size"):
         cost(nn.Sequential(nn.Flatten(), nn.Linear(5, 2)), IMAGE)
+
+
+class Raising(nn.Module):
+    """Does not take the image, in its own words."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def forward(self, _images):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (AssertionError("height must be divisible by 7"), "height must be divisible by 7"),
+        (AssertionError(), "AssertionError"),
+        (ValueError("bad\n size"), "bad size"),
+        (KeyError(32), "KeyError 32"),
+        (IndexError("index 3"), "IndexError index 3"),
+        (ZeroDivisionError("division by zero"), "division by zero"),
+        (AttributeError("no attribute 'shape'"), "no attribute 'shape'"),
+        (TypeError(f"cannot take {object()}"), "cannot take"),
+        (NotImplementedError("odd sizes"), "odd sizes"),
+        (MemoryError(), "MemoryError"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_whatever_a_model_raises_is_one_sentence(error, reason):
+    for measure in (cost, throughput, output_shape):
+        with pytest.raises(InputError) as caught:
+            measure(Raising(error), IMAGE)
+        assert str(caught.value) == (
+            f"expected a model that takes images of 12 x 10, but it does not run on one ({reason}); name another input size"
+        )
+
+
+def test_a_model_of_other_channels_is_said_to_be_one():
+    with pytest.raises(InputError, match=r"got 3 channels instead\); name a model of images with 3 channels$"):
+        cost(nn.Conv2d(1, 4, 3), IMAGE)
 
 
 def test_parameters_that_are_shared_count_once():

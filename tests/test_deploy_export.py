@@ -684,12 +684,38 @@ def test_a_graph_that_says_something_else_is_not_kept(tmp_path):
         assert said == ([] if kept else ["duo.onnx was left out: it differs from the model by 0.0003, more than 0.0001"])
 
 
-def test_a_checkpoint_of_torch_becomes_safetensors(made, tmp_path, without_graphs):
+def other_weights(state):
+    return {key: value * 2 if value.is_floating_point() else value.clone() for key, value in state.items()}
+
+
+CHECKPOINTS = {
+    "nested": ("x.pt", lambda state: {"state_dict": state}, None),
+    "averages beside raw weights": ("x.pth.tar", lambda state: {"state_dict": other_weights(state), "state_dict_ema": state}, None),
+    "raw weights beside averages": ("x.ckpt", lambda state: {"state_dict": state, "ema": other_weights(state)}, "raw"),
+    "of a compiled model": ("x.bin", lambda state: {f"module._orig_mod.{key}": value for key, value in state.items()}, None),
+    "one of two by its prefix": (
+        "x.safetensors",
+        lambda state: (
+            {f"model.{key}": value for key, value in state.items()}
+            | {f"ema_model.{key}": value for key, value in other_weights(state).items()}
+        ),
+        "raw",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", CHECKPOINTS)
+def test_the_weights_that_gave_the_logits_are_written(made, tmp_path, without_graphs, kind):
     _, source, checkpoints = made
-    pickled = tmp_path / "resnet20.pt"
-    torch.save({"state_dict": load_file(checkpoints["resnet20"])}, pickled)
+    name, wrapped, choice = CHECKPOINTS[kind]
+    pickled = tmp_path / name
+    (save_file if name.endswith(".safetensors") else torch.save)(wrapped(load_file(checkpoints["resnet20"])), pickled)
     models = [
-        load_model(resolve("cifar/resnet20", checkpoints={"resnet20": pickled}, transforms={"resnet20": SMALLER})[0]),
+        load_model(
+            replace(
+                resolve("cifar/resnet20", checkpoints={"resnet20": pickled}, transforms={"resnet20": SMALLER})[0], choice=choice
+            )
+        ),
         load_model(
             resolve("cifar/resnet32", checkpoints={"resnet32": checkpoints["resnet32"]}, transforms={"resnet32": ON_DEVICE})[0]
         ),

@@ -28,7 +28,7 @@ def test_folders_are_numbered_in_natural_order(tmp_path):
         ("img10/0.png", 2),
     ]
     assert source.labels.dtype == torch.int64
-    assert source.order == "folders"
+    assert source.order == "natural"
 
 
 def test_an_image_is_decoded_to_rgb(tmp_path):
@@ -174,9 +174,11 @@ def test_a_truncated_tar_is_said(tmp_path):
 
 def test_an_empty_folder_and_an_empty_tar_are_said(tmp_path):
     (tmp_path / "x" / "a").mkdir(parents=True)
-    expected = "expected images (.png, .jpg, .jpeg) in '{}', found none"
-    assert refused(tmp_path / "x") == expected.format(tmp_path / "x")
-    assert refused(tar(tmp_path / "y.tar", [("a/readme.txt", b"")])) == expected.format(tmp_path / "y.tar")
+    expected = "expected images (.png, .jpg, .tif, .webp, ...) in '{}', found none{}"
+    assert refused(tmp_path / "x") == expected.format(tmp_path / "x", " but 1 folder without images (a)")
+    text = tar(tmp_path / "y.tar", [("a/readme.txt", b"")])
+    assert refused(text) == expected.format(text, " but 1 file of other kinds (.txt 1)")
+    assert refused(tar(tmp_path / "z.tar", [])) == expected.format(tmp_path / "z.tar", "")
 
 
 def test_images_outside_class_folders_are_said(tmp_path):
@@ -192,7 +194,8 @@ def test_a_class_that_the_map_lacks_is_said(tmp_path):
     text, known = folder(tmp_path / "x", {"cat": 1, "dog": 1}), tmp_path / "map.txt"
     known.write_text("cat\n")
     assert (
-        refused(text, class_index=str(known)) == f"expected the classes of '{text}' in the class map '{known}', which lacks 'dog'"
+        refused(text, class_index=str(known))
+        == f"expected the classes of '{text}' in the class map '{known}', which lacks 'dog'; it has cat"
     )
 
 
@@ -209,13 +212,14 @@ def test_a_class_map_that_cannot_be_read_is_said(tmp_path):
     (tmp_path / "map.json").write_text("[")
     for file in ("nowhere.txt", str(tmp_path / "map.json"), "alphabetical"):
         message = refused(text, class_index=file)
-        assert message.startswith(f"expected auto, folders, numeric or a class map (.txt, .json) that can be read, got '{file}' (")
+        expected = f"expected auto, natural, text, numeric or a class map (.txt, .json) that can be read, got '{file}' ("
+        assert message.startswith(expected)
 
 
 def test_names_are_no_numbers(tmp_path):
     text = folder(tmp_path / "x", {"1": 1, "cat": 1})
-    assert open_source(text).order == "folders"
-    message = f"expected folders of '{text}' named by the class index, got 'cat'; number classes by folders"
+    assert open_source(text).order == "natural"
+    message = f"expected folders of '{text}' named by the class index, got 'cat'; number them natural"
     assert refused(text, class_index="numeric") == message
 
 
@@ -247,7 +251,7 @@ def test_what_is_wrong_with_a_dataset_is_said(text, message):
 @pytest.mark.shared
 def test_real_tars(shared):
     cifar = open_source(str(shared / "images" / "cifar10-test.tar"))
-    assert (len(cifar), cifar.order, cifar.ids[0]) == (10_000, "folders", "airplane/aeroplane_s_000002.png")
+    assert (len(cifar), cifar.order, cifar.ids[0]) == (10_000, "natural", "airplane/aeroplane_s_000002.png")
     assert cifar.classes == ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
     assert torch.bincount(cifar.labels).tolist() == [1000] * 10
     photographs = open_source(str(shared / "images" / "imagenet-like.tar"))
@@ -259,4 +263,4 @@ def test_real_tars(shared):
 def test_a_pickled_class_map_is_not_opened(tmp_path):
     (tmp_path / "map.pkl").write_bytes(pickle.dumps({"cat": 0}))
     message = refused(folder(tmp_path / "x", {"cat": 1}), class_index=str(tmp_path / "map.pkl"))
-    assert message.startswith("expected auto, folders, numeric or a class map (.txt, .json) that can be read, got")
+    assert message.startswith("expected auto, natural, text, numeric or a class map (.txt, .json) that can be read, got")

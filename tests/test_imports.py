@@ -19,6 +19,7 @@ ORDER = [
     "plain",
     "files",
     "logits",
+    "pixels",
     "transforms",
     "outlines",
     "zoo",

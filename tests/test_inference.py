@@ -228,6 +228,24 @@ def test_another_model_under_a_name_that_is_taken_is_refused(source, store):
     assert refused([model("p", transform=LARGER)], made, store) == expected.format("preprocessing")
 
 
+def test_other_weights_of_one_checkpoint_are_other_weights(source, store):
+    made = splits({"test": source})
+    averaged = replace(model("p"), weights_key="state_dict_ema", averaged=True)
+    raw = replace(model("p"), weights_key="state_dict")
+    run([averaged], made, store)
+    assert store.open("set").cards["p"].weights_key == "state_dict_ema"
+    assert run([averaged], made, store).present == ("p",)
+    assert "has 'p' with other weights" in refused([raw], made, store)
+
+
+def test_a_card_of_a_time_without_averages_is_of_raw_weights(source, store):
+    made = splits({"test": source})
+    run([model("p")], made, store)
+    assert run([replace(model("p"), weights_key="state_dict")], made, store).present == ("p",)
+    averaged = replace(model("p"), weights_key="state_dict_ema", averaged=True)
+    assert "has 'p' with other weights" in refused([averaged], made, store)
+
+
 def break_image(source, row):
     Path(source.text, source.ids[row]).write_bytes(b"\x89PNG broken")
 

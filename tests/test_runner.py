@@ -128,6 +128,11 @@ def test_models_that_do_not_fit_the_images_are_refused(made, tmp_path):
         "use a model of these classes, or a class map"
     )
     numbered = splits({"test": open_source(folder(tmp_path / "n", {"0": 1, "3": 1}))})
+    tens = splits({"test": open_source(folder(tmp_path / "t", {"x1": 1, "x2": 1, "x10": 1}))})
+    assert refused([model("text", names=("x1", "x10", "x2"))], tens).endswith("or --class-index text, in which the names agree")
+    assert refused([model("neither", names=("x1", "x10", "x3"))], tens).endswith("or a class map")
+    ones = splits({"test": open_source(folder(tmp_path / "o", {"1": 1, "2": 1, "3": 1}))})
+    assert refused([model("ones")], ones).endswith("or number the folders from 0 with --class-index natural or text")
     text = numbered["test"].source.text
     assert refused([model("narrow")], numbered) == (
         f"'narrow' has 3 classes, 0 to 2, but the images of 'test' ({text}) have class 3; use another model"

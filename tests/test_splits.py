@@ -99,6 +99,15 @@ def test_what_does_not_go_together_is_said(source, tmp_path):
     )
 
 
+def test_sources_that_are_numbered_in_two_ways_are_refused(tmp_path):
+    """All names of one are numbers of their own, so that they are indices; not those of the other."""
+    digits = open_source(folder(tmp_path / "v", {"1": 1, "2": 1}))
+    mixed = open_source(folder(tmp_path / "t", {"1": 1, "2": 1, "01": 1}))
+    assert refused({"val": digits, "test": mixed}) == (
+        "expected classes numbered in one way, got 'val' numeric and 'test' natural; say --class-index natural or text for all"
+    )
+
+
 @pytest.mark.parametrize("size", [0, 10, 11, 0.01, 0.99])
 def test_a_draw_of_none_or_all_is_refused(source, size):
     message = refused({"test": source}, fit=size)

@@ -300,8 +300,11 @@ def test_checkpoints_run_no_code(tmp_path, capsys):
 def test_checkpoints_that_are_none(tmp_path):
     with pytest.raises(InputError, match=r"expected a checkpoint at '.*none.pt', got no file there"):
         loaded(tmp_path / "none.pt")
+    (tmp_path / "x.h5").write_bytes(b"")
+    with pytest.raises(InputError, match=r"expected a checkpoint that ends in .safetensors, .pt, .pth, .*, got '.*x.h5'"):
+        loaded(tmp_path / "x.h5")
     (tmp_path / "x.bin").write_bytes(b"")
-    with pytest.raises(InputError, match=r"expected a checkpoint that ends in .safetensors, .pt or .pth, got '.*x.bin'"):
+    with pytest.raises(InputError, match=r"expected a checkpoint at '.*x.bin', got an empty file; copy it again"):
         loaded(tmp_path / "x.bin")
     # torch raises something else for each of these
     for suffix, content in ((".pt", b"no checkpoint at all"), (".pt", b"junk"), (".pt", b"0"), (".safetensors", b"junk")):
@@ -309,7 +312,7 @@ def test_checkpoints_that_are_none(tmp_path):
         with pytest.raises(InputError, match="cannot be read as a checkpoint"):
             loaded(tmp_path / f"broken{suffix}")
     torch.save({"epoch": 3, "loss": 0.5}, tmp_path / "other.pt")
-    with pytest.raises(InputError, match=r"expected a state dict in '.*', plain or under state_dict, .*, got the keys epoch, loss"):
+    with pytest.raises(InputError, match=r"expected a state dict in '.*', plain or under a key, got the keys epoch, loss"):
         loaded(tmp_path / "other.pt")
     torch.save(torch.zeros(2), tmp_path / "tensor.pt")
     with pytest.raises(InputError, match=r"expected a state dict in '.*', got Tensor"):

@@ -18,6 +18,15 @@ def assignment(text: str) -> tuple[str, str]:
     return name, value
 
 
+def choice(text: str) -> tuple[str, str]:
+    """Read VALUE, which is for every model, or MODEL=VALUE.
+
+    >>> choice("raw"), choice("net=ema")
+    (('', 'raw'), ('net', 'ema'))
+    """
+    return assignment(text) if "=" in text or not text else ("", text)
+
+
 def json_assignment(text: str) -> tuple[str, dict[str, Any]]:
     """Read MODEL=JSON, a JSON object."""
     name, value = assignment(text)
@@ -63,7 +72,8 @@ def unique(pairs: Sequence[tuple[str, Any]], option: str) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         twice = next(name for name, _ in pairs if [other for other, _ in pairs].count(name) > 1)
-        raise InputError(f"expected one {option} for '{twice}', got several; leave all but one out")
+        whose = f" for '{twice}'" if twice else ""
+        raise InputError(f"expected one {option}{whose}, got several; leave all but one out")
     return values
 
 

@@ -42,7 +42,7 @@ def cost(options: argparse.Namespace) -> None:
     from duo_core.inference import compute_device
 
     compute_device(options.device)  # before anything is counted
-    show([_profile(spec, options) for spec in _specs(options)], options.json)
+    show([_profile(spec, options) for spec in _specs(options, distinct=False)], options.json)
 
 
 def _profile(spec: "ModelSpec", options: argparse.Namespace) -> dict[str, Any]:
@@ -79,6 +79,7 @@ def logits(options: argparse.Namespace) -> None:
     import torch
 
     from duo_core.inference import compute, compute_device
+    from duo_core.inference.doubts import doubts
     from duo_core.inference.progress import Printer
     from duo_core.zoo import load
 
@@ -86,6 +87,9 @@ def logits(options: argparse.Namespace) -> None:
     compute_device(options.device)
     splits = _splits(options)
     models = [load(spec) for spec in _specs(options)]
+    for model in models:
+        if model.note:
+            print(f"duo logits: {model.note}", file=sys.stderr)
     store = Store(options.store)
     summary = compute(
         models,
@@ -104,12 +108,15 @@ def logits(options: argparse.Namespace) -> None:
         progress=Printer(sys.stderr),
         costs=lambda model: _card_costs(model, options),
     )
+    opened = store.open(options.set)
     for split, names in summary.left_out.items():
         if names:
             print(f"left out of '{split}', unreadable: {', '.join(names)}", file=sys.stderr)
     made = ", ".join(summary.computed) or "nothing"
     print(f"computed {made} ({summary.decoded:,} images decoded); there already: {', '.join(summary.present) or 'none'}")
-    show(_models(store.open(options.set)), False)
+    show(_models(opened), False)
+    for sentence in doubts(opened, (*summary.computed, *summary.present), splits):
+        print(f"duo logits: {sentence}", file=sys.stderr)
 
 
 def _card_costs(model: "LoadedModel", options: argparse.Namespace) -> dict[str, Any]:
@@ -130,15 +137,17 @@ def _card_costs(model: "LoadedModel", options: argparse.Namespace) -> dict[str, 
     }
 
 
-def _specs(options: argparse.Namespace) -> list["ModelSpec"]:
+def _specs(options: argparse.Namespace, distinct: bool = True) -> list["ModelSpec"]:
     from duo_core.zoo import resolve_all
 
     checkpoints = {name: Path(file) for name, file in unique(options.checkpoint, "--checkpoint").items()}
     return resolve_all(
         options.models,
         checkpoints=checkpoints,
+        weights=unique(options.weights, "--weights"),
         arguments=unique(options.arguments, "--arguments"),
         transforms=unique(options.transform, "--transform"),
+        distinct=distinct,
     )
 
 
@@ -147,7 +156,12 @@ def _splits(options: argparse.Namespace) -> dict[str, Any]:
     from duo_core.images.corruptions import Corruption
     from duo_core.images.splits import splits
 
-    sources = {split: open_source(text, options.class_index) for split, text in unique(options.images, "--images").items()}
+    sources = {
+        split: open_source(text, options.class_index, options.class_folder)
+        for split, text in unique(options.images, "--images").items()
+    }
+    for note in dict.fromkeys(note for source in sources.values() for note in source.notes):
+        print(f"duo logits: {note}", file=sys.stderr)
     corrupt = {split: Corruption.parse(text) for split, text in unique(options.corrupt, "--corrupt").items()}
     return dict(splits(sources, fit=options.fit, seed=options.seed, corrupt=corrupt))
 

@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from duo_core.arrays import InputError
 from duo_core.cost.operators import multiply_adds
-from duo_core.outlines import device_of, outline, stand_in
+from duo_core.outlines import device_of, needs_numbers, outline, stand_in, taking, unwrapped
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
 
@@ -67,24 +67,20 @@ def cost(module: nn.Module, input_size: tuple[int, int, int], *, norms: bool = F
     Cost(multiply_adds=60000, parameters=608)
     """
     parameters = sum(parameter.numel() for parameter in module.parameters())
-    try:
-        total = _counted(outline(module), torch.empty(1, *input_size, device="meta"), norms)
-    except (NotImplementedError, RuntimeError):
-        total = _counted_for_real(module, input_size, norms)
+    with taking(input_size):
+        try:
+            total = _counted(outline(module), torch.empty(1, *input_size, device="meta"), norms)
+        except Exception as error:
+            if not needs_numbers(error):
+                raise
+            total = _counted_for_real(module, input_size, norms)
     return Cost(total, parameters)
 
 
 def _counted_for_real(module: nn.Module, input_size: tuple[int, int, int], norms: bool) -> int:
     """Count on real tensors, for modules with an operator that has no shape rule."""
-    try:
-        copied = stand_in(module)
-        return _counted(copied, torch.zeros(1, *input_size, device=device_of(copied)), norms)
-    except (NotImplementedError, RuntimeError, AssertionError, TypeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"expected a model that takes images of {input_size[1]} x {input_size[2]}, but it does not run on one ({reason}); "
-            "name another input size"
-        ) from error
+    copied = stand_in(module)
+    return _counted(copied, torch.zeros(1, *input_size, device=device_of(copied)), norms)
 
 
 def _counted(module: nn.Module, images: Tensor, norms: bool) -> int:
@@ -103,7 +99,8 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.total = 0
         self.norms = norms
         self.running: list[str] = []
-        for name, part in module.named_modules():
+        hooked = [(name, part) for name, part in module.named_modules() if not isinstance(part, torch.jit.ScriptModule)]
+        for name, part in hooked:
             part.register_forward_pre_hook(partial(self._enter, f"{name or 'the model'} ({type(part).__name__})"))
             part.register_forward_hook(self._leave)
 
@@ -157,9 +154,9 @@ def throughput(
     device = torch.device(device)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise InputError(f"expected a device of this machine, got '{device}', but torch finds no CUDA here; say cpu")
-    copied = copy.deepcopy(module).to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    copied = copy.deepcopy(unwrapped(module)).to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     images = torch.zeros(batch_size, *input_size, device=device).contiguous(memory_format=torch.channels_last)
-    with torch.inference_mode(), _cast(device, precision):
+    with taking(input_size), torch.inference_mode(), _cast(device, precision):
         _seconds(copied, images)
         taken = [_seconds(copied, images)]
         while len(taken) < repeats and sum(taken) < seconds:

@@ -105,6 +105,8 @@ NOT_COUNTED = {
         "masked_fill masked_scatter where nonzero tril triu embedding one_hot select_scatter slice_scatter unfold",
         "arange linspace zeros ones full empty empty_strided empty_like zeros_like ones_like full_like new_empty new_full",
         "new_zeros new_ones new_empty_strided scalar_tensor eye fill zero rand randn rand_like bernoulli native_dropout",
+        "normal uniform exponential cauchy geometric log_normal random randint randperm poisson multinomial",
+        "cumprod index_add index_reduce scatter_reduce resize",
         "_local_scalar_dense item equal is_same_size _fused_sdp_choice meshgrid searchsorted bucketize unique",
         "_assert_async _assert_tensor_metadata",
     )
@@ -129,11 +131,25 @@ def multiply_adds(operator: Any, arguments: Sequence[Any], result: Any, norms: b
         Where the operator is in no table, so that it might multiply.
     """
     name: str = operator._schema.name
-    if name in MULTIPLYING:
-        return MULTIPLYING[name](arguments, result)
-    if name in NORMS:
-        return NORMS[name](arguments, result) if norms else 0
-    plain = name.removesuffix("_")  # an operator that works in place has an underscore more
-    if name in NOT_COUNTED or plain in NOT_COUNTED or operator.is_view or torch.Tag.pointwise in operator.tags:
+    for same in (name, name.removesuffix("_")):  # an operator that works in place has an underscore more
+        if same in MULTIPLYING:
+            return MULTIPLYING[same](arguments, result)
+        if same in NORMS:
+            return NORMS[same](arguments, result) if norms else 0
+        if same in NOT_COUNTED or any(map(_moves_or_maps, _forms(same))):
+            return 0
+    if name.startswith("profiler::"):  # the name of what runs, not a part of it
         return 0
     raise InputError(f"the operator {name} is in no table of those that multiply and those that do not")
+
+
+def _forms(name: str) -> list[Any]:
+    """Every form of an operator; torch tags some of them and not others."""
+    space, _, short = name.partition("::")
+    packet = getattr(getattr(torch.ops, space), short, None)
+    return [] if packet is None else [getattr(packet, form) for form in packet.overloads()]
+
+
+def _moves_or_maps(operator: Any) -> bool:
+    """Whether an operator gives another view of a tensor, in place or not, or works on each value alone."""
+    return operator.is_view or bool({torch.Tag.pointwise, torch.Tag.inplace_view} & set(operator.tags))

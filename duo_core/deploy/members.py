@@ -14,13 +14,14 @@ from duo_core.deploy.module import Member
 from duo_core.logits import Card
 from duo_core.transforms import Transform
 from duo_core.zoo import LoadedModel, ModelSpec, load
+from duo_core.zoo.checkpoints import SUFFIXES as CHECKPOINTS
 from duo_core.zoo.checkpoints import file_sha256
 from duo_core.zoo.foreign import foreign_spec, is_own_code
 from duo_core.zoo.loading import download
 from duo_core.zoo.references import spec_of
+from duo_core.zoo.weights import RAW
 
 ROLES = ("base", "sidekick")
-CHECKPOINTS = (".safetensors", ".pt", ".pth")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Source:
             "family": card.family,
             "weights": card.weights,
             "weights_sha256": card.weights_sha256,
+            # Of the file as it is; what is written here holds nothing else.
+            "weights_key": None if self.loaded else card.weights_key,
             "file": f"{role}.safetensors" if ours else None,
             "arguments": dict(self.spec.arguments) if self.spec else {},
             "transform": self.loaded.transform.to_dict() if self.loaded else card.transform,
@@ -60,7 +63,8 @@ class Source:
     def write(self, file: Path) -> None:
         """Write the weights: the checkpoint as it is, or the state dict of what a library loaded."""
         checkpoint = self.spec.checkpoint if self.spec else None
-        if checkpoint is not None and checkpoint.suffix == ".safetensors":
+        whole = self.loaded is None or self.loaded.weights_key is None
+        if checkpoint is not None and checkpoint.suffix == ".safetensors" and whole:
             shutil.copyfile(checkpoint, file)
         elif self.loaded is not None:
             state = self.loaded.module.state_dict()
@@ -94,6 +98,8 @@ def source_of(
         foreign_spec(card.model, known) if architecture is None else replace(spec_of(architecture), arguments=known),
         name=card.name,
         checkpoint=Path(checkpoint) if checkpoint else None,
+        # A card without a key is of plain weights, or of a time when averages were not read.
+        choice=(card.weights_key or RAW) if checkpoint else None,
         transform=None if card.transform is None else Transform.from_dict(card.transform),
     )
     lacking = _lacking(card, spec)
@@ -158,6 +164,7 @@ def member(role: str, record: Mapping[str, Any], folder: Path, own_code: bool) -
         spec_of(record["model"]) if trusted else foreign_spec(record["model"], record["arguments"]),
         name=record["name"],
         checkpoint=folder / f"{role}.safetensors" if record["file"] else None,
+        choice=record.get("weights_key") if record["file"] else None,
         arguments=record["arguments"],
         transform=Transform.from_dict(record["transform"]),
     )

@@ -67,7 +67,7 @@ class Duo:
 
 def pixels(image: Image.Image, transform: Mapping[str, Any]) -> Array:
     """Decode, resize and crop one image: uint8 (3, h, w); the graph normalises, and resizes where `antialias` is false."""
-    image = image.convert("RGB")
+    image = rgb(image)
     height, width = transform["input_size"][1:]
     if transform["antialias"] and transform["resize"] is not None:
         image = image.resize(_resized(image.size, transform["resize"]), INTERPOLATIONS[transform["interpolation"]])
@@ -77,6 +77,20 @@ def pixels(image: Image.Image, transform: Mapping[str, Any]) -> Array:
     if transform["antialias"] and image.size != (width, height):
         raise ValueError(f"expected images of {width} x {height} pixels, got {image.width} x {image.height}")
     return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
+
+
+def rgb(image: Image.Image) -> Image.Image:
+    """Return RGB of 8 bits: images of more bits are scaled, those whose values have no stated range refused."""
+    if image.mode != "F" and not image.mode.startswith("I"):
+        return image.convert("RGB")
+    bits, photometric = (getattr(image, "tag_v2", {}).get(tag, default) for tag, default in ((258, 16), (262, 1)))
+    values, peak = np.asarray(image), 2 ** min(bits[0] if isinstance(bits, tuple) else bits, 16) - 1
+    if image.mode == "F" or values.min() < 0 or values.max() > peak:
+        raise ValueError(
+            f"expected pixels of 8 or 16 bits, got the mode {image.mode}, whose range nothing states; save it with 8 or 16 bits"
+        )
+    values = peak - values if photometric == 0 else values  # a TIFF in which white is zero
+    return Image.fromarray(np.rint(values * (255 / peak)).astype(np.uint8)).convert("RGB")
 
 
 def _resized(size: tuple[int, int], resize: int | Sequence[int]) -> tuple[int, int]:

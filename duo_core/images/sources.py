@@ -1,29 +1,27 @@
 """Image sources: any folder, tar or dataset that timm reads, with labels, ids and class names."""
 
-import io
-import json
-import os
 import tarfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from duo_core.arrays import InputError
+from duo_core.images import orders
+from duo_core.images.listing import Found, Listing, in_folder, in_tar
+from duo_core.images.names import shown
+from duo_core.pixels import largest_value, opened, reason, rgb
 
 DATASET_OPTIONS = ("root", "split", "download", "input_key", "target_key")
-ORDERS = {
-    "folders": "the class index is the folder's place in natural order (img2 before img10, case ignored), as timm has it",
-    "numeric": "the class index is the folder's name, a number",
-    "map": "the class index is the one that the class map gives",
-    "dataset": "the class index is the dataset's own",
-}
+SAMPLE = 32
+"""So many images of a source are looked at when it is opened."""
 
 
 class UnreadableImageError(InputError):
@@ -45,9 +43,13 @@ class Source:
     classes
         Class names by index; None where they are not all known, as where folders are numbered with gaps.
     order
-        How folders became indices, a key of `ORDERS`.
+        How folders became indices, a key of `orders.ORDERS`.
     dataset
-        What timm made of it.
+        Where the images are: what was found in a folder or tar, or what timm made of the name.
+    others
+        Other orders in which the folders might be meant: from each class index to that order's.
+    notes
+        Sentences on what was chosen or left out.
     """
 
     text: str
@@ -56,6 +58,8 @@ class Source:
     classes: tuple[str, ...] | None
     order: str
     dataset: Any
+    others: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -63,14 +67,15 @@ class Source:
     def image(self, row: int) -> Image.Image:
         """Decode one image to RGB; raises UnreadableImageError, which names it."""
         try:
-            return _opened(self.dataset, row).convert("RGB")
+            return rgb(_opened(self.dataset, row))
         except Exception as error:  # a broken file makes Pillow raise almost anything
             raise UnreadableImageError(
-                f"the image '{self.ids[row]}' of '{self.text}' cannot be read ({error}); replace it or leave such images out"
+                f"the image '{self.ids[row]}' of '{self.text}' cannot be read ({reason(error)}); "
+                "replace it or leave such images out"
             ) from None
 
 
-def open_source(text: str, class_index: str = "auto") -> Source:
+def open_source(text: str, class_index: str = "auto", class_folder: str = "leaf") -> Source:
     """Find the images of a source and number their classes.
 
     Parameters
@@ -78,8 +83,10 @@ def open_source(text: str, class_index: str = "auto") -> Source:
     text
         A folder or a tar file with one folder a class, `torch/NAME?root=FOLDER[&split=...]` or `hfds/NAME?split=...`.
     class_index
-        `folders`: by natural order of the folders' names; `numeric`: the name is the index; a path: a class map, one name a
-        line (.txt) or a list of names or an object of name -> index (.json); `auto`: `numeric` where every name is a number.
+        `natural`, `text` or `numeric` (see `orders.ORDERS`); a path: a class map, one name a line (.txt), or a list of names or
+        an object of name -> index (.json); `auto`: `numeric` where every name is a number of its own, else `natural`.
+    class_folder
+        Which folder is the class: `leaf` (the innermost), `top` (the outermost) or `path` (each).
 
     Raises
     ------
@@ -88,86 +95,69 @@ def open_source(text: str, class_index: str = "auto") -> Source:
     """
     prefix = text.partition("/")[0].lower()
     if prefix in ("torch", "hfds"):
-        return _dataset(text, prefix)
+        return _dataset(text, prefix, class_index)
     if prefix in ("hfids", "tfds", "wds"):
         raise InputError(f"expected images that can be read in any order, got the stream '{text}'; use a folder, a tar or hfds/")
-    dataset = _files(text)
-    names, places, ids = _listed(dataset.reader)
-    outside = [ids[row] for row, place in enumerate(places) if names[place] in ("", ".")]
+    listing, name = _listed(text), shown(text)
+    outside = [found.identity for found in listing.images if not found.folder]
     if outside:
-        raise InputError(f"expected one folder a class in '{text}', got {len(outside)} images in none, such as '{outside[0]}'")
-    order, indices, classes = _numbered(text, names, class_index)
-    labels = torch.tensor([indices[place] for place in places], dtype=torch.int64)
-    return Source(text, _unique(text, ids), labels, classes, order, dataset)
+        raise InputError(f"expected one folder a class in '{name}', got {len(outside)} images in none, such as '{outside[0]}'")
+    classes = orders.class_names(name, {found.folder for found in listing.images}, class_folder)
+    numbering = orders.numbered(name, classes.values(), class_index)
+    labels = torch.tensor([numbering.index[classes[found.folder]] for found in listing.images], dtype=torch.int64)
+    ids = _unique(name, [found.identity for found in listing.images])
+    left_out = listing.said()
+    notes = [
+        f"left out of '{name}': {left_out}" if left_out else "",
+        orders.nested(classes) if class_folder == "leaf" else "",
+        numbering.said(),
+        _dark(name, listing.images),
+    ]
+    return Source(
+        name, ids, labels, numbering.classes, numbering.order, listing.images, numbering.others, tuple(filter(None, notes))
+    )
 
 
-def _files(text: str) -> Any:
-    """Let timm list a folder or tar; it neither searches for sub-folders of a split nor writes its cache beside the tar."""
-    from timm.data import create_dataset
-
-    path = Path(text)
+def _listed(text: str) -> Listing:
+    path, name = Path(text), shown(text)
     if not path.exists():
-        raise InputError(f"expected a folder or a .tar file of images, got '{text}', which does not exist")
+        raise InputError(f"expected a folder or a .tar file of images, got '{name}', which does not exist")
     tar = path.is_file()
-    if tar and path.suffix != ".tar":
-        raise InputError(f"expected a folder or a .tar file of images, got the file '{text}'")
+    if tar and path.suffix.lower() != ".tar":
+        raise InputError(f"expected a folder or a .tar file of images, got the file '{name}'")
     try:
-        if tar:
-            return create_dataset("", root=text, cache_tarinfo=False)
-        return create_dataset("", root=text, search_split=False)
-    except tarfile.TarError as error:
-        raise InputError(f"'{text}' cannot be read as a tar file ({error}); make or download it again") from None
+        listing = in_tar(text) if tar else in_folder(text)
+    except (tarfile.TarError, EOFError) as error:
+        raise InputError(f"'{name}' cannot be read as a tar file ({error}); make or download it again") from None
     except PermissionError as error:
-        raise InputError(f"'{text}' cannot be read ({error.strerror}: '{error.filename}'); allow reading it") from None
-    except (RuntimeError, ValueError):  # what timm raises where it finds no image
-        raise InputError(f"expected images (.png, .jpg, .jpeg) in '{text}', found none") from None
-
-
-def _listed(reader: Any) -> tuple[list[str], list[int], list[str]]:
-    """Names of the folders, the place of each image's folder among them, and the images' ids."""
-    if _in_tar(reader):
-        folders, places = reader.class_name_to_idx, [int(place) for place in reader.targets]
-        ids = [_tar_id(*sample) for sample in reader.samples]
-    else:
-        folders, places = reader.class_to_idx, [place for _, place in reader.samples]
-        ids = [os.path.relpath(file, reader.root).replace(os.sep, "/") for file, _ in reader.samples]
-    return sorted(folders, key=folders.__getitem__), places, ids
-
-
-def _numbered(text: str, names: Sequence[str], class_index: str) -> tuple[str, list[int], tuple[str, ...] | None]:
-    """Return how the folders are numbered, the index of each, and the class names where they are known."""
-    digits = [name for name in names if name.isascii() and name.isdecimal()]
-    if class_index == "numeric" or (class_index == "auto" and len(digits) == len(names)):
-        for name in set(names) - set(digits):
-            raise InputError(f"expected folders of '{text}' named by the class index, got '{name}'; number classes by folders")
-        return "numeric", [int(name) for name in names], None
-    if class_index in ("auto", "folders"):
-        return "folders", list(range(len(names))), tuple(names)
-    known = class_map(class_index)
-    for name in names:
-        if name not in known:
-            raise InputError(f"expected the classes of '{text}' in the class map '{class_index}', which lacks '{name}'")
-    by_index = {index: name for name, index in reversed(known.items())}
-    whole = set(by_index) == set(range(len(by_index)))
-    return "map", [known[name] for name in names], tuple(by_index[i] for i in range(len(by_index))) if whole else None
-
-
-def class_map(file: str) -> dict[str, int]:
-    """Read class name -> index: one name a line, a JSON list of names, or a JSON object of name -> index."""
-    try:
-        text = Path(file).read_text(encoding="utf-8")
-        content = json.loads(text) if file.endswith(".json") else [line.strip() for line in text.splitlines() if line.strip()]
-    except (OSError, ValueError) as error:
+        raise InputError(f"'{name}' cannot be read ({error.strerror}); allow reading it") from None
+    if not listing.images:
+        there = listing.said()
         raise InputError(
-            f"expected auto, folders, numeric or a class map (.txt, .json) that can be read, got '{file}' ({error})"
-        ) from None
-    known = {str(name): index for index, name in enumerate(content)} if isinstance(content, list) else content
-    if not isinstance(known, dict) or not known or not all(type(i) is int and i >= 0 for i in known.values()):
-        raise InputError(f"expected a class map of names, or of name -> index from 0, in '{file}'")
-    return known
+            f"expected images (.png, .jpg, .tif, .webp, ...) in '{name}', found none{f' but {there}' if there else ''}"
+        )
+    return listing
 
 
-def _dataset(text: str, prefix: str) -> Source:
+def _dark(name: str, images: Sequence[Found]) -> str:
+    """Say that images of 16 bits hold values of 14 or fewer, where a sample of them does; else nothing."""
+    peaks = []
+    for found in images[:: -(-len(images) // SAMPLE)]:
+        try:
+            with opened(found.read()) as image:
+                if image.mode.startswith("I"):
+                    peaks.append(np.asarray(image).max() / largest_value(image))
+        except Exception:  # what cannot be read is said when its turn comes
+            continue
+    if not peaks or max(peaks) >= 1 / 4:
+        return ""
+    return (
+        f"images of '{name}' are stored with 16 bits, but none of {len(peaks)} goes beyond {max(peaks):.1%} of white: they are "
+        "read as 16 bits, almost black; if their values have fewer bits, scale them to 16 or save them with 8"
+    )
+
+
+def _dataset(text: str, prefix: str, class_index: str) -> Source:
     """Open a dataset of torchvision or of the Hugging Face hub."""
     from timm.data import create_dataset
 
@@ -185,7 +175,12 @@ def _dataset(text: str, prefix: str) -> Source:
     except (AssertionError, RuntimeError, OSError, ValueError, TypeError) as error:
         raise InputError(f"'{text}' cannot be opened ({error}); check the name, split and root") from None
     labels, classes = _own_labels(text, dataset)
-    return Source(text, tuple(f"{row:06d}" for row in range(len(labels))), labels, classes, "dataset", dataset)
+    if class_index != "auto":
+        raise InputError(f"'{text}' numbers its classes itself, got --class-index {class_index}; leave it out, or name a folder")
+    if hasattr(dataset, "loader"):
+        dataset.loader = _loaded  # torchvision's own turns images of 16 bits white
+    ids = tuple(f"{row:06d}" for row in range(len(labels)))
+    return Source(text, ids, labels, classes, "dataset", dataset)
 
 
 def _own_labels(text: str, dataset: Any) -> tuple[Tensor, tuple[str, ...] | None]:
@@ -204,31 +199,18 @@ def _own_labels(text: str, dataset: Any) -> tuple[Tensor, tuple[str, ...] | None
 
 def _opened(dataset: Any, row: int) -> Image.Image:
     """Open an image; not through timm's own dataset, which puts the next image in the place of one it cannot read."""
+    if isinstance(dataset, list):
+        return opened(dataset[row].read())
     reader = getattr(dataset, "reader", None)
     if reader is None:
         image: Image.Image = dataset[row][0]
         return image
-    if _in_tar(reader):
-        return Image.open(io.BytesIO(_tar_bytes(reader, row)))
     with reader[row][0] as file:
-        return Image.open(io.BytesIO(file.read()))
+        return opened(file.read())
 
 
-def _in_tar(reader: Any) -> bool:
-    return hasattr(reader, "class_name_to_idx")
-
-
-def _tar_bytes(reader: Any, row: int) -> bytes:
-    """Read a member's bytes where they lie: unlike a shared TarFile, safe in several processes and threads."""
-    member, _, inner = reader.samples[row]
-    with open(reader.root, "rb") as file:
-        file.seek(member.offset_data + (inner.offset_data if inner is not None else 0))
-        return file.read(member.size)
-
-
-def _tar_id(member: tarfile.TarInfo, _: str | None, inner: tarfile.TarInfo | None) -> str:
-    names = [inner.name] if inner is not None else []
-    return "/".join(name.removeprefix("./") for name in [*names, member.name])
+def _loaded(file: str) -> Image.Image:
+    return opened(Path(file).read_bytes())
 
 
 def _unique(text: str, ids: Sequence[str]) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Splits of a logit set: given sources, a stratified draw for fitting, and corrupted copies."""
 
 import hashlib
+import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -142,6 +143,11 @@ def _test(made: Mapping[str, Split], purpose: str) -> Split:
     return made["test"]
 
 
+def _composed(names: Sequence[str] | None) -> list[str]:
+    """Names with accents as one character; macOS writes them as two."""
+    return [unicodedata.normalize("NFC", name) for name in names or ()]
+
+
 def _agreeing(sources: Mapping[str, Source]) -> None:
     """Refuse one source under two names, and sources whose folders were numbered differently."""
     seen: dict[Path, str] = {}
@@ -149,11 +155,15 @@ def _agreeing(sources: Mapping[str, Source]) -> None:
         other = seen.setdefault(Path(source.text).resolve(), name)
         if other != name:
             raise InputError(f"expected other images for '{name}' than for '{other}', got '{source.text}' for both; use --fit")
+    orders = {source.order: name for name, source in sources.items() if source.order != "dataset"}
+    if len(orders) > 1:
+        said = " and ".join(f"'{name}' {order}" for order, name in orders.items())
+        raise InputError(f"expected classes numbered in one way, got {said}; say --class-index natural or text for all")
     named = [(name, source) for name, source in sources.items() if source.classes is not None]
     for name, source in named[1:]:
         first, reference = named[0]
-        if source.classes != reference.classes:
-            odd = sorted(set(source.classes or ()) ^ set(reference.classes or ()))
+        if _composed(source.classes) != _composed(reference.classes):
+            odd = sorted(set(_composed(source.classes)) ^ set(_composed(reference.classes)))
             raise InputError(
                 f"expected the same classes in '{first}' and '{name}', got {len(reference.classes or ())} and "
                 f"{len(source.classes or ())}{f', with {odd[0]!r} in only one' if odd else ' in another order'}; give a class map"

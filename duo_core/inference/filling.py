@@ -66,6 +66,7 @@ class Filling:
             source=model.spec.source,
             weights=model.weights,
             weights_sha256=model.weights_sha256,
+            weights_key=model.weights_key,
             input_size=model.transform.input_size,
             transform=model.transform.to_dict(),
             arguments=_arguments(model),
@@ -107,7 +108,7 @@ class Filling:
 
     def _check_same(self, card: Card, model: "LoadedModel") -> None:
         same = {
-            "weights": card.weights_sha256 == model.weights_sha256,
+            "weights": card.weights_sha256 == model.weights_sha256 and _same_key(card, model),
             "preprocessing": json.dumps(card.transform, sort_keys=True) == json.dumps(model.transform.to_dict(), sort_keys=True),
             "arguments": None in (own := (card.arguments, _arguments(model))) or own[0] == own[1],
         }
@@ -136,8 +137,16 @@ class Filling:
             ids={split: [name for i, name in enumerate(part.ids) if i not in gone[split]] for split, part in chosen.items()},
             source=self.source or "; ".join(sorted({part.source.text for part in chosen.values()})),
             licence=self.licence,
-            details={"how": {split: _how(part, len(gone[split])) for split, part in chosen.items()}},
+            details={
+                "how": {split: _how(part, len(gone[split])) for split, part in chosen.items()},
+                "class_order": {split: part.source.order for split, part in chosen.items()},
+            },
         )
+
+
+def _same_key(card: Card, model: "LoadedModel") -> bool:
+    """Whether the weights stood at one place of their checkpoint; a card without a key is of a time when averages were not read."""
+    return card.weights_key == model.weights_key or (card.weights_key is None and not model.averaged)
 
 
 def _arguments(model: "LoadedModel") -> dict[str, Any] | None:
@@ -169,7 +178,7 @@ def _without(tensor: Tensor, rows: Sequence[int]) -> Tensor:
 def _fingerprint(model: "LoadedModel", split: Split, precision: str) -> str:
     """Everything that says which numbers a journal holds; where and in what batches they were computed may change."""
     about = {
-        "model": [model.spec.reference, dict(model.spec.arguments), model.weights_sha256],
+        "model": [model.spec.reference, dict(model.spec.arguments), model.weights_sha256, model.weights_key],
         "transform": model.transform.to_dict(),
         "precision": precision,
         "corruption": str(split.corruption),

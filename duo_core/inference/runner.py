@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from duo_core.arrays import InputError
+from duo_core.images import Source
 from duo_core.images.splits import Split
 
 if TYPE_CHECKING:  # only the record's shape is needed, not torchvision and timm
@@ -142,7 +143,11 @@ def _check_fit(model: "LoadedModel", name: str, split: Split) -> None:
     if source.classes is None:
         largest = int(source.labels.max())
         if largest >= model.classes:
-            raise InputError(f"{who}, 0 to {model.classes - 1}, but {whose} have class {largest}; use another model")
+            few = len(set(source.labels.tolist())) == model.classes and source.order == "numeric"
+            raise InputError(
+                f"{who}, 0 to {model.classes - 1}, but {whose} have class {largest}; use another model"
+                f"{', or number the folders from 0 with --class-index natural or text' if few else ''}"
+            )
         return
     if len(source.classes) != model.classes:
         raise InputError(f"{who}, but {whose} have {len(source.classes)}; use a model of these classes, or a class map")
@@ -153,8 +158,17 @@ def _check_fit(model: "LoadedModel", name: str, split: Split) -> None:
         if _plain(own) != _plain(other):
             raise InputError(
                 f"'{model.spec.name}' calls class {index} '{other}', but {whose} call it '{own}'; "
-                "use a model of these classes, or a class map"
+                f"use a model of these classes, or {_order_of(theirs, source)}"
             )
+
+
+def _order_of(names: Sequence[str], source: Source) -> str:
+    """Say what gives the images' classes the order of these names."""
+    for order, places in source.others.items():
+        pairs = [(own, places[index]) for index, own in enumerate(source.classes or ())]
+        if all(place < len(names) and _plain(own) == _plain(names[place]) for own, place in pairs):
+            return f"--class-index {order}, in which the names agree"
+    return "a class map"
 
 
 def _class_names(model: "LoadedModel") -> tuple[str, ...] | None:

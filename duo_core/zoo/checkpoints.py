@@ -1,65 +1,155 @@
 """Checkpoints: read without running code, their number of classes found, loaded strictly or refused in one sentence."""
 
+import argparse
+import collections
+import contextlib
+import datetime
 import hashlib
-from collections.abc import Mapping, Sequence
+import os
+import pathlib
+import re
+import types
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from duo_core.arrays import InputError
 
-NESTED = ("state_dict", "model", "model_state_dict")
+SUFFIXES = (".safetensors", ".pt", ".pth", ".pth.tar", ".pt.tar", ".tar", ".ckpt", ".bin")
 PROBE_CLASSES = 1013
 """A number of classes that no layer has by chance, so that what has it is the head."""
+NOT_WEIGHTS = re.compile(r"optim|sched|scaler|grad|moment", re.IGNORECASE)
+"""What names beside the weights say that they are none."""
 
 State = dict[str, Tensor]
+Place = tuple[str, ...]
 
 
-def read(path: Path) -> State:
-    """Read a state dict, floating-point tensors as float32; names lose the prefix `module.` of data-parallel training.
+def read(path: Path) -> dict[Place, State]:
+    """Read the tensors of a checkpoint, by the keys under which a training script put them: () where it saved them plainly.
 
     Raises
     ------
     InputError
-        Where there is no such file, or it is no checkpoint of tensors alone.
+        Where there is no such file, or it is no checkpoint of tensors and plain values alone.
     """
     if not path.is_file():
         raise InputError(f"expected a checkpoint at '{path}', got no file there")
-    if path.suffix not in (".safetensors", ".pt", ".pth"):
-        raise InputError(f"expected a checkpoint that ends in .safetensors, .pt or .pth, got '{path}'")
+    if not path.name.lower().endswith(SUFFIXES):
+        raise InputError(f"expected a checkpoint that ends in {', '.join(SUFFIXES)}, got '{path}'")
+    if not path.stat().st_size:
+        raise InputError(f"expected a checkpoint at '{path}', got an empty file; copy it again")
     try:
-        content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+        content = load_file(path) if _is_safetensors(path) else _unpickled(path)
     except Exception as error:  # bytes that are no checkpoint make it raise anything
-        reason = str(error).strip().partition("\n")[0]
-        raise InputError(f"'{path}' cannot be read as a checkpoint of tensors alone ({reason}); save model.state_dict()") from error
-    return _plain(_state(content, path))
-
-
-def _state(content: Any, path: Path) -> Mapping[str, Tensor]:
-    """Find the state dict in what a training script saved."""
-    while isinstance(content, Mapping) and not _tensors(content):
-        inner = [content[key] for key in NESTED if isinstance(content.get(key), Mapping)]
-        if not inner:
-            raise InputError(
-                f"expected a state dict in '{path}', plain or under {', '.join(NESTED)}, "
-                f"got the keys {_few(list(map(str, content)))}"
-            )
-        content = inner[0]
+        raise InputError(
+            f"'{path}' cannot be read as a checkpoint of tensors alone ({_reason(path, error)}); save model.state_dict() alone: "
+            "torch.save(model.state_dict(), FILE)"
+        ) from error
     if not isinstance(content, Mapping):
         raise InputError(f"expected a state dict in '{path}', got {type(content).__name__}; save model.state_dict()")
-    return content
+    found = _places(content)
+    if not found:
+        raise InputError(
+            f"expected a state dict in '{path}', plain or under a key, got the keys {few(list(map(str, content)))}; "
+            "save model.state_dict()"
+        )
+    return found
 
 
-def _tensors(content: Mapping[Any, Any]) -> bool:
-    return bool(content) and all(isinstance(value, Tensor) for value in content.values())
+def _is_safetensors(path: Path) -> bool:
+    """Whether a file begins as safetensors does: the length of its header, then JSON."""
+    with path.open("rb") as file:
+        head = file.read(9)
+    return path.suffix.lower() == ".safetensors" or (head[8:] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size)
 
 
-def _plain(state: Mapping[str, Tensor]) -> State:
-    prefix = "module." if all(key.startswith("module.") for key in state) else ""
-    return {key.removeprefix(prefix): value.float() if value.is_floating_point() else value for key, value in state.items()}
+def _plain_dict(*_: object) -> dict[Any, Any]:
+    return {}
+
+
+def _plain_list(*_: object) -> list[Any]:
+    return []
+
+
+def _allowed() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
+    """Plain values that training scripts save beside the weights; none of them runs code of the file's.
+
+    Containers that torch's loader cannot fill become plain ones, paths become mere names.
+    """
+    numpy_names = [f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")]
+    multiarray = np._core.multiarray  # type: ignore[attr-defined]
+    dtypes = [kind for kind in vars(np.dtypes).values() if isinstance(kind, type) and issubclass(kind, np.dtype)]
+    values: list[type] = [argparse.Namespace, types.SimpleNamespace, bool, float, int, str, frozenset, slice]
+    values += [datetime.datetime, datetime.date, datetime.timedelta, datetime.timezone]
+    paths = [
+        (f"{module}.{pure}{kind}Path", f"Pure{kind}Path")
+        for module in ("pathlib", "pathlib._local")
+        for kind in ("Posix", "Windows")
+        for pure in ("", "Pure")
+    ]
+    return [
+        *(*values, np.ndarray, np.dtype, *dtypes),
+        *((getattr(multiarray, name.rpartition(".")[2]), name) for name in numpy_names),
+        *((getattr(pathlib, kind), name) for name, kind in paths),
+        *((_plain_dict, name) for name in ("collections.defaultdict", "builtins.dict")),
+        *((_plain_list, name) for name in ("collections.deque", "builtins.list")),
+    ]
+
+
+def _unpickled(path: Path) -> Any:
+    with torch.serialization.safe_globals(_allowed()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of archives that are refused anyway
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """Say what is in the way, without escape codes or addresses."""
+    names = re.findall(r"GLOBAL ([\w.]+)", str(error))
+    with contextlib.suppress(Exception), torch.serialization.safe_globals(_allowed()):
+        names = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path)) or names
+    if names:
+        return f"it holds objects of {few(names)}, whose code is not run"
+    said = re.sub(r"\x1b\[[0-9;]*m|\s*<[^<>]* at 0x[0-9a-f]+>", "", str(error).strip().partition("\n")[0])
+    return said[:200] or type(error).__name__
+
+
+def _places(content: Mapping[Any, Any]) -> dict[Place, State]:
+    """Find all tensors in nested mappings, those of optimizers and the like left out."""
+    found: dict[Place, State] = {}
+    todo: collections.deque[tuple[Place, Mapping[Any, Any]]] = collections.deque([((), content)])
+    seen: set[int] = set()
+    while todo:
+        place, mapping = todo.popleft()
+        if id(mapping) in seen:
+            continue
+        seen.add(id(mapping))
+        tensors = {key: _tensor(value) for key, value in mapping.items() if isinstance(key, str)}
+        found[place] = {key: tensor for key, tensor in tensors.items() if tensor is not None}
+        found.update({(*place, str(key)): _numbered(value) for key, value in mapping.items() if isinstance(value, list | tuple)})
+        todo.extend(
+            ((*place, key), value)
+            for key, value in mapping.items()
+            if isinstance(key, str) and isinstance(value, Mapping) and not NOT_WEIGHTS.search(key)
+        )
+    return {place: state for place, state in found.items() if state}
+
+
+def _numbered(values: Sequence[Any]) -> State:
+    """Tensors that were saved without names, as some averages are."""
+    return {str(place): value for place, value in enumerate(values) if isinstance(value, Tensor)}
+
+
+def _tensor(value: object) -> Tensor | None:
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+        return torch.from_numpy(value)
+    return value if isinstance(value, Tensor) else None
 
 
 def head_classes(state: Mapping[str, Tensor], probe: nn.Module) -> int | None:
@@ -102,11 +192,17 @@ def check(module: nn.Module, state: Mapping[str, Tensor], reference: str, path: 
 
 
 def _listed(one: str, many: str, items: Sequence[str]) -> str:
-    return f"{len(items)} {one if len(items) == 1 else many} ({_few(items)})" if items else ""
+    return f"{len(items)} {one if len(items) == 1 else many} ({few(items)})" if items else ""
 
 
-def _few(items: Sequence[str]) -> str:
+def few(items: Sequence[str]) -> str:
+    """Return the first few of many names."""
     return ", ".join(items[:3]) + (", ..." if len(items) > 3 else "")
+
+
+def file_name(path: Path) -> str:
+    """Name of a file as text, bytes that are no UTF-8 written out."""
+    return os.fsencode(path.name).decode("utf-8", "backslashreplace")
 
 
 def file_sha256(path: Path) -> str:

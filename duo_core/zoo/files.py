@@ -14,6 +14,7 @@ TYPES: Mapping[str, tuple[type, str]] = {
     "model": (str, "text"),
     "name": (str, "text"),
     "checkpoint": (str, "text"),
+    "weights": (str, "text"),
     "arguments": (dict, "a mapping"),
     "transform": (dict, "a mapping"),
     "classes": (list, "a list of names"),

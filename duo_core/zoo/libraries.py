@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from duo_core.arrays import InputError
-from duo_core.outlines import parameters_on_meta
+from duo_core.outlines import parameters_on_meta, unwrapped
 from duo_core.transforms import Transform
 from duo_core.zoo.cifar_resnet import CifarResNet
 from duo_core.zoo.names import parted, python_callable
@@ -96,12 +96,15 @@ def build(reference: str, arguments: Mapping[str, Any], pretrained: bool = False
         Where the constructor does not take the arguments.
     """
     try:
-        return _built(reference, arguments, pretrained)
-    except (TypeError, ValueError, AssertionError) as error:
-        if not arguments:
-            raise
+        return unwrapped(_built(reference, arguments, pretrained))
+    except InputError:
+        raise
+    except Exception as error:
+        if pretrained and not isinstance(error, TypeError | ValueError | AssertionError):
+            raise  # no download: said where it was asked for
         given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
-        raise InputError(f"'{reference}' cannot be built with the arguments {given}: {' '.join(str(error).split())}") from error
+        said = " ".join(str(error).split()) if arguments else f"{type(error).__name__} {error}"
+        raise InputError(f"'{reference}' cannot be built{f' with the arguments {given}' if given else ''}: {said}") from error
 
 
 def build_outline(reference: str, arguments: Mapping[str, Any]) -> nn.Module:
@@ -109,7 +112,7 @@ def build_outline(reference: str, arguments: Mapping[str, Any]) -> nn.Module:
     try:
         with parameters_on_meta():
             return build(reference, arguments)
-    except (NotImplementedError, RuntimeError):
+    except InputError:  # of a constructor that needs numbers, or of arguments that are wrong
         return build(reference, arguments)
 
 

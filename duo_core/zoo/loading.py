@@ -13,9 +13,11 @@ from duo_core.arrays import InputError
 from duo_core.outlines import output_shape
 from duo_core.transforms import Transform
 from duo_core.zoo import checkpoints
+from duo_core.zoo.checkpoints import Place, State
 from duo_core.zoo.libraries import build, build_outline, own_transform, takes_img_size, timm_config, torchvision_weights
 from duo_core.zoo.names import parted, python_callable
 from duo_core.zoo.specs import LoadedModel, ModelSpec
+from duo_core.zoo.weights import Chosen, choose
 
 RANDOM = "random"
 
@@ -36,14 +38,14 @@ def load(spec: ModelSpec, *, random_weights: bool = False) -> LoadedModel:
         Where weights are missing or do not fit, or nothing says how images are to be transformed.
     """
     transform = transform_of(spec)
-    state = checkpoints.read(spec.checkpoint) if spec.checkpoint else None
-    arguments = {**_size_arguments(spec, transform), **_with_classes(spec, state)}
+    places = _read(spec)
+    arguments = {**_size_arguments(spec, transform), **_with_classes(spec, places)}
     # A callable of the user's own brings its weights itself, unless a checkpoint is given.
-    pretrained = state is None and not random_weights and spec.source != "python"
+    pretrained = places is None and not random_weights and spec.source != "python"
     module = _pretrained(spec, arguments) if pretrained else build(spec.reference, arguments)
-    if state is not None and spec.checkpoint is not None:
-        checkpoints.check(module, state, spec.reference, spec.checkpoint)
-        module.load_state_dict(state)
+    chosen = _chosen(spec, places, module)
+    if chosen is not None:
+        module.load_state_dict(chosen.state)
     module = module.float().eval()
     classes = _outputs(module, spec, transform)
     return LoadedModel(
@@ -54,6 +56,9 @@ def load(spec: ModelSpec, *, random_weights: bool = False) -> LoadedModel:
         class_names=_class_names(spec, classes, pretrained),
         weights=_weights(spec, pretrained),
         weights_sha256=checkpoints.file_sha256(spec.checkpoint) if spec.checkpoint else _digest(module),
+        weights_key=chosen.key if chosen else None,
+        averaged=chosen.averaged if chosen else False,
+        note=chosen.note if chosen else "",
     )
 
 
@@ -68,12 +73,26 @@ def outline(spec: ModelSpec, input_size: tuple[int, int] | None = None) -> Loade
         (height, width) other than the model's own.
     """
     transform = transform_of(spec) if input_size is None else _transform_at(spec, *input_size)
-    state = checkpoints.read(spec.checkpoint) if spec.checkpoint else None
-    arguments = {**_size_arguments(spec, transform), **_with_classes(spec, state)}
+    places = _read(spec)
+    arguments = {**_size_arguments(spec, transform), **_with_classes(spec, places)}
     module = build_outline(spec.reference, arguments).eval()
-    if state is not None and spec.checkpoint is not None:
-        checkpoints.check(module, state, spec.reference, spec.checkpoint)
+    _chosen(spec, places, module)
     return LoadedModel(spec, module, transform, _outputs(module, spec, transform), None, None, None)
+
+
+def _read(spec: ModelSpec) -> dict[Place, State] | None:
+    if spec.checkpoint is None and spec.choice is not None:
+        raise InputError(f"--weights names '{spec.choice}' for '{spec.name}', which has no checkpoint; give one, or leave it out")
+    return None if spec.checkpoint is None else checkpoints.read(spec.checkpoint)
+
+
+def _chosen(spec: ModelSpec, places: Mapping[Place, State] | None, module: nn.Module) -> Chosen | None:
+    """Return the weights of the checkpoint that the module takes, seen to fit; None where there is no checkpoint."""
+    if places is None or spec.checkpoint is None:
+        return None
+    chosen = choose(places, module, spec.choice, spec.name, spec.checkpoint)
+    checkpoints.check(module, chosen.state, spec.reference, spec.checkpoint)
+    return chosen
 
 
 def transform_of(spec: ModelSpec) -> Transform:
@@ -107,13 +126,13 @@ def _size_arguments(spec: ModelSpec, transform: Transform) -> dict[str, Any]:
     return {}
 
 
-def _with_classes(spec: ModelSpec, state: Mapping[str, torch.Tensor] | None) -> dict[str, Any]:
+def _with_classes(spec: ModelSpec, places: Mapping[Place, State] | None) -> dict[str, Any]:
     """Constructor arguments, with the number of classes that the checkpoint has."""
     arguments = dict(spec.arguments)
-    if state is None or "num_classes" in arguments or not _takes_classes(spec.reference):
+    if places is None or spec.checkpoint is None or "num_classes" in arguments or not _takes_classes(spec.reference):
         return arguments
     probe = build_outline(spec.reference, {**arguments, "num_classes": checkpoints.PROBE_CLASSES})
-    classes = checkpoints.head_classes(state, probe)
+    classes = checkpoints.head_classes(choose(places, probe, spec.choice, spec.name, spec.checkpoint).state, probe)
     return arguments if classes is None else {**arguments, "num_classes": classes}
 
 
@@ -190,7 +209,7 @@ def _class_names(spec: ModelSpec, classes: int, pretrained: bool) -> tuple[str, 
 def _weights(spec: ModelSpec, pretrained: bool) -> str | None:
     source, name, _ = parted(spec.reference)
     if spec.checkpoint:
-        return spec.checkpoint.name
+        return checkpoints.file_name(spec.checkpoint)
     if pretrained:
         return str(torchvision_weights(spec.reference).name) if source == "torchvision" else timm_config(name).tag or name
     return None if source == "python" else RANDOM

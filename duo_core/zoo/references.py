@@ -29,8 +29,10 @@ def resolve_all(
     texts: Sequence[str],
     *,
     checkpoints: Mapping[str, Path] | None = None,
+    weights: Mapping[str, str] | None = None,
     arguments: Mapping[str, Mapping[str, Any]] | None = None,
     transforms: Mapping[str, Mapping[str, Any]] | None = None,
+    distinct: bool = True,
 ) -> list[ModelSpec]:
     """Return the models of a run.
 
@@ -39,8 +41,11 @@ def resolve_all(
     texts
         `NAME`, `ID=NAME`, or a .yaml or .toml file of models. NAME is a name of the table, `torchvision/NAME[:WEIGHTS]`,
         `timm/NAME`, `cifar/NAME` or `module:callable`.
-    checkpoints, arguments, transforms
-        Own weights, constructor arguments, and fields of the transform, by a model's short name or reference.
+    checkpoints, weights, arguments, transforms
+        Own weights, which of a checkpoint's weights (raw, ema or a key; under "" for every model that has a checkpoint),
+        constructor arguments, and fields of the transform, by a model's short name or reference.
+    distinct
+        Whether each model needs a short name of its own, as in a set.
 
     Raises
     ------
@@ -48,10 +53,24 @@ def resolve_all(
         Where a name is unknown or ambiguous, two models have one short name, or an option names no model of the run.
     """
     specs = [spec for text in texts for spec in _named(text)]
-    _distinct(specs)
+    if distinct:
+        _distinct(specs)
     specs = _applied(specs, "--checkpoint", checkpoints or {}, lambda spec, path: replace(spec, checkpoint=Path(path)))
+    specs = _with_choices(specs, weights or {})
     specs = _applied(specs, "--arguments", arguments or {}, lambda spec, own: replace(spec, arguments={**spec.arguments, **own}))
     return _applied(specs, "--transform", transforms or {}, with_transform)
+
+
+def _with_choices(specs: list[ModelSpec], weights: Mapping[str, str]) -> list[ModelSpec]:
+    """Say which of its checkpoint's weights each model takes; what names no model holds for all that have a checkpoint."""
+    every = weights.get("")
+    if every is not None and not any(spec.checkpoint for spec in specs):
+        raise InputError(
+            f"--weights {every} chooses within a checkpoint, but no model of this run has one; give --checkpoint MODEL=FILE"
+        )
+    specs = [replace(spec, choice=every) if every is not None and spec.checkpoint else spec for spec in specs]
+    single = {name: word for name, word in weights.items() if name}
+    return _applied(specs, "--weights", single, lambda spec, word: replace(spec, choice=word))
 
 
 def with_transform(spec: ModelSpec, record: Mapping[str, Any]) -> ModelSpec:
@@ -81,6 +100,7 @@ def _from_entry(entry: Mapping[str, Any], file: Path) -> ModelSpec:
             family=entry.get("family", spec.family),
             arguments=entry.get("arguments", {}),
             checkpoint=file.parent / entry["checkpoint"] if "checkpoint" in entry else None,
+            choice=entry.get("weights"),
             classes=tuple(entry["classes"]) if "classes" in entry else None,
         )
         return with_transform(spec, entry["transform"]) if "transform" in entry else spec

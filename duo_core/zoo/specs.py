@@ -26,6 +26,8 @@ class ModelSpec:
     """What the paper used it as: base, sidekick, or nothing."""
     checkpoint: Path | None = None
     """Own weights."""
+    choice: str | None = None
+    """Which of the weights in the checkpoint: `raw`, `ema` (averaged), or the key of one."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """Constructor arguments of its own."""
     transform: Transform | None = None
@@ -49,6 +51,12 @@ class LoadedModel:
     """`IMAGENET1K_V1`, timm's tag, the checkpoint's file name, or `random`."""
     weights_sha256: str | None
     """Of the checkpoint's file, or of the state dict's tensors."""
+    weights_key: str | None = None
+    """Where in the checkpoint the weights stood; None where it holds nothing else."""
+    averaged: bool = False
+    """Whether the key says that they are an average over training steps."""
+    note: str = ""
+    """What is to be said of the choice."""
 
 
 # Family: names in torchvision (paper, Appendix A). The sizes of a family in ascending order.
