@@ -252,6 +252,21 @@ def _logits_options(command: argparse.ArgumentParser) -> None:
         metavar="SPLIT=KIND:SEVERITY",
         help="a split of `test`'s images, corrupted",
     )
+    _class_options(command)
+    command.add_argument(
+        "--dtype", choices=["float32", "float16", "bfloat16"], default="float32", help="what the logits are stored as"
+    )
+    command.add_argument(
+        "--workers", type=not_negative, metavar="N", help="processes that decode (default: by the number of cores)"
+    )
+    command.add_argument("--skip-unreadable", action="store_true", help="leave out images that cannot be read instead of stopping")
+    command.add_argument("--no-throughput", action="store_true", help="do not measure images per second")
+    command.add_argument("--title", help="name of a new set that people read")
+    command.add_argument("--source", default="", help="where the images are from, kept in set.json")
+    command.add_argument("--licence", default="", help="of the images, kept in set.json")
+
+
+def _class_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--class-index",
         default="auto",
@@ -265,17 +280,6 @@ def _logits_options(command: argparse.ArgumentParser) -> None:
         default="leaf",
         help="which folder is the class: the innermost (leaf, default), the outermost (top, as ImageFolder), each (path)",
     )
-    command.add_argument(
-        "--dtype", choices=["float32", "float16", "bfloat16"], default="float32", help="what the logits are stored as"
-    )
-    command.add_argument(
-        "--workers", type=not_negative, metavar="N", help="processes that decode (default: by the number of cores)"
-    )
-    command.add_argument("--skip-unreadable", action="store_true", help="leave out images that cannot be read instead of stopping")
-    command.add_argument("--no-throughput", action="store_true", help="do not measure images per second")
-    command.add_argument("--title", help="name of a new set that people read")
-    command.add_argument("--source", default="", help="where the images are from, kept in set.json")
-    command.add_argument("--licence", default="", help="of the images, kept in set.json")
 
 
 if __name__ == "__main__":

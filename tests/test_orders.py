@@ -178,16 +178,14 @@ def test_a_folder_above_the_splits_is_refused_with_the_command(tmp_path, first, 
     root = tree(tmp_path / "x", f"{first}/a", f"{first}/b", f"{second}/a", f"{second}/b")
     message = refused(root)
     one, other = sorted([first, second])
-    assert message == (
-        f"'{root}' has the folders '{one}' and '{other}', each with its own images of the classes; {command.format(root)}"
-    )
+    assert message == (f"'{root}' has the folders '{one}' and '{other}', each with the same classes; {command.format(root)}")
     assert refused(root, class_folder="top") == message
     for word in message.partition("--images ")[2].split():
         assert open_source(word.partition("=")[2]).classes == ("a", "b")
 
 
 def test_splits_that_differ_in_classes_or_lie_deeper_are_refused(tmp_path):
-    assert "name each" in refused(tree(tmp_path / "x", "val/a", "test/b"))
+    assert "each with classes of its own; name each" in refused(tree(tmp_path / "x", "val/a", "test/b"))
     assert "--images test=" in refused(tree(tmp_path / "y", "data/train/a", "data/test/a"))
     assert "--images test=" in refused(tree(tmp_path / "z", "train/a", "test"))
     spaced = tree(tmp_path / "my pets", "train/a", "test/a")
@@ -198,7 +196,7 @@ def test_a_tar_of_splits_is_refused(tmp_path):
     members = [f"pets/{split}/{name}/1.png" for split in ("train", "test") for name in "ab"]
     text = tar(tmp_path / "x.tar", [(member, encoded(picture(0))) for member in members])
     assert refused(text) == (
-        f"'{text}' has the folders 'test' and 'train', each with its own images of the classes; "
+        f"'{text}' has the folders 'test' and 'train', each with the same classes; "
         "name one: make a tar of 'pets/test' alone, or unpack it"
     )
 

@@ -87,9 +87,7 @@ def logits(options: argparse.Namespace) -> None:
     compute_device(options.device)
     splits = _splits(options)
     models = [load(spec) for spec in _specs(options)]
-    for model in models:
-        if model.note:
-            print(f"duo logits: {model.note}", file=sys.stderr)
+    _say(*(model.note for model in models))
     store = Store(options.store)
     summary = compute(
         models,
@@ -108,14 +106,18 @@ def logits(options: argparse.Namespace) -> None:
         progress=Printer(sys.stderr),
         costs=lambda model: _card_costs(model, options),
     )
-    opened = store.open(options.set)
     for split, names in summary.left_out.items():
         if names:
             print(f"left out of '{split}', unreadable: {', '.join(names)}", file=sys.stderr)
     made = ", ".join(summary.computed) or "nothing"
     print(f"computed {made} ({summary.decoded:,} images decoded); there already: {', '.join(summary.present) or 'none'}")
+    opened = store.open(options.set)
     show(_models(opened), False)
-    for sentence in doubts(opened, (*summary.computed, *summary.present), splits):
+    _say(*doubts(opened, (*summary.computed, *summary.present), splits))
+
+
+def _say(*sentences: str) -> None:
+    for sentence in filter(None, dict.fromkeys(sentences)):
         print(f"duo logits: {sentence}", file=sys.stderr)
 
 
@@ -160,8 +162,7 @@ def _splits(options: argparse.Namespace) -> dict[str, Any]:
         split: open_source(text, options.class_index, options.class_folder)
         for split, text in unique(options.images, "--images").items()
     }
-    for note in dict.fromkeys(note for source in sources.values() for note in source.notes):
-        print(f"duo logits: {note}", file=sys.stderr)
+    _say(*(note for source in sources.values() for note in source.notes))
     corrupt = {split: Corruption.parse(text) for split, text in unique(options.corrupt, "--corrupt").items()}
     return dict(splits(sources, fit=options.fit, seed=options.seed, corrupt=corrupt))
 

@@ -110,7 +110,9 @@ def _refuse_splits(text: str, paths: list[Parts], shared: int) -> None:
     branches = {"/".join(map(shown, (*paths[0][:shared], top))): _split(top) for top in reversed(tops)}
     meant = {split: branch for branch, split in branches.items() if split != "train"}
     listed = " and ".join(f"'{shown(top)}'" for top in tops)
-    raise InputError(f"'{text}' has the folders {listed}, each with its own images of the classes; {_alone(text, meant)}")
+    inner = [{path[shared + 1 :] for path in paths if path[shared] == top} for top in tops]
+    classes = "the same classes" if all(one == inner[0] for one in inner) else "classes of its own"
+    raise InputError(f"'{text}' has the folders {listed}, each with {classes}; {_alone(text, meant)}")
 
 
 def _split(name: str) -> str:
