@@ -38,7 +38,8 @@ FORMULAS = {
         r"u_{(1)} \le \dots \le u_{(n)} \end{gathered}"
     ),
     "AURC": r"\frac1n \sum_{j=1}^{n} r_j",
-    "Guaranteed threshold": r"\text{bound} = b: \; P(\operatorname{Bin}(m, b) \le e) = \delta / \lceil \log_2 n \rceil",
+    "Guaranteed threshold": r"P(\operatorname{Bin}(m, r) \le e) \le \delta",
+    "SGR": r"\text{bound} = b: \; P(\operatorname{Bin}(m, b) \le e) = \delta / \lceil \log_2 n \rceil",
     "SAC@98": r"\max \left\{ \tfrac{j}{n} : 1 - r_j \ge 0.98, \; j \text{ at the end of a tie} \right\}",
 }
 """Formula of each term that has one."""

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from app.words import percent
-from duo_core.analysis.guarantee import METHODS
+from duo_core.analysis.guarantee import GUARANTEED, METHODS
 from duo_core.figures.screen import LABELS
 
 SELDOM = 0.01
@@ -16,16 +16,34 @@ TARGETS = ("0.1", "0.2", "0.5", "1", "1.5", "2", "3", "4", "5", "7.5", "10", "15
 """Risks that may be promised, in percent."""
 CONFIDENCES = ("90", "95", "99")
 """Of the guarantee, in percent."""
+SAID = (GUARANTEED, "empirical")
+"""Methods that are told of in sentences."""
 MEANING = (
     "With this probability, over the images that the guaranteed threshold was chosen on, its risk on new images of the same kind "
-    "is at most the target. The empirical threshold promises nothing."
+    "is at most the target. SGR promises the same by an older, weaker search; the empirical threshold promises nothing."
 )
 
 
 def promise_lines(table: pd.DataFrame, target: float, split: str) -> list[str]:
-    """What the duo's two thresholds give on a split: one sentence each."""
-    rows = table[table["system"] == "duo"].set_index("method").to_dict("index")
-    return [f"**{label}:** the duo {promise_line(rows[method], target, split)}" for method, label in METHODS.items()]
+    """What the duo's thresholds give on a split, and the base's where it answers more: one sentence each; SGR is for the table."""
+    rows = {system: part.set_index("method").to_dict("index") for system, part in table.groupby("system")}
+    return [
+        f"**{METHODS[method]}:** the duo {promise_line(rows['duo'][method], target, split)}"
+        + base_line(rows["base"][method], rows["duo"][method])
+        for method in SAID
+    ]
+
+
+def base_line(base: Mapping[str, Any], duo: Mapping[str, Any]) -> str:
+    """The base's coverage and risk, where it answers more than the duo; nothing elsewhere.
+
+    >>> base_line({"judged_coverage": 0.85, "judged_risk": 0.019}, {"judged_coverage": 0.83})
+    ' **The base alone answers more: 85.0 %**, of which 1.90 % are wrong.'
+    """
+    if not base["judged_coverage"] > duo["judged_coverage"]:
+        return ""
+    coverage, wrong = percent(base["judged_coverage"]), percent(base["judged_risk"], 2)
+    return f" **The base alone answers more: {coverage}**, of which {wrong} are wrong."
 
 
 def promise_line(row: Mapping[str, Any], target: float, split: str) -> str:

@@ -221,7 +221,7 @@ def test_thresholds_for_a_target_are_those_of_the_command(open_app, toy, split):
         )
         rows = [e for system in ("duo", "base") for e in found["thresholds"] if e["system"] == system]
         shown = app.table[0].value
-        assert shown.index.tolist() == ["Duo", "Duo", "Base", "Base"]
+        assert shown.index.tolist() == ["Duo", "Duo", "Duo", "Base", "Base", "Base"]
         for line, entry in zip(shown.to_dict("records"), rows, strict=True):
             assert line[f"On {split}"].startswith(f"{entry['judged']['coverage'] * 100:.1f} % answered")
             assert line["On val"].startswith(f"{entry['fit']['coverage'] * 100:.1f} % answered")

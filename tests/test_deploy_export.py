@@ -267,8 +267,10 @@ def test_thresholds_are_those_of_the_guarantee(made, exported):
     expected = thresholds(own, [0.9, 0.5])
     entries = exported.record["thresholds"]["entries"]
     assert [(e["goal"], e["value"], e["method"]) for e in entries] == [
+        ("target_risk", 0.9, "sequence"),
         ("target_risk", 0.9, "sgr"),
         ("target_risk", 0.9, "empirical"),
+        ("target_risk", 0.5, "sequence"),
         ("target_risk", 0.5, "sgr"),
         ("target_risk", 0.5, "empirical"),
         ("coverage", 0.7, "empirical"),

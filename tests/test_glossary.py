@@ -16,7 +16,7 @@ ENTRIES = dict(
         re.MULTILINE | re.DOTALL,
     )
 )
-TERMS = {"nll": "NLL", "brier": "Brier", "sgr": "Guaranteed threshold", "empirical": "Empirical threshold"}
+TERMS = {"nll": "NLL", "brier": "Brier", "sequence": "Guaranteed threshold", "sgr": "SGR", "empirical": "Empirical threshold"}
 
 
 def anchor(heading: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from logit_sets import write_set
 
-from duo_core.analysis.guarantee import ASSUMPTION, applied
+from duo_core.analysis.guarantee import ASSUMPTION, METHODS, applied
 from duo_core.analysis.guarantee import thresholds as chosen_on
 from duo_core.arrays import InputError
 from duo_core.cli.thresholds import document, threshold
@@ -62,24 +62,21 @@ def test_the_document_says_what_it_is_about(logit_set: LogitSet) -> None:
         "assumption": ASSUMPTION,
     }
     assert [(e["system"], e["target_risk"], e["method"]) for e in entries] == [
-        (system, target, method)
-        for system in ("base", "duo")
-        for target in (0.01, 0.02, 0.05, 0.1)
-        for method in ("sgr", "empirical")
+        (system, target, method) for system in ("base", "duo") for target in (0.01, 0.02, 0.05, 0.1) for method in METHODS
     ]
 
 
 def test_a_shift_breaks_the_bound(logit_set: LogitSet) -> None:
     """The shifted split of the made set is harder: the same threshold answers with more errors than the bound allows."""
     found = document(logit_set, "large", "small", split="shift", targets=[0.1])
-    entry = next(e for e in found["thresholds"] if (e["system"], e["method"]) == ("duo", "sgr"))
+    entry = next(e for e in found["thresholds"] if (e["system"], e["method"]) == ("duo", "sequence"))
     assert entry["fit"]["risk"] <= entry["bound"] <= 0.1 < entry["judged"]["risk"]
 
 
 def test_json_has_null_for_what_is_undefined(logit_set: LogitSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     threshold(options(tmp_path, json=True, target_risk=[1e-6, 0.3]))
     entries = json.loads(capsys.readouterr().out)["thresholds"]
-    never = next(e for e in entries if (e["target_risk"], e["method"]) == (1e-6, "sgr"))
+    never = next(e for e in entries if (e["target_risk"], e["method"]) == (1e-6, "sequence"))
     assert (never["threshold"], never["bound"]) == (None, None)
     assert never["fit"] == never["judged"] == {"coverage": 0, "risk": None}
     assert all(isinstance(e["threshold"], float) for e in entries if e["target_risk"] == 0.3)
@@ -92,11 +89,12 @@ def test_the_table_says_where_the_risk_lies_above_the_target(
     said = capsys.readouterr().out
     assert said.startswith("large + small on toy: answer where the uncertainty is at most the threshold\n")
     assert "chosen on val (500 images), judged on shift (500 images)" in said
-    assert f"bounds hold with a confidence of 0.9. {ASSUMPTION}" in said
+    assert f"guaranteed bounds hold with a confidence of 0.9. {ASSUMPTION}" in said
     entries = document(logit_set, "large", "small", split="shift", targets=[0.1], confidence=0.9)["thresholds"]
-    rows = said.splitlines()[-4:]
+    rows = said.splitlines()[-6:]
     for row, entry in zip(rows, entries, strict=True):
         assert ("Guaranteed (SGR)" in row) == (entry["method"] == "sgr")
+        assert ("Guaranteed" in row) == (entry["method"] != "empirical")
         assert row.endswith(" above") == (entry["judged"]["risk"] > 0.1)
         assert f"{entry['judged']['coverage']:.2%}" in row
     assert any(row.endswith(" above") for row in rows)

@@ -97,7 +97,7 @@ def _entries(fitted: Predictions, judged: Predictions, targets: Sequence[float],
 def _print(found: dict[str, Any]) -> None:
     print(f"{found['base']} + {found['sidekick']} on {found['set']}: answer where the uncertainty is at most the threshold")
     print(f"chosen on {FIT_SPLIT} ({found['n_fit']:,} images), judged on {found['split']} ({found['n_eval']:,} images)")
-    print(f"bounds hold with a confidence of {found['confidence']:.4g}. {ASSUMPTION}\n")
+    print(f"guaranteed bounds hold with a confidence of {found['confidence']:.4g}. {ASSUMPTION}\n")
     split = found["split"]
     rows = [
         {

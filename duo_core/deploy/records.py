@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from duo_core.analysis.guarantee import ASSUMPTION, COLUMNS, CONFIDENCE, applied, check_goals, thresholds
+from duo_core.analysis.guarantee import ASSUMPTION, COLUMNS, CONFIDENCE, GUARANTEED, applied, check_goals, thresholds
 from duo_core.arrays import InputError, Predictions, UncertaintyKind
 from duo_core.deploy.members import ROLES, Source
 from duo_core.deploy.module import checked_variant
@@ -141,7 +141,7 @@ def _in_force(entries: Sequence[Mapping[str, Any]], asked: Asked, n: int) -> flo
     """The threshold of the first goal that was asked for."""
     if not asked.target_risks:
         return next((e["threshold"] for e in entries if e["goal"] == "coverage"), None) if asked.coverages else None
-    threshold = float(next(e["threshold"] for e in entries if e["method"] == "sgr"))
+    threshold = float(next(e["threshold"] for e in entries if e["method"] == GUARANTEED))
     if math.isnan(threshold):
         raise InputError(
             f"expected a target risk that {n:,} images of '{FIT_SPLIT}' can guarantee with a confidence of {asked.confidence:g}, "

@@ -164,7 +164,7 @@ def _abstaining(record: Mapping[str, Any]) -> str:
     script = ", or `run.py --threshold 0.1`" if graph_of(record) else ""
     said = (
         f"{now}: `duo.threshold = 0.1`, say{script}. These were chosen on {chosen['chosen_on']}; "
-        f"guaranteed ones bound the risk with a confidence of {chosen['confidence']:g}. {chosen['assumption']}\n"
+        f"guaranteed ones keep within the bound with a confidence of {chosen['confidence']:g}. {chosen['assumption']}\n"
     )
     rows = [
         {
