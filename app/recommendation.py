@@ -10,7 +10,7 @@ from duo_core.figures.landscape import UNITS
 from duo_core.figures.screen import SCREEN
 from duo_core.intervals import Interval
 from duo_core.metrics import METRICS
-from duo_core.sentences import label, percent, share, verdict
+from duo_core.sentences import label, no_interval, percent, share, verdict
 
 
 def none_within(table: pd.DataFrame, cost: str, budget: float) -> str:
@@ -111,4 +111,6 @@ def stands(key: str, difference: Interval | None, other: str) -> str:
     >>> stands("aurc", Interval(-0.001, -0.002, -0.0005), "a alone")
     'AURC against a alone: −1.00, 95 % interval −2.00 to −0.50: **the gain stands**.'
     """
-    return f"{METRICS[key].label} against {other}: " + ("undefined." if difference is None else f"{verdict(key, difference)}.")
+    if difference is None:
+        return no_interval(key)
+    return f"{METRICS[key].label} against {other}: {verdict(key, difference)}."

@@ -62,7 +62,8 @@ def classes_line(shown: pd.DataFrame, gains: Mapping[int, Interval | None]) -> s
 
     >>> shown = pd.DataFrame({"class": [3, 5, 8], "name": ["cat", "dog", "ship"], "gain": [0.02, 0.0, -0.01]})
     >>> classes_line(shown, {3: Interval(0.02, 0.01, 0.03), 5: None, 8: Interval(-0.01, -0.03, 0.01)})
-    'Of 3 classes the duo gains in **1** and loses in **1**; beyond chance: cat +2.00 pp.'
+    'Of 3 classes the duo gains in **1** and loses in **1**; beyond chance, corrected for the number of \
+classes: cat +2.00 pp.'
     """
     up, down = int((shown["gain"] > 0).sum()), int((shown["gain"] < 0).sum())
     sure = [
@@ -70,8 +71,16 @@ def classes_line(shown: pd.DataFrame, gains: Mapping[int, Interval | None]) -> s
         for row in shown.to_dict("records")
         if (gain := gains.get(row["class"])) is not None and gain.stands
     ]
-    beyond = ", ".join(sure) if sure else "none"
-    return f"Of {len(shown)} classes the duo gains in **{up}** and loses in **{down}**; beyond chance: {beyond}."
+    beyond = f"beyond chance, corrected for the number of classes: {', '.join(sure) if sure else 'none'}."
+    return f"Of {len(shown)} classes the duo gains in **{up}** and loses in **{down}**; {beyond}"
+
+
+def holm_line(classes: int) -> str:
+    """How classes are told from chance."""
+    return (
+        f"Beyond chance: exact McNemar tests, corrected for the {classes:,} classes that are large enough (Holm), so that chance "
+        "alone lets any class stand at most once in 20 times. The intervals are those of each class by itself."
+    )
 
 
 def entropy_line(gains: Mapping[str, Interval | None]) -> str:

@@ -8,7 +8,7 @@ from duo_core.figures.screen import SCREEN
 from duo_core.figures.zoo import PowerLaw
 from duo_core.intervals import Interval
 from duo_core.metrics import METRICS
-from duo_core.sentences import decimals, ends, fit_warnings, headline, percent, share
+from duo_core.sentences import decimals, ends, exactly, fit_warnings, headline, percent, share
 from duo_core.sentences import label as card_label
 from duo_core.sentences import points as unit
 
@@ -188,6 +188,8 @@ stand.** AUROC has no interval.'
     if first is not None:
         level = percent(known[first].level, 0)
         said.insert(0, f"With other images of this kind, {_in_sentence(first)} would be {would_be(first, known[first])} ({level}).")
+        if (p_value := known[first].p_value) is not None:
+            said.insert(1, f"Whether it stands is decided by the {exactly(p_value)}.")
     return " ".join(said)
 
 

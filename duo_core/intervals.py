@@ -3,19 +3,32 @@
 Images are drawn with replacement, as many as there are, and every system is judged on the same draw (Efron and Tibshirani 1993,
 Ch. 13: percentile intervals). The intervals cover which images were collected; the fitted temperatures and the trained models
 stay as they are.
+
+Two differences are not left to the bootstrap. Accuracy and macro F1 change with the images on which one is right and the other
+wrong; where these are fewer than FEW, so that draws of them say little, the exact McNemar test decides. And a difference of ECEs
+has no interval: sampling raises an ECE, the more the better calibrated a system is, so that percentiles miss the truth far too
+often.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import bdtr
 
-from duo_core.arrays import Floats, InputError, Predictions, same_length
+from duo_core.arrays import Booleans, Floats, InputError, Predictions, same_length
 from duo_core.draws import metrics_on_draws
 from duo_core.metrics import METRICS, metrics
 
 REPLICATES = 2000
 LEVEL = 0.95
+FEW = 10
+"""Images on which one is right and the other wrong below which the exact test decides."""
+EXACT = ("accuracy", "macro_f1")
+"""Metrics that it decides on."""
+UNBIASED = tuple(key for key in METRICS if key != "ece")
+"""Metrics whose differences have an interval."""
 UNDEFINED = 0.05
 """Share of draws in which a metric may be undefined (AUROC: no wrong image drawn) before its interval is undefined too."""
 
@@ -31,11 +44,26 @@ class Interval:
     """Share of the draws inside; the others lie half on either side."""
     replicates: int = REPLICATES
     seed: int = 0
+    p_value: float | None = None
+    """Of an exact test, where one decides instead of the draws."""
 
     @property
     def stands(self) -> bool:
-        """Whether 0 lies outside: other images of the same kind would hardly turn the difference round."""
-        return not self.low <= 0 <= self.high
+        """Whether other images of the same kind would hardly turn the difference round: by the exact test, else 0 lies outside."""
+        return not self.low <= 0 <= self.high if self.p_value is None else self.p_value <= 1 - self.level
+
+
+def mcnemar(rescued: ArrayLike, harmed: ArrayLike) -> Floats:
+    """How often two systems that are equally often right would part so unevenly on the images that one alone gets right, or more.
+
+    Exact and two-sided (McNemar 1947): each of these images falls to either system like a coin.
+
+    >>> mcnemar([4, 6, 0, 3], [0, 0, 0, 2]).tolist()
+    [0.125, 0.03125, 1.0, 1.0]
+    """
+    rescued, harmed = np.asarray(rescued), np.asarray(harmed)
+    chances: Floats = np.minimum(1.0, 2 * bdtr(np.minimum(rescued, harmed), rescued + harmed, 0.5))
+    return chances
 
 
 def differences(
@@ -47,7 +75,7 @@ def differences(
     level: float = LEVEL,
     seed: int = 0,
 ) -> dict[str, Interval | None]:
-    """Intervals of metric(own) - metric(other) on the same images by key; None where one is undefined.
+    """Intervals of metric(own) - metric(other) on the same images by key; None where one is undefined, and for the ECE.
 
     Exchanging the two changes the signs and nothing else. The number of cores changes nothing.
 
@@ -89,19 +117,24 @@ class Drawn:
     values: Floats
     """(replicates, keys)."""
     seed: int
+    correct: Booleans
+    """(n,)."""
 
 
 def drawn(systems: Sequence[Predictions], *, keys: Iterable[str], replicates: int = REPLICATES, seed: int = 0) -> list[Drawn]:
     """Judge systems of the same images on every draw; with the same keys and seed, others see the same draws another time."""
     keys = tuple(keys)
     values = metrics_on_draws(systems, keys, replicates, seed)
-    return [Drawn(_measured(own, keys), of_own, seed) for own, of_own in zip(systems, values, strict=True)]
+    return [Drawn(_measured(own, keys), of_own, seed, own.correct) for own, of_own in zip(systems, values, strict=True)]
 
 
 def between(own: Drawn, other: Drawn, level: float = LEVEL) -> dict[str, Interval | None]:
     """What `differences` returns, from two systems drawn before with the same keys and seed."""
-    estimates = {key: _difference(value, other.measured[key]) for key, value in own.measured.items()}
-    return _intervals(estimates, own.values - other.values, level, own.seed)
+    estimates = {key: _difference(value, other.measured[key]) if key in UNBIASED else None for key, value in own.measured.items()}
+    found = _intervals(estimates, own.values - other.values, level, own.seed)
+    rescued, harmed = int((own.correct & ~other.correct).sum()), int((other.correct & ~own.correct).sum())
+    exact = {key: gain for key in EXACT if (gain := found.get(key)) and rescued + harmed < FEW}
+    return found | {key: replace(gain, p_value=float(mcnemar(rescued, harmed))) for key, gain in exact.items()}
 
 
 def _measured(predictions: Predictions, keys: Iterable[str]) -> dict[str, float | None]:
@@ -120,7 +153,7 @@ def values(
     """Intervals of one system's metrics by key; None where one is undefined. Parameters as for `differences`.
 
     There is none for the ECE: sampling alone raises it, in a draw of a sample once more, so that the percentiles would lie above
-    the truth. In a difference both are raised alike.
+    the truth.
     """
     keys = tuple(keys)
     measured = {**metrics(predictions), "ece": None}

@@ -8,7 +8,7 @@ from duo_core.analysis.claims import RULE, Claim, Verdict
 from duo_core.analysis.diagnosis import Exchange
 from duo_core.duo import Fit
 from duo_core.figures.screen import SCREEN
-from duo_core.intervals import LEVEL, Interval
+from duo_core.intervals import FEW, LEVEL, UNBIASED, Interval
 from duo_core.metrics import METRICS
 
 SIGNS: dict[Verdict, str] = {"holds": "✓", "does not hold": "✗", "too little data": "?"}
@@ -97,14 +97,36 @@ def verdict(key: str, gain: Interval) -> str:
     """
     better = (gain.estimate > 0) == METRICS[key].higher_is_better
     said = f"the {'gain' if better else 'loss'} stands" if gain.stands else "it may be chance"
-    return f"{signed(key, gain.estimate)}{points(key)}, {percent(gain.level, 0)} interval {ends(key, gain)}: **{said}**"
+    exact = "" if gain.p_value is None else f" ({exactly(gain.p_value)})"
+    return f"{signed(key, gain.estimate)}{points(key)}, {percent(gain.level, 0)} interval {ends(key, gain)}: **{said}**{exact}"
+
+
+def exactly(p_value: float) -> str:
+    """Which test decided where few images differ.
+
+    >>> exactly(0.125)
+    'exact McNemar test, as fewer than 10 images differ: p = 0.125'
+    """
+    return f"exact McNemar test, as fewer than {FEW} images differ: p = {p_value:.3g}"
+
+
+def no_interval(key: str) -> str:
+    """Why a difference of a metric has no interval and no verdict.
+
+    >>> no_interval("auroc")
+    'AUROC is undefined here.'
+    """
+    if key in UNBIASED:
+        return f"{label(key)} is undefined here."
+    return f"For {label(key)} there is no verdict: sampling raises it, the more the better calibrated a system is."
 
 
 def drawn(replicates: int, seed: int) -> str:
     """How intervals of differences came about."""
     return (
         f"Intervals of {percent(LEVEL, 0)}: paired bootstrap over the images, {replicates:,} draws, seed {seed}; a difference "
-        "stands where its interval leaves out 0."
+        f"stands where its interval leaves out 0. Where one alone is right on fewer than {FEW} images, the exact "
+        "McNemar test decides on accuracy and macro F1. Differences of ECE have no interval, as sampling raises an ECE."
     )
 
 

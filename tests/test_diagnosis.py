@@ -13,15 +13,17 @@ from duo_core.analysis.diagnosis import (
     by_split,
     by_uncertainty,
     class_intervals,
+    class_tests,
     exchange,
     gain_by_class,
+    holm,
     mean_gap,
     outcomes,
     rank_moves,
     reliability,
 )
 from duo_core.arrays import InputError, Predictions
-from duo_core.intervals import Interval, differences
+from duo_core.intervals import Interval, differences, mcnemar
 from duo_core.metrics import METRICS, ece, metrics
 
 K = 4
@@ -188,3 +190,49 @@ def test_other_images_are_refused(pair):
     moved = pair[1].take(np.roll(np.arange(600), 1))
     with pytest.raises(InputError, match="expected the same images twice, got labels that differ for"):
         gain_by_class(pair[0], moved, K)
+
+
+@pytest.mark.parametrize("score", ["accuracy", "f1"])
+@pytest.mark.parametrize("k", [10, 50, 200])
+def test_among_equals_a_class_seldom_stands(rng, k, score):
+    """Two systems alike: in at most one of 20 sets any class of so many stands, within binomial noise; by plain 95 % intervals in
+    most."""
+    stood = 0
+    for _ in range(100):
+        labels = rng.integers(0, k, 30 * k)
+        base, duo = (
+            Predictions(labels, np.where(rng.random(30 * k) < 0.8, labels, rng.integers(0, k, 30 * k)), *[labels * 0.0] * 5)
+            for _ in range(2)
+        )
+        stood += holm(class_tests(base, duo, range(k), score)).min() <= 0.05
+    assert stood <= 13  # the 99.9 % point of Bin(100, 0.05)
+
+
+def test_a_class_that_gains_much_stands_among_many(rng):
+    labels = np.arange(3000) % 100
+    wrong = rng.random(3000) < 0.1
+    base = Predictions(labels, np.where(wrong | (labels == 7), (labels + 1) % 100, labels), *[labels * 0.0] * 5)
+    duo = Predictions(labels, np.where(wrong, (labels + 1) % 100, labels), *[labels * 0.0] * 5)
+    found = class_intervals(base, duo, [7, 8], among=range(100))
+    assert found[7].stands
+    assert not found[8].stands
+
+
+def test_the_more_classes_are_looked_at_the_more_it_takes():
+    labels = np.arange(2000) % 100
+    base = Predictions(labels, np.where((labels == 3) & (np.arange(2000) < 700), 4, labels), *[labels * 0.0] * 5)
+    duo = Predictions(labels, labels, *[labels * 0.0] * 5)  # 7 rescued of class 3: p = 2 / 2^7
+    assert class_intervals(base, duo, [3])[3].stands
+    assert not class_intervals(base, duo, [3], among=range(100))[3].stands
+
+
+@pytest.mark.parametrize("score", ["accuracy", "f1"])
+def test_class_tests_are_mcnemars_of_what_is_right_about_a_class(pair, score):
+    base, duo = pair
+    found = class_tests(base, duo, range(K), score)
+    for c in range(K):
+        rights = [(p.predicted == c) == (p.labels == c) for p in (base, duo)]
+        rows = base.labels == c if score == "accuracy" else np.ones(len(base), bool)
+        parts = int((rights[1] & ~rights[0] & rows).sum()), int((rights[0] & ~rights[1] & rows).sum())
+        assert found[c] in (pytest.approx(float(mcnemar(*parts))), 1.0)
+    assert found.min() < 0.5

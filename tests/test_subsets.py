@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duo_core.analysis.subsets import stratified_sample
+from duo_core.analysis.subsets import stratified_sample, stratified_samples
 from duo_core.arrays import InputError
 
 
@@ -38,3 +38,15 @@ def test_every_row_is_as_likely_as_every_other():
 def test_a_size_that_cannot_be_drawn_is_named(size):
     with pytest.raises(InputError, match=f"expected a sample of 1 to 3 of 3 rows, got {size}"):
         stratified_sample(torch.tensor([0, 1, 1]), size, 0)
+
+
+@given(st.lists(st.integers(0, 5), min_size=4, max_size=80), st.data())
+def test_samples_are_apart_where_there_are_rows_enough(labels, data):
+    labels = torch.tensor(labels)
+    n, size = len(labels), data.draw(st.integers(1, len(labels) // 2))
+    samples = stratified_samples(labels, size, data.draw(st.integers(0, 99)), n // size)
+    rows = torch.cat(samples).tolist()
+    assert len(rows) == len(set(rows)) == n // size * size
+    for sample in samples:
+        for label, count in enumerate(labels.bincount().tolist()):
+            assert size * count // n <= int((labels[sample] == label).sum()) <= -(-size * count // n)

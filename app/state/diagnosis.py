@@ -125,7 +125,7 @@ def _classes(
     table.insert(1, "name", list(_found.logit_set.classes))
     ranked = table[table["images"] >= least].sort_values("gain", ascending=False, kind="stable")
     shown = ranked if len(ranked) <= 2 * ends else pd.concat([ranked.head(ends), ranked.tail(ends)])
-    return table, shown, class_intervals(base, duo, shown["class"].tolist(), score)
+    return table, shown, class_intervals(base, duo, shown["class"].tolist(), score, among=ranked["class"].tolist())
 
 
 def every_split(handle: Handle, base: str, sidekick: str, kind: UncertaintyKind) -> dict[str, Evaluation]:

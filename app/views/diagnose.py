@@ -147,7 +147,8 @@ def _classes(choice: Choice, found: Evaluation) -> None:
         )
         left_out = len(every) - len(shown)
         most = f"The {ENDS} that gain most and least; " if len(shown) == 2 * ENDS else ""
-        st.caption(f"{most}{left_out:,} of {len(every):,} classes are not drawn." if left_out else "Every class, best gain first.")
+        which = f"{most}{left_out:,} of {len(every):,} classes are not drawn." if left_out else "Every class, best gain first."
+        st.caption(f"{which} {telling.holm_line(int((every['images'] >= LEAST).sum()))}")
     controls.numbers(every, "classes", "The classes as numbers")
     link.share()
 

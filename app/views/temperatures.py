@@ -9,7 +9,7 @@ from app import controls, link, manual, state, words
 from app.controls import THEMED, Choice
 from duo_core import figures
 from duo_core.analysis.bowl import SEED
-from duo_core.analysis.stability import JUDGED, REPEATS, enough, sizes
+from duo_core.analysis.stability import JUDGED, REPEATS, enough, largest_apart, sizes
 from duo_core.duo import Fit, Temperatures
 from duo_core.figures import fitting
 from duo_core.figures.bowl import nll_bowl
@@ -205,12 +205,29 @@ def _refits(choice: Choice, found: Evaluation, key: str) -> None:
             "refit_metric",
             f"{METRICS[key].label} on {choice.split} of duos fitted on fewer images, against how many",
         )
-    first = st.session_state["fit_seed"] * REPEATS
+    first, images = st.session_state["fit_seed"] * REPEATS, int(table["size"].iloc[-1])
     st.caption(
         "Faint points are single refits, lines their medians, large points the fit on all images. Each size is drawn "
-        f"{REPEATS} times, every class in proportion, with seeds {first} to {first + REPEATS - 1}; the models stay the same."
+        f"{REPEATS} times, every class in proportion, with seeds {first} to {first + REPEATS - 1}; the models stay the same. "
+        + overlap(images)
     )
     controls.numbers(table, "refits", "The refits as numbers")
+
+
+def overlap(images: int) -> str:
+    """Up to which size samples share no image, and what sharing does.
+
+    >>> overlap(2000)
+    'Samples of up to 100 images share none; larger ones overlap, so that their spread is smaller than that of new ones.'
+    """
+    apart = largest_apart(images)
+    if apart is None:
+        return "The samples overlap, so that their spread is smaller than that of new images."
+    if apart == sizes(images)[-1]:
+        return "The samples of a size share no image."
+    return (
+        f"Samples of up to {apart:,} images share none; larger ones overlap, so that their spread is smaller than that of new ones."
+    )
 
 
 def verdict(table: pd.DataFrame, key: str, base: float, split: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 from torch import Tensor
 
-from duo_core.analysis.subsets import stratified_sample
+from duo_core.analysis.subsets import stratified_sample, stratified_samples
 from duo_core.arrays import UncertaintyKind
 from duo_core.blocks import in_parallel
 from duo_core.duo import Fit, fit
@@ -39,6 +39,9 @@ def stability(
 ) -> pd.DataFrame:
     """Fit again and again on fewer images and judge each fit on the whole other split.
 
+    The samples of a size share no image where the fit split has enough for all of them; larger ones overlap, which makes them more
+    alike than samples of new images would be: `largest_apart` says up to where they do not.
+
     Parameters
     ----------
     fit_split, judged
@@ -46,7 +49,8 @@ def stability(
     whole
         The fit on every image; it is the table's last row.
     repeats, seed
-        That many stratified samples of each size are drawn from the fit split, with seeds from `seed * repeats` up.
+        That many stratified samples of each size are drawn from the fit split: apart with the seed `seed * repeats`, overlapping
+        ones with seeds from there up.
     kind
         Which uncertainty ranks the images.
 
@@ -60,12 +64,28 @@ def stability(
 
     def refit(at: tuple[int, int]) -> dict[str, Any]:
         size, repeat = at
-        part = stratified_sample(labels, size, seed * repeats + repeat)
+        part = samples[size][repeat]
         found = fit(base[part], sidekick[part], labels[part])
         return {"size": size, "repeat": repeat} | _judged(found, judged, kind)
 
+    samples = {size: _samples(labels, size, repeats, seed * repeats) for size in sizes(len(labels))}
     rows = in_parallel(refit, [(size, repeat) for size in sizes(len(labels)) for repeat in range(repeats)])
     return pd.DataFrame([*rows, {"size": len(labels), "repeat": 0} | _judged(whole, judged, kind)])
+
+
+def largest_apart(n: int, repeats: int = REPEATS) -> int | None:
+    """The largest of the sizes whose samples share no image; None where there is none.
+
+    >>> largest_apart(2000), largest_apart(499)
+    (100, None)
+    """
+    return max((size for size in sizes(n) if size * repeats <= n), default=None)
+
+
+def _samples(labels: Tensor, size: int, repeats: int, seed: int) -> list[Tensor]:
+    if size * repeats <= len(labels):
+        return stratified_samples(labels, size, seed, repeats)
+    return [stratified_sample(labels, size, seed + repeat) for repeat in range(repeats)]
 
 
 def _judged(found: Fit, judged: tuple[Tensor, Tensor, Tensor], kind: UncertaintyKind) -> dict[str, float | bool | None]:

@@ -8,7 +8,7 @@ import pandas as pd
 from duo_core.figures.screen import SCREEN
 from duo_core.intervals import Interval
 from duo_core.report.markup import Number
-from duo_core.sentences import drawn, label, points, share, signed, verdict
+from duo_core.sentences import drawn, label, no_interval, points, share, signed, verdict
 
 MEANINGS = {
     "accuracy": "Share of images classified right.",
@@ -55,7 +55,7 @@ def stands(key: str, gain: Interval | None) -> str:
     >>> stands("auroc", None), stands("aurc", Interval(-0.001, -0.002, 0.0))
     ('AUROC is undefined here.', 'AURC × 1000 −1.00, 95 % interval −2.00 to +0.00: **it may be chance**.')
     """
-    return f"{label(key)} is undefined here." if gain is None else f"{label(key)} {verdict(key, gain)}."
+    return no_interval(key) if gain is None else f"{label(key)} {verdict(key, gain)}."
 
 
 def draws(replicates: int, seed: int) -> str:
