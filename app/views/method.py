@@ -40,7 +40,7 @@ The mean runs over the fit split. The combined logits are linear in the two weig
 Newton's method with the exact 2 × 2 Hessian finds it in about ten steps from any start; gradient and Hessian are means and
 covariances of the two models' logits under the softmax.
 
-* A sidekick that says nothing new gets a temperature of exactly 0, and the duo is the base again.
+* A sidekick of which every positive weight would raise the mean gets a temperature of exactly 0: the duo is the base again.
 * Two identical models share the weight evenly: of equally good solutions the one of least norm is taken.
 * Where some weighting is right about every image of the fit split, no finite temperature is best. The fit stops where a weight,
   in units of its model's median top-two margin, reaches {BOUND:g}, says so, and gives no temperature ratio.

@@ -19,7 +19,7 @@ class ModelDraws:
     --------
     >>> draws = ModelDraws(["a", "b", "c", "d"], replicates=100)
     >>> draws.interval([["a", "a", "a", "b", "b", "c"], ["b", "c", "d", "c", "d", "d"]], [1, 1, 1, 1, 1, 1])
-    Interval(estimate=1.0, low=1.0, high=1.0, level=0.95, replicates=100, seed=0)
+    Interval(estimate=1.0, low=1.0, high=1.0, level=0.95, replicates=100, seed=0, p_value=None)
     """
 
     def __init__(self, models: Iterable[str], *, replicates: int = REPLICATES, level: float = LEVEL, seed: int = 0) -> None:
