@@ -27,6 +27,7 @@ __all__ = [
     "percent",
     "points",
     "share",
+    "slowdown_line",
     "speed_line",
     "standing",
     "within",
@@ -130,6 +131,21 @@ def speed_line(law: PowerLaw) -> str:
     return (
         f"Twice the multiply-adds make a model {slower:.1f} times as slow; they explain {percent(law.r_squared, 0)} of the "
         f"differences in speed (R² {law.r_squared:.3f}, logarithmic)."
+    )
+
+
+def slowdown_line(r_squared: float | None, pairs: int) -> str:
+    """How well the FLOPs balance tells what a duo adds to the time.
+
+    >>> slowdown_line(0.795, 12), slowdown_line(None, 0)
+    ('Base and sidekick one after the other; the FLOPs balance explains 80 % of the differences between 12 pairs (R² 0.795; in the \
+paper 0.795).', 'A line takes pairs of different cost.')
+    """
+    if r_squared is None:
+        return "A line takes pairs of different cost."
+    return (
+        f"Base and sidekick one after the other; the FLOPs balance explains {percent(r_squared, 0)} of the differences between "
+        f"{pairs:,} pairs (R² {r_squared:.3f}; in the paper 0.795)."
     )
 
 

@@ -151,6 +151,15 @@ def _ratios_of_all(choice: Choice) -> None:
     )
     st.caption(f"{trend(table)} A click loads a pair.")
     controls.numbers(table.loc[table["variant"] == "duo", RATIO_COLUMNS], "all_ratios", "All ratios as numbers")
+    st.header("Does an even say pay?", anchor=False)
+    controls.chart(
+        fitting.ratios_by_gain(table, colours=THEMED),
+        "ratios_by_gain",
+        "Temperature ratio of every pair against the cost of its sidekick, coloured by the accuracy gained over the base",
+        on_select=lambda: link.choose_point("chart_ratios_by_gain"),
+        selection_mode="points",
+    )
+    st.caption("Paper Figure 10, right: the nearer the ratio is to 1, the more a duo gains over its base.")
 
 
 def trend(table: pd.DataFrame) -> str:

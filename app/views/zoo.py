@@ -8,7 +8,7 @@ import streamlit as st
 from app import controls, link, state, words
 from app.controls import THEMED
 from duo_core import figures
-from duo_core.figures.zoo import SIZES, power_law
+from duo_core.figures.zoo import SIZES, explained, power_law, slowdowns
 from duo_core.metrics import METRICS
 
 TITLE = "Zoo"
@@ -78,6 +78,21 @@ def _throughput(table: pd.DataFrame) -> None:
     st.markdown(words.speed_line(law) if law else "A line takes two models of different size.")
     columns = ["family", "multiply_adds", "images_per_second", "device"]
     controls.numbers(timed[columns].reset_index(), "throughput_by_flops", "Speed as numbers")
+
+    _slowdown(timed)
+
+
+def _slowdown(timed: pd.DataFrame) -> None:
+    st.header("And that of a duo?", anchor=False)
+    pairs = slowdowns(timed)
+    controls.chart(
+        figures.slowdown_by_flops(pairs, colours=THEMED),
+        "slowdown_by_flops",
+        "Time of every duo over that of its base, against its FLOPs balance",
+    )
+    r_squared = explained(pairs["flops_balance"].to_numpy(float), pairs["slowdown"].to_numpy(float))
+    st.markdown(words.slowdown_line(r_squared, len(pairs)))
+    controls.numbers(pairs, "slowdown_by_flops", "Slowdowns as numbers")
 
 
 def _models(table: pd.DataFrame) -> None:

@@ -3,7 +3,7 @@
 from duo_core.figures.charts import metric_by_cost, ratio_by_cost, risk_coverage
 from duo_core.figures.gains import gains_by_metric
 from duo_core.figures.landscape import pairs_by_cost
-from duo_core.figures.zoo import quality_by_size, throughput_by_flops
+from duo_core.figures.zoo import quality_by_size, slowdown_by_flops, throughput_by_flops
 
 __all__ = [
     "gains_by_metric",
@@ -12,5 +12,6 @@ __all__ = [
     "quality_by_size",
     "ratio_by_cost",
     "risk_coverage",
+    "slowdown_by_flops",
     "throughput_by_flops",
 ]

@@ -50,6 +50,47 @@ def all_ratios(table: pd.DataFrame, *, base: str, sidekick: str, colours: Colour
     return figure
 
 
+def ratios_by_gain(table: pd.DataFrame, *, colours: Colours = LIGHT) -> go.Figure:
+    """Draw the temperature ratio of every pair against the sidekick's cost, coloured by the accuracy gained over the base.
+
+    That is the right of paper Figure 10. Points carry base and sidekick in customdata; the loss is told by a square, too. The scale
+    ends where nine in ten gains do, so that one pair does not take all of it.
+    """
+    duos = table[(table["variant"] == "duo") & table["T_ratio"].notna()]
+    column = cost_column(table)
+    gains = 100 * (duos["accuracy"] - duos["base_accuracy"]).astype(float)
+    figure = go.Figure(layout=layout(COSTS[column], RATIO_TITLE))
+    level(figure, 1.0, "Both weigh the same", colours)
+    end = float(gains.abs().quantile(0.9)) if len(gains) else 1.0
+    figure.update_layout(
+        coloraxis={
+            "colorscale": [[0, colours["sidekick"]], [0.5, colours["neutral"]], [1, colours["base"]]],
+            "cmin": -(end or 1.0),
+            "cmax": end or 1.0,
+            "colorbar": {"title": {"text": "Accuracy<br>gained (pp)"}, "thickness": 12},
+        }
+    )
+    for name, rows, symbol in (("Gains", gains >= 0, "circle"), ("Loses", gains < 0, "square")):
+        figure.add_scatter(
+            x=duos.loc[rows, column] * 100,
+            y=duos.loc[rows, "T_ratio"],
+            name=name,
+            mode="markers",
+            marker={"symbol": symbol, "size": 10, "color": gains[rows], "coloraxis": "coloraxis"},
+            customdata=duos.loc[rows, ["base", "sidekick"]],
+            text=[
+                f"{_pair_hover(row, column)}<br>Accuracy {gain:+.2f} pp"
+                for row, gain in zip(duos[rows].to_dict("records"), gains[rows], strict=True)
+            ],
+            hovertemplate="%{text}<extra></extra>",
+        )
+    cost_axis(figure, duos[column])
+    ratio_axis(figure, duos["T_ratio"])
+    if duos.empty:
+        note(figure, "No sidekick of this set has a weight above 0, so there is no ratio to draw.", colours)
+    return figure
+
+
 def _pair_hover(row: Mapping[str, object], column: str) -> str:
     cost = {"flops_balance": "compute", "parameter_balance": "parameters"}.get(column)
     lines = [f"<b>{row['base']} + {row['sidekick']}</b>", f"Temperature ratio {row['T_ratio']:.2f}"]

@@ -1,7 +1,7 @@
 """Single models: how good they are for their size, and whether multiply-adds tell their speed."""
 
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import combinations, cycle
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from duo_core.arrays import Floats, InputError, same_length
 from duo_core.figures.frame import layout, note, ticks
-from duo_core.figures.screen import HUES, LIGHT, SCREEN, SYMBOLS, Colours, metric_title
+from duo_core.figures.screen import COSTS, HUES, LIGHT, SCREEN, STYLES, SYMBOLS, Colours, metric_title
 from duo_core.metrics import METRICS
 
 SIZES = {
@@ -94,6 +94,70 @@ def throughput_by_flops(table: pd.DataFrame, law: PowerLaw | None = None, *, col
         note(figure, "This set says the throughput of no model.", colours)
     else:
         figure.update_yaxes(type="log", tickvals=ticks(speed.min(), speed.max()), tickformat="~s")
+    return figure
+
+
+def slowdowns(models: pd.DataFrame) -> pd.DataFrame:
+    """Return every pair of models by what its sidekick adds to the base's multiply-adds and to its time.
+
+    Parameters
+    ----------
+    models
+        One row a model, its name as the index, with `multiply_adds` and `images_per_second`, measured on one device.
+
+    Returns
+    -------
+    DataFrame
+        One row a pair whose base has at least the sidekick's multiply-adds: `base`, `sidekick`, `flops_balance`, and `slowdown`,
+        the time of an image through both, one after the other, over that through the base.
+
+    Examples
+    --------
+    >>> models = pd.DataFrame({"multiply_adds": [4e9, 1e9], "images_per_second": [100.0, 200.0]}, ["large", "small"])
+    >>> slowdowns(models).values.tolist()
+    [['large', 'small', 0.25, 1.5]]
+    """
+    cost, speed = models["multiply_adds"].astype(float), models["images_per_second"].astype(float)
+    dearest_first = list(cost.sort_values(ascending=False, kind="stable").index)
+    rows = [
+        (base, other, cost[other] / cost[base], 1 + speed[base] / speed[other]) for base, other in combinations(dearest_first, 2)
+    ]
+    return pd.DataFrame(rows, columns=["base", "sidekick", "flops_balance", "slowdown"])
+
+
+def explained(x: Floats, y: Floats) -> float | None:
+    """Share of the variance of y that a straight line in x explains (R^2); None where either takes one value only.
+
+    >>> round(explained(np.array([0.0, 1.0, 2.0]), np.array([1.0, 3.0, 5.0])), 6), explained(np.ones(2), np.ones(2))
+    (1.0, None)
+    """
+    if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return None
+    return float(np.corrcoef(x, y)[0, 1] ** 2)
+
+
+def slowdown_by_flops(pairs: pd.DataFrame, *, colours: Colours = LIGHT) -> go.Figure:
+    """Draw how much slower a duo is than its base against its FLOPs balance (paper Figure 8, right), from `slowdowns`."""
+    figure = go.Figure(layout=layout(COSTS["flops_balance"], "Time of the duo over that of the base, lower is faster"))
+    x, y = pairs["flops_balance"].to_numpy(float), pairs["slowdown"].to_numpy(float)
+    r_squared = explained(x, y)
+    if r_squared is not None:
+        slope, start = np.polyfit(x, y, 1)
+        ends = np.array([x.min(), x.max()])
+        line = {"color": colours["neutral"], "width": 1.5}
+        name = f"Fit, R² {r_squared:.3f}"
+        figure.add_scatter(x=ends * 100, y=start + slope * ends, name=name, mode="lines", line=line, hoverinfo="skip")
+    figure.add_scatter(
+        x=x * 100,
+        y=y,
+        name="Duos",
+        mode="markers",
+        marker={"symbol": STYLES["duo"].symbol, "size": 9, "color": colours["duo"]},
+        customdata=pairs[["base", "sidekick"]],
+        hovertemplate="<b>%{customdata[0]} + %{customdata[1]}</b><br>+%{x:.1f} % compute, %{y:.2f} times the time<extra></extra>",
+    )
+    if pairs.empty:
+        note(figure, "It takes two models of known throughput to draw a duo.", colours)
     return figure
 
 
