@@ -8,8 +8,10 @@ import streamlit as st
 
 from app import controls, link, state, telling
 from app.controls import THEMED, Choice
+from duo_core.analysis.advice import BAND, gains_within
 from duo_core.analysis.diagnosis import OUTCOMES, RANKING, ClassScore, by_split, by_uncertainty, exchange
 from duo_core.figures import diagnosis as figures
+from duo_core.figures.gains import gains_by_split
 from duo_core.metrics import METRICS
 from duo_core.sweep import Evaluation
 
@@ -20,6 +22,7 @@ PARTS = {
     "images": "Which images move?",
     "classes": "Which classes gain?",
     "splits": "Does it carry over?",
+    "band": "What do 10 to 20 % buy?",
     "scores": "Softmax or entropy?",
 }
 HISTOGRAMS = {"wrong": "Wrong images", "right": "Right images"}
@@ -42,7 +45,14 @@ def show() -> None:
     found = state.evaluation(choice.handle, choice.base, choice.sidekick, choice.split, choice.kind)
     _exchange(choice, found)
     part = controls.switch("Question", "part", PARTS)
-    parts = {"calibration": _calibration, "images": _moves, "classes": _classes, "splits": _splits, "scores": _scores}
+    parts = {
+        "calibration": _calibration,
+        "images": _moves,
+        "classes": _classes,
+        "splits": _splits,
+        "band": _band,
+        "scores": _scores,
+    }
     parts[part](choice, found)
 
 
@@ -168,6 +178,28 @@ def _splits(choice: Choice, _: Evaluation) -> None:
     st.dataframe(telling.matrix(table), hide_index=True)
     st.caption(f"Base → duo (difference); * where it stands. {telling.draws_line(gains[choice.split]['accuracy'])}")
     controls.numbers(table, "splits", "The splits as numbers")
+
+
+def _band(choice: Choice, _: Evaluation) -> None:
+    splits = choice.handle.logit_set.evaluation_splits
+    tables = {split: state.all_pairs(choice.handle, split, choice.kind) for split in splits}
+    table = gains_within(tables, {split: state.singles(choice.handle, split, choice.kind) for split in splits}, BAND)
+    if table.empty:
+        st.info(
+            "No duo of this set has a FLOPs balance of 10 to 20 %, or the set does not say how many multiply-adds its models take."
+        )
+        return
+    controls.chart(
+        gains_by_split(table, colours=THEMED),
+        "band",
+        "Mean relative gain of the duos of 10 to 20 % more compute in every metric, on every split",
+    )
+    st.caption(
+        "Paper Figure 1: duos whose sidekick adds 10 to 20 % of the base's multiply-adds, each against its own base, with one "
+        "standard deviation over pairs. Pairs whose sidekick is the more accurate model are left out. Temperatures are those of the "
+        "fit split throughout."
+    )
+    controls.numbers(table, "band", "The gains as numbers")
 
 
 def _scores(choice: Choice, found: Evaluation) -> None:

@@ -80,6 +80,34 @@ def mean_gains(table: pd.DataFrame, alone: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["metric", "variant", "mean", "std", "pairs"])
 
 
+BAND = (0.1, 0.2)
+"""FLOPs balances of the paper's claim: 10 to 20 % more compute."""
+
+
+def gains_within(tables: Mapping[str, pd.DataFrame], alone: Mapping[str, pd.DataFrame], band: tuple[float, float]) -> pd.DataFrame:
+    """Return the mean gains of the duos whose FLOPs balance lies in a band, ends included, on every split.
+
+    Parameters
+    ----------
+    tables
+        By split, one row a (base, sidekick, variant), with `base_accuracy` and `sidekick_accuracy`. Pairs whose sidekick is the more
+        accurate one are left out: they are no duos of the paper.
+    alone
+        By split, metrics of every model alone, its name as the index.
+
+    Returns
+    -------
+    pd.DataFrame
+        As of `mean_gains`, with `split` first.
+    """
+    parts = [pd.DataFrame(columns=["split", "metric", "variant", "mean", "std", "pairs"])]
+    for split, table in tables.items():
+        kept = (table["variant"] == "duo") & table["flops_balance"].astype(float).between(*band)
+        duos = table[kept & (table["sidekick_accuracy"] <= table["base_accuracy"])]
+        parts.append(mean_gains(duos, alone[split]).assign(split=split))
+    return pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)[list(parts[0])]
+
+
 def pareto(costs: Floats, values: Floats, *, higher_is_better: bool) -> Booleans:
     """Return which rows no other row beats, (n,): cheaper and as good, or as cheap and better.
 

@@ -1,10 +1,12 @@
 """What pairs gain on average in every metric."""
 
+from itertools import cycle
+
 import pandas as pd
 import plotly.graph_objects as go
 
 from duo_core.figures.frame import layout, note
-from duo_core.figures.screen import LABELS, LIGHT, STYLES, Colours
+from duo_core.figures.screen import HUES, LABELS, LIGHT, STYLES, SYMBOLS, Colours
 from duo_core.metrics import METRICS
 
 AXIS = "Mean gain: share of the way to perfect (%), higher is better"
@@ -27,6 +29,30 @@ def gains_by_metric(table: pd.DataFrame, *, colours: Colours = LIGHT) -> go.Figu
     figure.update_yaxes(tickvals=list(range(len(labels))), ticktext=labels, range=[len(labels) - 0.5, -0.5], showgrid=False)
     _ends(figure, table, colours)
     return figure.update_layout(legend_traceorder="reversed")
+
+
+def gains_by_split(table: pd.DataFrame, *, colours: Colours = LIGHT) -> go.Figure:
+    """Draw mean gains with one standard deviation, a symbol and a colour a split, from `advice.gains_within`."""
+    figure = go.Figure(layout=layout(AXIS, "Metric"))
+    base = {"color": colours["base"], "dash": STYLES["base"].dash, "width": STYLES["base"].width}
+    figure.add_shape(type="line", yref="paper", x0=0, x1=0, y0=0, y1=1, line=base, layer="below")
+    splits, labels = list(dict.fromkeys(table["split"])), [metric.label for metric in METRICS.values()]
+    for place, (split, symbol) in enumerate(zip(splits, cycle(SYMBOLS), strict=False)):
+        rows = table[table["split"] == split]
+        shift = 0.6 * (place - (len(splits) - 1) / 2) / max(len(splits), 2)
+        figure.add_scatter(
+            x=rows["mean"] * 100,
+            y=[list(METRICS).index(key) + shift for key in rows["metric"]],
+            error_x={"array": rows["std"] * 100, "thickness": 1.5, "width": 4},
+            name=split,
+            mode="markers",
+            marker={"color": colours[("duo", *HUES)[place % (1 + len(HUES))]], "symbol": symbol, "size": 10},
+            text=[f"{METRICS[row.metric].label}: {row.mean:+.1%} ± {row.std:.1%}, {row.pairs} pairs" for row in rows.itertuples()],
+            hovertemplate="%{text}<extra>%{fullData.name}</extra>",
+        )
+    figure.update_yaxes(tickvals=list(range(len(labels))), ticktext=labels, range=[len(labels) - 0.5, -0.5], showgrid=False)
+    _ends(figure, table, colours)
+    return figure.update_layout(height=560)
 
 
 def _means(figure: go.Figure, rows: pd.DataFrame, shift: float, colours: Colours) -> None:
