@@ -196,8 +196,8 @@ def _band(choice: Choice, _: Evaluation) -> None:
     )
     st.caption(
         "Paper Figure 1: duos whose sidekick adds 10 to 20 % of the base's multiply-adds, each against its own base, with one "
-        "standard deviation over pairs. Pairs whose sidekick is the more accurate model are left out. Temperatures are those of the "
-        "fit split throughout."
+        "standard deviation over pairs. Pairs whose sidekick is the more accurate model are left out. "
+        "Temperatures are those of the fit split throughout."
     )
     controls.numbers(table, "band", "The gains as numbers")
 

@@ -84,14 +84,16 @@ BAND = (0.1, 0.2)
 """FLOPs balances of the paper's claim: 10 to 20 % more compute."""
 
 
-def gains_within(tables: Mapping[str, pd.DataFrame], alone: Mapping[str, pd.DataFrame], band: tuple[float, float]) -> pd.DataFrame:
+def gains_within(
+    tables: Mapping[str, pd.DataFrame], alone: Mapping[str, pd.DataFrame], band: tuple[float, float] = BAND
+) -> pd.DataFrame:
     """Return the mean gains of the duos whose FLOPs balance lies in a band, ends included, on every split.
 
     Parameters
     ----------
     tables
-        By split, one row a (base, sidekick, variant), with `base_accuracy` and `sidekick_accuracy`. Pairs whose sidekick is the more
-        accurate one are left out: they are no duos of the paper.
+        By split, one row a (base, sidekick, variant), with `base_accuracy` and `sidekick_accuracy`. Pairs whose sidekick is
+        the more accurate one are left out: they are no duos of the paper.
     alone
         By split, metrics of every model alone, its name as the index.
 
