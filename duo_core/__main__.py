@@ -129,6 +129,7 @@ def _making(actions: Any) -> None:
 
     sets = _command(actions, "sets", commands.sets, "the logit sets in the store, or the models of one")
     sets.add_argument("name", nargs="?", metavar="NAME", help="one set: its models with accuracy by split and cost")
+    sets.add_argument("--seal", action="store_true", help="record digests that the set lacks, and its set.json as it is now")
     _store_option(sets)
     _json_option(sets)
 

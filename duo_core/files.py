@@ -4,7 +4,8 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,17 @@ import filelock
 from duo_core.arrays import InputError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+BESIDE = re.compile(r"\.(.+)\.(\d{1,9})")
+"""What a file is called until it takes its place: with a dot before it, and the process behind it."""
+RECENT = 60.0
+"""Seconds within which a file may still be written by a process of another machine."""
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder against other processes that write to it."""
+    """Hold a folder against other processes that write to it; what killed ones left behind is removed."""
     with filelock.FileLock(folder / ".lock"):
+        clear_left_behind(folder, alone=True)
         yield
 
 
@@ -41,6 +47,7 @@ def check_output(file: Path, force: bool = False) -> None:
 @contextlib.contextmanager
 def replaced(file: Path) -> Iterator[Path]:
     """Give a path beside the file to write to; it takes the file's place, synced, only if the body ends well."""
+    clear_left_behind(file.parent, file.name)
     beside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         yield beside
@@ -51,10 +58,72 @@ def replaced(file: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+def clear_left_behind(folder: Path, name: str | None = None, *, alone: bool = False) -> None:
+    """Remove what killed processes left of files that they were about to replace, of one name or of all names.
+
+    Unless the caller is known to be alone, by a lock, files stay whose process is there, or may be on another machine: those that
+    were touched within a minute.
+    """
+    with contextlib.suppress(OSError):
+        for left in folder.iterdir():
+            parts = BESIDE.fullmatch(left.name)
+            if parts is None or name not in (None, parts[1]) or int(parts[2]) == os.getpid():
+                continue
+            with contextlib.suppress(OSError):
+                if alone or (not is_running(int(parts[2])) and time.time() - left.stat().st_mtime > RECENT):
+                    left.unlink()
+
+
+def is_running(process: int) -> bool:
+    """Whether a process of that number is there, as far as this machine knows."""
+    if os.name != "posix":  # elsewhere asking would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # somebody else's
+        return True
+    return True
+
+
+def as_json(text: str | bytes) -> Any:
+    """Read JSON that anybody may have written.
+
+    Raises
+    ------
+    ValueError
+        Where it is none, nests too deep to be read, or holds halves of letters, which cannot be written anywhere.
+    """
+    try:
+        content = json.loads(text)
+        if _nests(content):
+            raise RecursionError
+        if b"\\ud" in (text if isinstance(text, bytes) else text.encode()).lower():
+            json.dumps(content, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("it nests too deep") from None
+    return content
+
+
+def _nests(content: Any, most: int = 40) -> bool:
+    """Whether lists and objects lie deeper within each other than anything that is read here."""
+    level = [content]
+    for _ in range(most):
+        level = [item for value in level if isinstance(value, dict | list) for item in _items(value)]
+    return bool(level)
+
+
+def _items(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
+
+
 def read_json(file: Path, advice: str = "restore it or make the set again") -> dict[str, Any]:
     """Read a JSON object; InputError with the given advice where there is no file."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        if file.exists() and not file.is_file():
+            raise OSError
+        content = as_json(file.read_bytes())
     except OSError:
         raise InputError(f"expected the file '{file}', got nothing there; {advice}") from None
     except ValueError as error:

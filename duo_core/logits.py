@@ -63,6 +63,8 @@ class LogitSet:
         Source, licence, how splits were made: shown, never computed with.
     broken
         Models that cannot be read, and the sentence that says why.
+    unsealed
+        What was written by an earlier version, without a digest, so that a change to it would not be noticed.
     """
 
     name: str
@@ -75,6 +77,7 @@ class LogitSet:
     about: Mapping[str, Any] = field(default_factory=dict)
     broken: Mapping[str, str] = field(default_factory=dict)
     digests: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    unsealed: Sequence[str] = ()
 
     @property
     def k(self) -> int:

@@ -21,6 +21,9 @@ FOLDER = ".results"
 DEFINITIONS = 3
 """Raised when the same logits give other numbers than before, so that older results are not shown."""
 
+DIGEST = "rows_sha256"
+"""What the file calls the digest of its rows."""
+
 _ROW = ["base", "sidekick", "split"]
 
 
@@ -99,12 +102,23 @@ def _named(table: pd.DataFrame) -> list[tuple[str, str, str]]:
 
 def _valid(logit_set: LogitSet, store: Path, splits: list[str]) -> pd.DataFrame:
     """The rows of the file whose key is that of the pair as it is now."""
-    try:
-        table = pd.read_parquet(_file(logit_set, store))
-    except (OSError, ValueError):  # not there, or not a table: as good as not there
-        return pd.DataFrame(columns=[*COLUMNS, "uncertainty", "key"]).astype(dict.fromkeys(COLUMNS[5:], float))
+    table = _read(_file(logit_set, store))
     table = table[table["split"].isin(splits)]
     return table[_row_keys(table, logit_set) == table["key"]].reset_index(drop=True)
+
+
+def _read(file: Path) -> pd.DataFrame:
+    """The file's rows; none where it is not there, or not as it was written: it is then made anew."""
+    with contextlib.suppress(Exception):  # bytes that are no table make the library raise anything
+        table = pd.read_parquet(file)
+        if list(table.columns) == [*COLUMNS, "uncertainty", "key"] and table.attrs.get(DIGEST) == _digest(table):
+            return table
+    return pd.DataFrame(columns=[*COLUMNS, "uncertainty", "key"]).astype(dict.fromkeys(COLUMNS[5:], float))
+
+
+def _digest(table: pd.DataFrame) -> str:
+    """SHA-256 of the rows, in their order."""
+    return hashlib.sha256(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes()).hexdigest()
 
 
 def _remember(table: pd.DataFrame, logit_set: LogitSet, store: Path) -> None:
@@ -114,8 +128,11 @@ def _remember(table: pd.DataFrame, logit_set: LogitSet, store: Path) -> None:
     with locked(file.parent):
         others = _valid(logit_set, store, list(logit_set.labels))
         rows = pd.concat([table.assign(key=_row_keys(table, logit_set)), *([others] if len(others) else [])])
+        rows = rows.drop_duplicates([*_ROW, "variant", "uncertainty"], ignore_index=True)
+        rows = rows[[*COLUMNS, "uncertainty", "key"]]
+        rows.attrs = {DIGEST: _digest(rows)}
         with replaced(file) as beside:
-            rows.drop_duplicates([*_ROW, "variant", "uncertainty"], ignore_index=True).to_parquet(beside, index=False)
+            rows.to_parquet(beside, index=False)
 
 
 def _row_keys(table: pd.DataFrame, logit_set: LogitSet) -> pd.Series:

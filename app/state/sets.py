@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,8 +73,17 @@ def set_names() -> list[str]:
 def open_set(name: str) -> Handle:
     """Open a set, or the one opened before if none of its files has changed."""
     folder = store_path() / name
-    files = sorted((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in folder.iterdir() if file.is_file())
+    files = sorted(filter(None, map(_stamp_of, folder.iterdir()))) if folder.is_dir() else []
     return _opened(str(store_path()), name, hashlib.sha256(repr(files).encode()).hexdigest())
+
+
+def _stamp_of(file: Path) -> tuple[str, int, int] | None:
+    """What tells that a file has changed; nothing for what a writer has only begun, or has just put elsewhere."""
+    try:
+        facts = file.stat()
+    except FileNotFoundError:
+        return None
+    return None if file.name.startswith(".") or not stat.S_ISREG(facts.st_mode) else (file.name, facts.st_mtime_ns, facts.st_size)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

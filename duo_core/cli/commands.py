@@ -170,6 +170,8 @@ def _splits(options: argparse.Namespace) -> dict[str, Any]:
 def sets(options: argparse.Namespace) -> None:
     """List the sets of the store, or the models of one of them."""
     store = Store(options.store)
+    if options.seal:
+        store.seal(_one(options.name))
     if options.name:
         show(_models(store.open(options.name)), options.json)
         return
@@ -180,12 +182,29 @@ def sets(options: argparse.Namespace) -> None:
         except InputError as error:
             print(f"duo sets: {error}", file=sys.stderr)
     for one in opened:
-        for message in one.broken.values():
+        for message in (*one.broken.values(), *_unsealed(one)):
             print(f"duo sets: {message}", file=sys.stderr)
     if not opened and not options.json:
         print(f"no logit set in '{store.path}'; make one with duo logits, or name another folder with --store")
         return
     show([_summary(one, options.json) for one in opened], options.json)
+
+
+def _one(name: str | None) -> str:
+    if name is None:
+        raise InputError("expected the name of one set to seal, got none; say duo sets NAME --seal")
+    return name
+
+
+def _unsealed(one: LogitSet) -> list[str]:
+    """The sentence that a set of an earlier version deserves."""
+    if not one.unsealed:
+        return []
+    files = ", ".join(one.unsealed[:3]) + (f" and {len(one.unsealed) - 3} more" if len(one.unsealed) > 3 else "")
+    return [
+        f"the set '{one.name}' is of an earlier version without digests of {files}, so a change to them would not be "
+        f"noticed; duo sets {one.name} --seal records them"
+    ]
 
 
 def _summary(one: LogitSet, whole: bool) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from duo_core.arrays import InputError
-from duo_core.files import write_text
+from duo_core.files import clear_left_behind, write_text
 
 
 class Journal:
@@ -28,6 +28,7 @@ class Journal:
                 f"another process is computing '{folder.name}' on '{split}' in '{folder.parent.parent}'; "
                 "wait for it or leave the model out"
             ) from None
+        clear_left_behind(folder, self._state.name, alone=True)
         self._about = {"fingerprint": fingerprint, "shape": list(shape), "dtype": str(dtype)}
         self.done = self._recorded()
         self._file = open(self._rows, "r+b" if self._rows.exists() else "w+b")  # noqa: SIM115 (closed by close)
@@ -39,10 +40,10 @@ class Journal:
         return self.shape[1] * self.dtype.itemsize
 
     def _recorded(self) -> int:
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             state = json.loads(self._state.read_text())
             done = int(state.pop("done"))
-            if state == self._about and self._rows.stat().st_size >= done * self._row_bytes:
+            if state == self._about and done >= 0 and self._rows.stat().st_size >= done * self._row_bytes:
                 return done
         return 0
 

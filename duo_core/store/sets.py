@@ -1,29 +1,36 @@
 """Logit sets on disk: written whole or not at all, read memory-mapped, never unpickled."""
 
-import contextlib
 import datetime
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
 from duo_core.arrays import InputError
-from duo_core.files import checked_name, locked, read_json, replaced, write_text
+from duo_core.files import checked_name, locked, write_text
 from duo_core.logits import Card, LogitSet, tensor_digest
+from duo_core.store.headers import read_header, write_tensors
 from duo_core.store.journal import Journal
+from duo_core.store.reading import (
+    STRUCTURED,
+    about_digest,
+    again,
+    check_about,
+    ids_digest,
+    read_about,
+    read_ids,
+    read_labels,
+    read_model,
+    tensor_of,
+)
 
 DEFAULT_STORE = Path(__file__).resolve().parents[2] / "data"
-AGAIN = "restore it or make the set again"
 NOT_MODELS = {"labels"}
-STRUCTURED = {"input_size", "transform", "arguments", "multiply_adds", "parameters", "images_per_second", "versions", "digests"}
-"""Header entries that are JSON; the others are plain text."""
 
 
 def default_store() -> Path:
@@ -43,20 +50,29 @@ class Store:
 
     def open(self, name: str) -> LogitSet:
         """Open a set, reading headers only; a model that cannot be read is listed in `broken`, the others stay usable."""
+        found = self._opened(name)
+        check_about(self._folder(name), found.about)
+        return found
+
+    def _opened(self, name: str) -> LogitSet:
         folder = self._folder(name)
-        about = _about(folder, f"make the set '{name}' with duo logits; the store '{self.path}' has {self._listed()}")
-        labels = _labels(folder, about)
-        ids = read_json(folder / "ids.json") if (folder / "ids.json").exists() else {}
+        about = read_about(folder, f"make the set '{name}' with duo logits; the store '{self.path}' has {self._listed()}")
+        labels, ids = read_labels(folder, about), read_ids(folder, about)
         cards: dict[str, Card] = {}
         broken: dict[str, str] = {}
+        unsealed = [] if "digest" in about else ["set.json", "labels.safetensors", *(["ids.json"] if ids else [])]
         arrays = _Files()
-        for file in sorted(folder.glob("*.safetensors")):
-            if file.stem in NOT_MODELS:
-                continue
+        for file in _model_files(folder):
             try:
-                cards[file.stem] = _register(file, about, arrays)
+                found = read_model(file, about)
+            except FileNotFoundError:  # it has gone since the folder was listed
+                continue
             except InputError as error:
                 broken[file.stem] = str(error)
+                continue
+            cards[file.stem] = found.card
+            arrays.add(file, found.digests)
+            unsealed += [] if found.sealed else [file.name]
         return LogitSet(
             name=name,
             title=about["title"],
@@ -68,6 +84,7 @@ class Store:
             about=about,
             broken=broken,
             digests=arrays.digests,
+            unsealed=unsealed,
         )
 
     def prepare(
@@ -88,6 +105,7 @@ class Store:
         with locked(folder):
             about, old_labels, old_ids = _existing(folder)
             if about:
+                check_about(folder, about)
                 _agree(name, (about, old_labels, old_ids), classes, labels, ids or {})
             elif not labels:
                 raise InputError(f"expected at least one split for the new set '{name}', got none")
@@ -102,10 +120,31 @@ class Store:
             }
             about = {**facts, **about, "splits": {split: len(values) for split, values in labels.items()}}
             about = {**about, **_merged(about, details or {})}
-            _write_tensors(folder / "labels.safetensors", labels, {})
+            write_tensors(folder / "labels.safetensors", labels, {})
             if ids:
                 write_text(folder / "ids.json", json.dumps({split: list(values) for split, values in ids.items()}))
-            write_text(folder / "set.json", json.dumps(about, indent=1, ensure_ascii=False) + "\n")
+            _write_about(folder, about, labels, ids)
+
+    def seal(self, name: str) -> LogitSet:
+        """Add digests to a set of an earlier version, of its labels, ids, headers and set.json; its logits stay as they are.
+
+        Raises
+        ------
+        InputError
+            Where something of the set is known to have been altered.
+        """
+        folder = self._folder(name)
+        with locked(folder):
+            found = self._opened(name)
+            for reason in found.broken.values():
+                raise InputError(reason)
+            for tensor in found.arrays:  # reading compares each with its digest
+                found.arrays[tensor]
+            about, labels, ids = _existing(folder)
+            headers = {file.stem: read_header(file) for file in _model_files(folder)}
+            without = {model: header.digest for model, header in headers.items() if header.stated_digest is None}
+            _write_about(folder, about, labels, ids, without)
+        return self.open(name)
 
     def has_model(self, name: str, model: str, splits: Iterable[str]) -> bool:
         """Whether the model's file is there, readable and has logits of all these splits."""
@@ -124,8 +163,8 @@ class Store:
         with locked(folder):
             file = folder / f"{card.name}.safetensors"
             kept = _kept(file, card) if file.exists() else {}
-            metadata = {key: _encoded(value) for key, value in asdict(card).items() if value is not None}
-            _write_tensors(file, {**kept, **logits}, metadata)
+            metadata = {key: _encoded(key, value) for key, value in asdict(card).items() if value is not None}
+            write_tensors(file, {**kept, **logits}, metadata)
 
     def journal(self, name: str, model: str, split: str, shape: tuple[int, int], dtype: torch.dtype, fingerprint: str) -> Journal:
         """Open the rows computed so far of one model and split; a different fingerprint starts anew."""
@@ -147,9 +186,10 @@ class _Files(Mapping[tuple[str, str], Tensor]):
         self._read: dict[tuple[str, str], Tensor] = {}
         self.digests: dict[tuple[str, str], str] = {}
 
-    def add(self, file: Path, split: str, digest: str) -> None:
-        self._where[file.stem, split] = file
-        self.digests[file.stem, split] = digest
+    def add(self, file: Path, digests: Mapping[str, str]) -> None:
+        for split, digest in digests.items():
+            self._where[file.stem, split] = file
+            self.digests[file.stem, split] = digest
 
     def __getitem__(self, key: tuple[str, str]) -> Tensor:
         if key not in self._read:
@@ -167,104 +207,63 @@ class _Files(Mapping[tuple[str, str], Tensor]):
 
 
 def _verified(file: Path, split: str, digest: str) -> Tensor:
-    with _opened(file) as tensors:
-        tensor: Tensor = tensors.get_tensor(split)
+    tensor = tensor_of(file, split, again(file))
     if tensor_digest(tensor) != digest:
-        raise InputError(f"'{file}' was altered after it was written (its '{split}' differs from the digest); {_again(file)}")
+        raise InputError(f"'{file}' was altered after it was written (its '{split}' differs from the digest); {again(file)}")
     return tensor
 
 
-def _register(file: Path, about: Mapping[str, Any], arrays: _Files) -> Card:
-    """Read one model's header, check it against the set, and note where its tensors are."""
-    with _opened(file) as tensors:
-        metadata = {key: _decoded(key, value) for key, value in (tensors.metadata() or {}).items()}
-        shapes = {split: tuple(tensors.get_slice(split).get_shape()) for split in tensors.keys()}  # noqa: SIM118 (no mapping)
-    digests = metadata.pop("digests", {})
-    expected = {split: (n, len(about["classes"])) for split, n in about["splits"].items()}
-    for split, shape in shapes.items():
-        if shape != expected.get(split, shape):
-            raise InputError(f"expected shape {expected[split]} for '{split}' in '{file}', got {shape}; {_again(file)}")
-        if split not in digests:
-            raise InputError(f"'{file}' carries no digest of '{split}', so it was not written by duo; {_again(file)}")
-    if "model" not in metadata or "source" not in metadata:
-        raise InputError(
-            f"expected 'model' and 'source' in the header of '{file}', got {sorted(metadata) or 'nothing'}; {_again(file)}"
-        )
-    for split in set(shapes) & set(expected):
-        arrays.add(file, split, digests[split])
-    names = {f.name for f in fields(Card)}
-    facts: dict[str, Any] = {key: tuple(value) if key == "input_size" else value for key, value in metadata.items() if key in names}
-    return Card(**{**facts, "name": file.stem})
-
-
-def _about(folder: Path, advice: str = AGAIN) -> dict[str, Any]:
-    """Read set.json and check the entries that everything else relies on."""
-    file = folder / "set.json"
-    about = read_json(file, advice)
-    types = {"title": str, "classes": list, "splits": dict}
-    wrong = [repr(key) for key, kind in types.items() if not isinstance(about.get(key), kind)]
-    if wrong:
-        raise InputError(f"expected {', '.join(wrong)} in '{file}', got none or another type; {AGAIN}")
-    return about
-
-
-def _labels(folder: Path, about: Mapping[str, Any]) -> dict[str, Tensor]:
-    file = folder / "labels.safetensors"
-    with _opened(file) as tensors:
-        labels = {split: tensors.get_tensor(split) for split in about["splits"] if split in tensors.keys()}  # noqa: SIM118
-    for split, n in about["splits"].items():
-        if split not in labels or tuple(labels[split].shape) != (n,):
-            got = tuple(labels[split].shape) if split in labels else "none"
-            raise InputError(f"expected {n} labels of '{split}' in '{file}', got {got}; {AGAIN}")
-        if n and not 0 <= int(labels[split].min()) <= int(labels[split].max()) < len(about["classes"]):
-            raise InputError(f"expected labels of '{split}' in 0..{len(about['classes']) - 1} in '{file}', got others; {AGAIN}")
-    return labels
+def _model_files(folder: Path) -> list[Path]:
+    """Files of models, in alphabetical order; hidden ones are another program's."""
+    files = sorted(folder.glob("*.safetensors"))
+    return [file for file in files if file.stem not in NOT_MODELS and not file.name.startswith(".")]
 
 
 def _kept(file: Path, card: Card) -> dict[str, Tensor]:
     """Splits of the same model that its file has already."""
     try:
-        with _opened(file) as tensors:
-            metadata = tensors.metadata() or {}
-            kept = {split: tensors.get_tensor(split).clone() for split in tensors.keys()}  # noqa: SIM118
+        header = read_header(file)
+        kept = {split: tensor_of(file, split, again(file)).clone() for split in header.shapes}
     except InputError:
         return {}
-    if metadata.get("weights_sha256") != card.weights_sha256:
+    if header.metadata.get("weights_sha256") != card.weights_sha256:
         raise InputError(
             f"the set '{file.parent.name}' has other weights under the name '{card.name}'; name these with ID={card.model}"
         )
     return kept
 
 
-@contextlib.contextmanager
-def _opened(file: Path) -> Iterator[Any]:
-    try:
-        with safetensors.safe_open(file, framework="pt") as tensors:
-            yield tensors
-    except FileNotFoundError:
-        raise InputError(f"expected the file '{file}', got nothing there; {_again(file)}") from None
-    except (safetensors.SafetensorError, json.JSONDecodeError, OSError) as error:
-        raise InputError(f"'{file}' is truncated or altered and cannot be read ({error}); {_again(file)}") from None
-
-
-def _encoded(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _decoded(key: str, text: str) -> Any:
-    return json.loads(text) if key in STRUCTURED else text
-
-
-def _again(file: Path) -> str:
-    return f"delete it and compute it again with duo logits --set {file.parent.name}"
+def _encoded(key: str, value: Any) -> str:
+    return json.dumps(value) if key in STRUCTURED else str(value)
 
 
 def _existing(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, list[str]]]:
     if not (folder / "set.json").exists():
         return {}, {}, {}
-    about = _about(folder)
-    ids = read_json(folder / "ids.json") if (folder / "ids.json").exists() else {}
-    return about, {split: values.clone() for split, values in _labels(folder, about).items()}, ids
+    about = read_about(folder)
+    return about, {split: values.clone() for split, values in read_labels(folder, about).items()}, read_ids(folder, about)
+
+
+def _write_about(
+    folder: Path,
+    about: Mapping[str, Any],
+    labels: Mapping[str, Tensor],
+    ids: Mapping[str, Sequence[str]],
+    headers: Mapping[str, str] | None = None,
+) -> None:
+    """Write set.json with digests of labels and ids by split, of headers that hold none, and of itself.
+
+    Splits are only ever added, so that who reads an older set.json beside newer files finds them in order.
+    """
+    digests = {
+        "labels": {split: tensor_digest(values) for split, values in labels.items()},
+        "ids": {split: ids_digest(values) for split, values in ids.items()},
+        "headers": headers if headers is not None else about.get("digests", {}).get("headers", {}),
+    }
+    # As it will be read: what JSON makes a text or a list is one before its digest is taken.
+    whole = json.loads(json.dumps({**about, "digests": {kind: part for kind, part in digests.items() if part}}))
+    whole["digest"] = about_digest(whole)
+    write_text(folder / "set.json", json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
 
 
 def _agree(
@@ -295,27 +294,6 @@ def _merged(about: Mapping[str, Any], details: Mapping[str, Any]) -> dict[str, A
         key: {**about.get(key, {}), **value} if isinstance(value, Mapping) and isinstance(about.get(key, {}), Mapping) else value
         for key, value in details.items()
     }
-
-
-def _write_tensors(file: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    whole = {split: tensor.detach().cpu().contiguous() for split, tensor in tensors.items()}
-    digests = {split: tensor_digest(tensor) for split, tensor in whole.items()}
-    content = memoryview(save(whole, {**metadata, "digests": json.dumps(digests)}))
-    header, start = _sorted_header(content)
-    with replaced(file) as beside, open(beside, "wb") as written:
-        written.write(header)
-        written.write(content[start:])
-
-
-def _sorted_header(content: memoryview) -> tuple[bytes, int]:
-    """Return the file's head with its keys in order, and where the tensors begin.
-
-    safetensors writes the keys in any order; in one order, the same content gives the same bytes.
-    """
-    start = 8 + int.from_bytes(content[:8], "little")
-    text = json.dumps(json.loads(bytes(content[8:start])), sort_keys=True, separators=(",", ":")).encode()
-    text = text.ljust(-len(text) % 8 + len(text))  # tensors begin at a multiple of 8 bytes
-    return len(text).to_bytes(8, "little") + text, start
 
 
 def _today() -> str:
