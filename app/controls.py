@@ -11,6 +11,7 @@ import streamlit as st
 from app import link, state, words
 from app.presets import presets
 from duo_core.arrays import InputError, UncertaintyKind
+from duo_core.files import csv_text
 from duo_core.logits import FIT_SPLIT
 from duo_core.metrics import METRICS
 
@@ -31,7 +32,7 @@ THEMED = {
 
 UNCERTAINTIES = {"softmax": "1 − max softmax", "entropy": "Entropy"}
 FORMATS: dict[str, tuple[Callable[[pd.DataFrame], str | bytes], str]] = {
-    "csv": (lambda table: table.to_csv(index=False), "text/csv"),
+    "csv": (csv_text, "text/csv"),
     "parquet": (lambda table: table.to_parquet(index=False), "application/vnd.apache.parquet"),
 }
 MAKE_ONE = "duo logits --set NAME --images val=SOURCE --images test=SOURCE --models MODEL MODEL"

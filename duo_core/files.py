@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import filelock
+import pandas as pd
 
 from duo_core.arrays import InputError
 
@@ -131,6 +132,22 @@ def read_json(file: Path, advice: str = "restore it or make the set again") -> d
     if not isinstance(content, dict):
         raise InputError(f"expected a JSON object in '{file}', got {type(content).__name__}; restore it or make the set again")
     return content
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """Return a table as CSV in which a spreadsheet runs no cell: text that would begin a formula begins with an apostrophe.
+
+    >>> csv_text(pd.DataFrame({"name": ["=1+1", "a-b"], "gain": [-0.5, 1.0]}))
+    "name,gain\\n'=1+1,-0.5\\na-b,1.0\\n"
+    """
+    return str(table.map(_unrun).rename(columns=_unrun).to_csv(index=False, lineterminator="\n"))
+
+
+def _unrun(cell: Any) -> Any:
+    if not isinstance(cell, str):
+        return cell
+    text = cell.replace("\r", " ")  # which is not quoted, and would begin a row
+    return f"'{text}" if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
 
 
 def checked_name(name: str, what: str) -> str:

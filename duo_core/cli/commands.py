@@ -17,7 +17,7 @@ from duo_core.cli.arguments import unique
 from duo_core.cli.printing import print_json, show
 from duo_core.cli.uploading import logit_set_of, tables_of
 from duo_core.duo import VARIANTS
-from duo_core.files import check_output, checked_name, replaced
+from duo_core.files import check_output, checked_name, csv_text, replaced
 from duo_core.formats import Limits
 from duo_core.logits import LogitSet
 from duo_core.metrics import METRICS
@@ -285,7 +285,7 @@ def sweep(options: argparse.Namespace) -> None:
 def _write_table(table: pd.DataFrame, file: Path) -> None:
     with replaced(file) as beside:
         if file.suffix == ".csv":
-            table.to_csv(beside, index=False)
+            beside.write_text(csv_text(table), encoding="utf-8", newline="")
         else:
             table.to_parquet(beside, index=False)
     print(f"{len(table):,} rows, {len(COLUMNS)} columns in '{file}'", file=sys.stderr)
