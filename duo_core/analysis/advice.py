@@ -30,11 +30,14 @@ def gains(key: str, values: pd.Series, alone: pd.Series) -> pd.Series:
 def better_member(key: str, base: pd.Series, sidekick: pd.Series) -> pd.Series:
     """Return each pair's better value of a metric among its two members alone: what a duo must beat to be worth having.
 
+    NaN where the base's is undefined; where the sidekick's is, the base's counts.
+
     >>> better_member("aurc", pd.Series([0.2, 0.1]), pd.Series([0.1, 0.3])).tolist()
     [0.1, 0.1]
     """
-    both = pd.concat([base, sidekick], axis=1).astype(float)
-    return both.max(axis=1, skipna=False) if METRICS[key].higher_is_better else both.min(axis=1, skipna=False)
+    own, other = base.to_numpy(float), sidekick.to_numpy(float)
+    better = (np.fmax if METRICS[key].higher_is_better else np.fmin)(own, other)
+    return pd.Series(np.where(np.isnan(own), np.nan, better), index=base.index)
 
 
 def reversed_pairs(table: pd.DataFrame) -> pd.Series:
