@@ -111,7 +111,7 @@ def judge_pairs(
     known = {place: classes[name] for place, name in enumerate(models) if name in classes}
     reduce_blocks(list(models.values()), labels, jobs, keep, known)
     classes |= {name: kept.classes(place) for place, name in enumerate(models) if place not in known}
-    judged = in_parallel(kept.judged, range(len(new)))
+    judged = in_parallel(kept.alone, range(len(new)))
     singles |= dict(zip(new, judged, strict=True))
 
     def values(pair: Pair) -> dict[Pair, dict[str, Metrics]]:
@@ -179,6 +179,10 @@ class _Kept:
     def judged(self, job: int) -> Metrics:
         """A job's own metrics."""
         return self._judged(job, self._predicted[job], self._doubt[job])
+
+    def alone(self, job: int) -> Metrics:
+        """Those of a single model, which answers its own class also at a temperature of 0, where it gives all the same chance."""
+        return self._judged(job, self._own[self._jobs[job].first], self._doubt[job])
 
     def uq_only(self, job: int, side: int) -> Metrics:
         """The same for the class of the job's first or second model under the duo's distribution."""

@@ -11,7 +11,7 @@ import torch
 from duo_core import pairing, predictions
 from duo_core import sweep as s
 from duo_core.arrays import InputError, UncertaintyKind
-from duo_core.duo import VARIANTS
+from duo_core.duo import VARIANTS, calibrate
 from duo_core.logits import Card, LogitSet
 from duo_core.metrics import METRICS
 
@@ -262,3 +262,23 @@ def test_a_set_without_a_fit_split_cannot_be_fitted(logit_set: LogitSet) -> None
     labels = {split: values for split, values in logit_set.labels.items() if split != "val"}
     with pytest.raises(InputError, match="expected a split 'val' to fit on in the set 'tiny', got test, shift"):
         s.evaluate(dataclasses.replace(logit_set, labels=labels), "large", "small")
+
+
+@pytest.mark.parametrize("k", [2, 3, 5])
+def test_a_model_at_temperature_0_answers_its_own_class(rng: np.random.Generator, k: int) -> None:
+    """It is worse than a guess, so that calibration gives every class the same chance; its classes stay, alone and in a sweep."""
+    labels = torch.from_numpy(rng.integers(k, size=300))
+    wrong, right = (torch.from_numpy(rng.normal(size=(300, k))) for _ in range(2))
+    wrong[range(300), labels] -= 1
+    right[range(300), labels] += 1
+    arrays = {(name, split): x for name, x in (("a", wrong), ("b", right)) for split in ("val", "test")}
+    cards = {name: Card(name, name, "upload") for name in "ab"}
+    own = LogitSet("own", "Own", tuple(map(str, range(k))), {"val": labels, "test": labels}, cards, arrays)
+    table = s.sweep(own)
+    alone = table[(table["base"] == "a") & (table["variant"] == "base")].iloc[0]
+    assert calibrate(wrong, labels).temperature == 0
+    assert alone["accuracy"] == (wrong.argmax(1) == labels).double().mean().item()
+    expected = s.evaluate(own, "a", "b").metrics["base"]
+    for key in ("accuracy", "macro_f1", "nll", "brier", "ece"):
+        assert alone[key] == pytest.approx(expected[key])
+    assert alone["auroc"] == 0.5

@@ -8,10 +8,8 @@ Why no correction is needed for testing many (fixed-sequence testing, Bauer 1991
 Sec. 3): to end at a threshold whose true risk exceeds the target, the search must have passed the first such threshold t, as
 nothing is passed over. However many images lie up to t, their errors are binomial at a rate above the target, and so few of them
 as a pass takes occur with a probability of at most delta. Where several images are tied they stand or fall together. The steps
-are images of the sample, not thresholds fixed beforehand; for a risk that rises with the threshold the argument holds all the
-same, as the errors among the images up to a fixed t are binomial given their number, and images beyond t err more often than the
-target. For a risk that falls and rises again it holds but for the place at which the search begins; simulations find it kept
-there, too.
+are images of the sample, not thresholds fixed beforehand, nor is the place at which the search begins; that costs nothing, whether
+or not the risk rises with the threshold: docs/decisions/0016-guaranteed-thresholds.md.
 
 Selection with guaranteed risk (SGR; Geifman and El-Yaniv 2017, Algorithm 1) is there for comparison: a binary search for the
 largest coverage, in which the error probability is shared out evenly among the at most ceil(log2 n) candidates that it looks at
