@@ -16,7 +16,7 @@ from playwright.sync_api import expect
 
 from app.state.caches import OWN
 from app.views.explore import CARDS
-from duo_core.formats import OPENERS
+from duo_core.formats import WRITTEN
 
 pytestmark = pytest.mark.browser
 
@@ -152,7 +152,7 @@ def test_every_format_goes_from_a_file_to_the_same_cards(opened):
 
 def test_a_template_can_be_dropped_as_it_was_downloaded(opened, tmp_path):
     page = opened("/data")
-    for suffix in OPENERS:
+    for suffix in WRITTEN:
         with page.expect_download() as download:
             page.locator(f".st-key-template_{suffix.removeprefix('.')} button").click()
         assert download.value.suggested_filename == f"template{suffix}"

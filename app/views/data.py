@@ -9,7 +9,7 @@ import streamlit as st
 from app import controls, link, uploading
 from app.state import uploads
 from app.uploading import plain
-from duo_core.formats import CODES, OPENERS, FileFacts, Found, Options, Problem, Reading, template
+from duo_core.formats import CODES, OPENERS, WRITTEN, FileFacts, Found, Options, Problem, Reading, template
 from duo_core.formats.limits import words as size_words
 
 TITLE = "Your data"
@@ -207,7 +207,7 @@ def _templates() -> None:
     st.markdown(NEEDED.format(file=size_words(limits.file_bytes), rows=limits.rows, classes=limits.classes))
     st.markdown("A tiny example in each format, filled in; it can be dropped above as it is.")
     with st.container(horizontal=True):
-        for suffix in OPENERS:
+        for suffix in WRITTEN:
             kind = suffix.removeprefix(".")
             st.download_button(
                 f"template{suffix}",

@@ -6,11 +6,12 @@ from duo_core.formats.parts import Cost
 from duo_core.formats.problems import CODES, Code, Problem, RefusedError
 from duo_core.formats.reading import OPENERS, Options, read
 from duo_core.formats.uploads import Upload
-from duo_core.formats.writing import template
+from duo_core.formats.writing import WRITTEN, template
 
 __all__ = [
     "CODES",
     "OPENERS",
+    "WRITTEN",
     "Code",
     "Cost",
     "FileFacts",

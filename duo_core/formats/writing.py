@@ -25,6 +25,8 @@ from duo_core.formats.uploads import TEXT, Member
 
 Arrays = Mapping[str, NDArray[Any]]
 """Arrays by role: logits/MODEL (n, k), labels (n,), and perhaps split, ids, class_names, flops/MODEL, parameters/MODEL."""
+WRITTEN = (".npz", ".safetensors", ".parquet", ".csv")
+"""Formats that hold a whole set in one file, so that there is a template of each."""
 COLUMNS = {"ids": "filename", "labels": "target", "split": "split"}
 """Arrays that a table has a column for, beside the logits."""
 
