@@ -8,10 +8,12 @@ from dataclasses import replace
 import streamlit as st
 
 from app.state import uploads
-from duo_core.formats import Cost, Found
+from duo_core.arrays import InputError
+from duo_core.formats import Cost, Found, costs_of, known_cost
 
 LACKS = {"costs": "the models' costs", "class_names": "the classes' names"}
 GIGA, MEGA = 1e9, 1e6
+PASTED = "resnet50\t4.1G\t25.6M"
 
 
 def plain(text: str) -> str:
@@ -31,6 +33,9 @@ def answers(found: Found) -> None:
             base = _base(found)
             seed, fit = _draw(found)
             costs = {facts.name: _cost(place, found) for place, facts in enumerate(found.models)}
+            pasted = st.text_area(
+                "Costs as a table, instead: model, multiply-adds, parameters", height=100, placeholder=PASTED, key="answer_costs"
+            )
             text = st.text_area(
                 "Class names, one a line", "\n".join(uploads.said().class_names or ()), height=100, placeholder="cat\ndog"
             )
@@ -40,9 +45,24 @@ def answers(found: Found) -> None:
         if names and len(names) != found.k:
             st.error(f"Expected one name for each of the {found.k:,} classes, got {len(names):,}; nothing was changed.")
             return
+        try:
+            costs |= _pasted(pasted, found)
+        except InputError as error:
+            st.error(plain(f"{error}; nothing was changed."))
+            return
         known = {model: cost for model, cost in costs.items() if any(cost)}
         uploads.say(replace(uploads.said(), base=base, sidekick=None, seed=seed, fit=fit, costs=known, class_names=names or None))
         st.rerun()
+
+
+def _pasted(text: str, found: Found) -> dict[str, Cost]:
+    """Costs of a pasted table, of the models that the files have."""
+    table = costs_of(text) if text.strip() else {}
+    own = {facts.name: table[facts.name] for facts in found.models if facts.name in table}
+    if table and not own:
+        names = ", ".join(facts.name for facts in found.models)
+        raise InputError(f"expected costs of {names}, got those of {', '.join(list(table)[:6])}")
+    return own
 
 
 def _base(found: Found) -> str:
@@ -65,14 +85,18 @@ def _draw(found: Found) -> tuple[int, int | float | None]:
 
 
 def _cost(place: int, found: Found) -> Cost:
-    facts = found.models[place]
+    facts, known = found.models[place], known_cost(found.models[place].name)
     name = plain(facts.name)
+    multiply_adds, parameters = facts.multiply_adds, facts.parameters
+    if known and multiply_adds is None:
+        multiply_adds, parameters = known.cost.multiply_adds, parameters or known.cost.parameters
+        st.caption(f"{name}: filled in as `duo cost` counts it for {known.classes:,} classes and images of {known.input_size}.")
     left, right = st.columns(2)
     with left:
-        flops = _number(f"GFLOPs of {name} (multiply-adds of one image, in 10⁹)", f"flops_{place}", facts.multiply_adds, GIGA)
+        flops = _number(f"GFLOPs of {name} (multiply-adds of one image, in 10⁹)", f"flops_{place}", multiply_adds, GIGA)
     with right:
-        parameters = _number(f"Parameters of {name} (in 10⁶)", f"parameters_{place}", facts.parameters, MEGA)
-    return Cost(flops, parameters)
+        count = _number(f"Parameters of {name} (in 10⁶)", f"parameters_{place}", parameters, MEGA)
+    return Cost(flops, count)
 
 
 def _number(label: str, key: str, known: int | None, unit: float) -> int | None:

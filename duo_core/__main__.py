@@ -140,6 +140,7 @@ def _making(actions: Any) -> None:
     imported = _command(actions, "import", importing.import_files, "logits from files become a set of the store")
     importing.import_options(imported)
     _store_option(imported)
+    _json_option(imported)
 
     convert = _command(actions, "convert", uploading.convert, "write logits of .pt, .npy, ... files as one that can be uploaded")
     uploading.convert_options(convert)

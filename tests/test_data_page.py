@@ -2,6 +2,7 @@
 
 import ast
 import gc
+import io
 import re
 import weakref
 from pathlib import Path
@@ -19,6 +20,7 @@ from test_formats import ERRORS, WARNINGS, cases
 from app.state import uploads
 from duo_core import formats
 from duo_core.formats import CODES, Upload
+from duo_core.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_CACHES = {"sets.py": 1, "pictures.py": 3, "uploads.py": 1, "caches.py": 2}
@@ -320,3 +322,153 @@ def test_the_commands_are_filled_in(page):
         "--checkpoint timm/vit_b=a.pt",
         "duo convert --model timm/vit_b=timm/vit_b.pt resnet50=resnet50.pt --labels labels.npy --out my-set.npz --dtype float16",
     ]
+
+
+def role_of(app, name):
+    return labelled(app.selectbox, f"What {name} is")
+
+
+def test_what_the_arrays_are_can_be_said(page):
+    members = {
+        "arr_0": arrays()["logits/small"],
+        "arr_1": arrays()["logits/large"],
+        "one": arrays()["labels"],
+        "two": arrays()["labels"][::-1],
+    }
+    drop(page, [Upload("run.npz", npz(members))])
+    assert {error.value[2:6] for error in page.error} == {"E302"}
+    assert "`float32 (600, 5)` · run.npz" in plain(text_of(page))
+    assert role_of(page, "arr\\_0").value == "logits"
+    role_of(page, "one").set_value("labels")
+    labelled(page.text_input, "Model of arr\\_1").set_value("large")
+    labelled(page.text_input, "Model of arr\\_0").set_value("small")
+    labelled(page.button, "Read them so").click().run()
+    assert not page.error
+    assert sorted(page.dataframe[0].value["Model"]) == ["large", "small"]
+    accuracy = dict(zip(page.dataframe[0].value["Model"], page.dataframe[0].value["Accuracy"], strict=True))
+    assert accuracy["large"] == (arrays()["logits/large"].argmax(1) == arrays()["labels"]).mean()
+    role_of(page, "one").set_value("")
+    role_of(page, "two").set_value("labels")
+    labelled(page.button, "Read them so").click().run()
+    assert "W02" in {warning.value[2:5] for warning in page.warning}
+
+
+def test_two_models_of_one_name_change_nothing(page):
+    drop(
+        page,
+        [Upload("run.npz", npz({"arr_0": arrays()["logits/small"], "arr_1": arrays()["logits/large"], "y": arrays()["labels"]}))],
+    )
+    labelled(page.text_input, "Model of arr\\_0").set_value("same")
+    labelled(page.text_input, "Model of arr\\_1").set_value("same")
+    labelled(page.button, "Read them so").click().run()
+    assert [plain(error.value) for error in page.error] == [
+        "Expected a name of its own for each model, got 'same' twice; nothing was changed."
+    ]
+    assert sorted(page.dataframe[0].value["Model"]) == ["arr_0", "arr_1"]
+
+
+def test_columns_of_a_table_can_be_said(page):
+    frame = (
+        table(arrays(), "large").rename(columns={"target": "first", **{f"logit_{i}": f"c{i}" for i in range(5)}}).assign(second=1)
+    )
+    drop(page, [Upload("large.csv", csv(frame.assign(third=arrays()["labels"]))), *FORMATS["csv"](arrays())[1:]])
+    assert not page.error  # labels are in the other file
+    drop(page, [Upload("small.csv", csv(table(arrays(), "small").drop(columns="target")))])
+    assert {error.value[2:6] for error in page.error} == {"E302"}
+    role_of(page, "third").set_value("labels")
+    labelled(page.button, "Read them so").click().run()
+    assert not page.error
+    assert "600 images" in text_of(page)
+
+
+@pytest.mark.parametrize("ending", ["npz", "csv", "npy"])
+def test_a_file_that_took_the_place_of_another_is_said_and_both_can_be_kept(page, ending):
+    first, second = arrays()["logits/large"], arrays()["logits/small"]
+    make = {
+        "npz": lambda values: npz({"logits": values, "labels": arrays()["labels"]}),
+        "csv": lambda values: csv(table({"logits/m": values, "labels": arrays()["labels"], "ids": arrays()["ids"]}, "m")),
+        "npy": npy,
+    }[ending]
+    drop(
+        page,
+        [Upload("labels.npy", npy(arrays()["labels"])), Upload(f"logits.{ending}", make(first))]
+        if ending == "npy"
+        else [Upload(f"logits.{ending}", make(first))],
+    )
+    drop(page, [Upload(f"logits.{ending}", make(first))])
+    assert "took the place" not in text_of(page), "the same file again"
+    drop(page, [Upload(f"logits.{ending}", make(second))])
+    assert f"logits.{ending}** took the place of the one that was dropped before" in plain(text_of(page))
+    assert {error.value[2:6] for error in page.error} == {"E201"}
+    labelled(page.button, "Keep both").click().run()
+    assert not page.error
+    assert sorted(page.dataframe[0].value["Model"]) == ["logits", "logits-2"]
+    assert "Keep both" not in buttons(page)
+
+
+def npy(values):
+    file = io.BytesIO()
+    np.save(file, values)
+    return file.getvalue()
+
+
+def test_the_floor_of_probabilities_can_be_given(page):
+    votes = np.eye(5)[arrays()["labels"][::-1]]
+    drop_arrays(page, logits__large=votes, logits__small=softmax(arrays()["logits/small"]))
+    labelled(page.checkbox, "Take the logarithm").check().run()
+    assert {warning.value[2:5] for warning in page.warning} >= {"W08"}
+    scores = page.dataframe[0].value.set_index("Model")["NLL"]["large"]
+    page.number_input(key="say_floor").set_value(1e-3).run()
+    assert "1e-03" in text_of(page) or "0.001" in plain(" ".join(warning.value for warning in page.warning))
+    assert page.dataframe[0].value.set_index("Model")["NLL"]["large"] < scores
+
+
+def test_costs_are_pasted_as_a_table(page):
+    drop_arrays(page)
+    page.text_area(key="answer_costs").set_value("model\tGMACs\tparams (M)\nlarge\t4.1\t25.6\nother\t1\t1\nsmall\t0.41\t5")
+    labelled(page.button, "Apply").click().run()
+    assert not page.error
+    assert page.dataframe[0].value["GFLOPs"].tolist() == [4.1, 0.41]
+    page.text_area(key="answer_costs").set_value("large, many")
+    labelled(page.button, "Apply").click().run()
+    assert "line 1 of the costs, got 'many'; correct it; nothing was changed" in plain(page.error[0].value)
+    page.text_area(key="answer_costs").set_value("none, 3G")
+    labelled(page.button, "Apply").click().run()
+    assert "Expected costs of large, small, got those of none" in plain(page.error[0].value).replace("expected", "Expected")
+
+
+def test_costs_of_known_models_are_filled_in(page):
+    drop(page, [Upload("a.npz", npz(arrays(models=(("resnet50", 3.0), ("timm/resnet18", 2.0), ("mine", 1.0)))))])
+    values = [page.number_input(key=f"answer_flops_{place}").value for place in range(3)]
+    assert values == [4.089184256, 1.814073344, None]
+    assert "filled in as duo cost counts it for 1,000 classes" in plain(text_of(page)).replace("`", "")
+    assert "GFLOPs" not in page.dataframe[0].value.columns, "nothing is taken before it is applied"
+    labelled(page.button, "Apply").click().run()
+    assert page.dataframe[0].value["GFLOPs"].dropna().tolist() == [4.089184256, 1.814073344]
+
+
+def test_a_set_is_saved_and_everybody_may_choose_it(page, tmp_path):
+    drop(page, [Upload("my run.npz", npz(arrays(models=(("large one", 3.0), ("small", 2.0)))))])
+    assert page.text_input(key="save_name").value == "my-run"
+    assert page.text_input(key="save_model_0").value == "large-one"
+    page.text_input(key="save_title").set_value("Ours")
+    page.text_input(key="save_model_1").set_value("tiny")
+    labelled(page.button, "Save").click().run()
+    assert "Saved in the set my-run: large-one, tiny" in plain(page.success[0].value)
+    own = Store().open("my-run")
+    assert (own.title, set(own.cards)) == ("Ours", {"large-one", "tiny"})
+    page.text_input(key="save_name").set_value("toy")
+    labelled(page.button, "Save").click().run()
+    assert not page.success
+    assert "name a new set" in plain(page.error[0].value)
+    assert open_page("explore", set="my-run").selectbox(key="set").value == "my-run"
+
+
+@pytest.mark.parametrize("setting", ["no", "NO", " no "])
+def test_whoever_runs_the_dashboard_may_forbid_saving(setting, monkeypatch, tmp_path):
+    monkeypatch.setenv("DUO_STORE", str(write_set(tmp_path)))
+    monkeypatch.setenv("DUO_SAVE_UPLOADS", setting)
+    app = open_page("data")
+    drop_arrays(app)
+    assert "Save" not in buttons(app)
+    assert "Use this set" in buttons(app)

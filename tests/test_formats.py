@@ -193,8 +193,8 @@ ERRORS = {
     "E201": [
         (
             "other names",
-            lambda: [Upload("a.npz", npz({"one": large(), "two": large() + 1, "truth": arrays()["labels"] / 1}))],
-            "the file has 'one', 'two', 'truth'; .*; say what the arrays are: --name logits/one=one logits/two=two",
+            lambda: [Upload("a.npz", npz({"one": large(), "two": large()[:, :4].copy(), "z": arrays()["labels"] / 1}))],
+            r"the file has 'one' float32 \(600, 5\), 'two' float32 \(600, 4\), 'z' .*; say what the arrays are with --name",
         ),
         ("other columns", lambda: [Upload("a.csv", b"x,z\n1,2\n")], "the table has the columns 'x', 'z'"),
         ("one model", lambda: of(logits__small=None), "logits of 'large' alone; .* add the file of the other model"),
@@ -354,16 +354,20 @@ WARNINGS = {
         ("certain", lambda: of(logits__large=9 * np.eye(5, dtype="f4")[arrays()["labels"]]), "'large' is right on all 200 rows")
     ],
     "W09": [
-        ("labels", lambda: of(labels=None, ground_truth=arrays()["labels"]), r"read 'ground_truth' \(600,\) as the labels"),
-        ("ids", lambda: of(ids=None, paths=arrays()["ids"]), r"read 'paths' \(600,\) as the ids"),
-        ("column", lambda: tables(*(t.rename(columns={"target": "y_true"}) for t in both())), "'y_true' is read as the labels"),
+        ("labels", lambda: of(labels=None, ground_truth=arrays()["labels"]), r"'ground_truth' \(600,\) is read as labels"),
+        (
+            "two models",
+            lambda: of(logits__large=None, logits__small=None, vit_logits=large(), resnet=arrays()["logits/small"]),
+            "is read as logits/vit, 'resnet'",
+        ),
+        ("column", lambda: tables(*(t.rename(columns={"target": "y_true"}) for t in both())), "'y_true' is read as labels"),
         (
             "files of one model",
             lambda: [
                 Upload("one.npz", npz({"arr_0": large(), "arr_1": arrays()["labels"]})),
                 Upload("two.npz", npz({"logits": arrays()["logits/small"], "targets": arrays()["labels"]})),
             ],
-            r"read '(arr_0|logits)' \(600, 5\) as the logits of '(one|two)' and '(arr_1|targets)' \(600,\) as the labels",
+            r"'(arr_0|logits)' \(600, 5\) is read as logits/(one|two), '(arr_1|targets)' \(600,\) is read as labels",
         ),
     ],
     "W10": [
@@ -431,7 +435,7 @@ def check_sentence(problem, message):
 @pytest.mark.parametrize(("code", "files", "message"), cases(ERRORS))
 def test_the_command_line_says_the_same(code, files, message, tmp_path, capsys):
     paths = save(files(), tmp_path)
-    problems = read(files()).problems
+    problems = read([dataclasses.replace(file, path=path) for file, path in zip(files(), paths, strict=True)]).problems
     for command in (["check"], ["fit", "--base", "large", "--sidekick", "small", "--file"], ["sweep", "--file"]):
         assert main([*command, *paths]) == 2
         said = capsys.readouterr()

@@ -1,22 +1,50 @@
-"""Files as people have them: arrays under other names, probabilities with zeros, tables without headings, rows in other orders."""
+"""What arrays are: under other names, without names, one a file, as a person says; and the floor of probabilities."""
 
 import io
 import json
 import re
+import shlex
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
-from logit_files import arrays, csv, npz, softmax, table
+from logit_files import FORMATS, arrays, csv, npz, safetensors_file, softmax, table, torch_file
 
 from duo_core.__main__ import main
 from duo_core.arrays import InputError
-from duo_core.formats import Cost, Options, Upload, read
-from duo_core.formats.checks import FLOOR
-from duo_core.formats.costs import costs_of
-from duo_core.store import Store
+from duo_core.formats import Options, Upload, read
+from duo_core.formats.writing import prepared
 from duo_core.sweep import evaluate
+
+MEMBERS = arrays()
+LARGE, SMALL, LABELS, IDS = (MEMBERS[name] for name in ("logits/large", "logits/small", "labels", "ids"))
+PLAIN = {name: values for name, values in MEMBERS.items() if name != "ids"}
+
+
+def npy(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def result(files, options=None, pair=("large", "small")):
+    found = evaluate(read(files, options).opened(), *pair, "test").document()
+    return {key: found[key] for key in ("temperatures", "variants", "n_fit", "n_eval")}
+
+
+EXPECTED = result([Upload("a.npz", npz(PLAIN))])
+
+
+def notes(files, options=None):
+    return [warning.message for warning in read(files, options).warnings if warning.code == "W09"]
+
+
+def write(folder, **files):
+    for name, content in files.items():
+        (folder / name.replace("_", ".")).write_bytes(content)
 
 
 @pytest.fixture
@@ -25,258 +53,581 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-LARGE, SMALL, LABELS, IDS = (arrays()[key] for key in ("logits/large", "logits/small", "labels", "ids"))
+@pytest.mark.parametrize(
+    "labels", ["targets", "y_true", "ground_truth", "gt", "true_labels", "y_test", "class_id", "arr_2", "whatever"]
+)
+@pytest.mark.parametrize("make", [npz, safetensors_file], ids=["npz", "safetensors"])
+def test_the_one_array_of_classes_beside_the_logits_is_the_labels_and_that_is_said(labels, make):
+    content = make({"logits/large": LARGE, "logits/small": SMALL, labels: LABELS})
+    file = Upload("a.npz" if make is npz else "a.safetensors", content)
+    assert result([file]) == EXPECTED
+    assert any(f"'{labels}' (600,) is read as labels" in note for note in notes([file]))
 
 
-def votes(kind):
-    """Probabilities of which many are 0."""
-    rng = np.random.default_rng(3)
-    sure = softmax(3 * LARGE)
-    if kind == "trees":
-        return (
-            np.stack([rng.multinomial(40, row) for row in sure.astype(np.float64) / sure.sum(1, keepdims=True, dtype=np.float64)])
-            / 40
-        )
-    if kind == "one hot":
-        return np.eye(5)[LARGE.argmax(1)]
-    rounded = sure.round(2)
-    return rounded / rounded.sum(1, keepdims=True)
-
-
-@pytest.mark.parametrize("kind", ["trees", "one hot", "rounded"])
-@pytest.mark.parametrize("floor", [None, 1e-3])
-def test_a_probability_of_zero_is_the_same_in_every_dtype(kind, floor):
-    found = []
-    for dtype in ("f2", "f4", "f8"):
-        members = arrays() | {"logits/large": votes(kind).astype(dtype), "logits/small": SMALL}
-        reading = read([Upload("a.npz", npz(members))], Options(take_log=True, floor=floor))
-        (said,) = (warning.message for warning in reading.warnings if warning.code == "W08")
-        assert f"each is taken as {floor or FLOOR:g};" in said
-        found.append(evaluate(reading.opened(), "large", "small").fit)
-    for fit in found[:2]:
-        assert fit.temperatures == pytest.approx(found[2].temperatures, rel=2e-3)
-        assert fit.nll == pytest.approx(found[2].nll, rel=1e-3)
-
-
-def test_sure_probabilities_without_zeros_are_taken_as_they_are():
-    p = np.exp(20.0 * np.eye(5)[LABELS])
-    members = arrays() | {"logits/large": p / p.sum(1, keepdims=True)}
-    own = read([Upload("a.npz", npz(members))], Options(take_log=True)).opened()
-    assert own.logits("large", "val").min() < np.log(FLOOR) - 5
-
-
-NAMED = {
-    "targets": {"model_a": LARGE, "model_b": SMALL, "targets": LABELS},
-    "numbered": {"arr_0": LARGE, "arr_1": SMALL, "arr_2": LABELS},
-    "beside others": {"net_logits": LARGE, "other": SMALL, "y": LABELS, "features": LARGE[:, :3], "group": LABELS % 2},
-}
-
-
-@pytest.mark.parametrize("case", NAMED)
-def test_arrays_are_what_a_person_says(case, folder, capsys):
-    members = NAMED[case]
-    one, other = list(members)[:2]
-    labels = next(name for name in members if members[name] is LABELS)
-    (folder / "a.npz").write_bytes(npz(members))
-    assert main(["check", "a.npz"]) == 2
-    assert "say what the arrays are: --name logits/" in capsys.readouterr().err
-    said = ["--name", f"logits/large={one}", f"logits/small={other}", f"labels={labels}"]
-    assert main(["fit", "--file", "a.npz", "--base", "large", "--sidekick", "small", "--json", *said]) == 0
-    found = json.loads(capsys.readouterr().out)
-    plain = {key: value for key, value in arrays().items() if key in ("logits/large", "logits/small", "labels")}
-    expected = evaluate(read([Upload("a.npz", npz(plain))]).opened(), "large", "small").document()
-    assert found["variants"] == expected["variants"]
-    assert main(["convert", "a.npz", "--out", "b.npz", *said]) == 0
-    assert set(np.load("b.npz")) == {"logits/large", "logits/small", "labels"}
+@pytest.mark.parametrize("other", ["predictions", "y_pred", "argmax", "index", "image_id", "fold", "epoch"])
+def test_what_is_named_as_something_else_is_not_taken_for_labels(other):
+    reading = read([Upload("a.npz", npz({"logits/large": LARGE, "logits/small": SMALL, other: LABELS}))])
+    assert [problem.code for problem in reading.problems] == ["E103", "E302"]
+    both = read([Upload("a.npz", npz({"logits/large": LARGE, "logits/small": SMALL, other: LARGE.argmax(1), "truth": LABELS}))])
+    assert both.logit_set is not None
+    assert f"'{other}' left out" in both.warnings[-1].message
 
 
 @pytest.mark.parametrize(
-    ("said", "complaint"),
+    "values",
+    [np.arange(600), LABELS * 0, LABELS + 7, np.r_[LABELS[:-1], 99], (LABELS + 0.5).astype("f4")],
+    ids=["a count", "all the same", "beyond the classes", "one beyond", "fractions"],
+)
+def test_numbers_that_cannot_be_the_classes_are_not_taken(values):
+    reading = read([Upload("a.npz", npz({"logits/large": LARGE, "logits/small": SMALL, "what": values}))])
+    assert "E302" in {problem.code for problem in reading.problems}
+
+
+def test_two_that_can_be_the_labels_are_asked_for():
+    files = [Upload("a.npz", npz({"logits/large": LARGE, "logits/small": SMALL, "one": LABELS, "two": LABELS[::-1].copy()}))]
+    assert {problem.code for problem in read(files).problems} == {"E103", "E302"}
+    assert "--name labels=ARRAY" in read(files).problems[-1].message
+    assert result(files, Options(names=[("labels", "one")])) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("names", "models"),
     [
-        (["labels=nothing"], "expected an array of the files, got 'nothing'; they have 'arr_0', 'arr_1', 'arr_2'"),
-        (["answer=arr_2"], "expected logits/MODEL, labels, ids, split, class_names, .* got 'answer' for the array 'arr_2'"),
-        (["labels=arr_2", "labels=arr_0"], "labels"),
+        (("model_a", "model_b"), ("model_a", "model_b")),
+        (("resnet_logits", "vit_logits"), ("resnet", "vit")),
+        (("logits_x", "logits_y"), ("x", "y")),
+        (("arr_0", "arr_1"), ("arr_0", "arr_1")),
     ],
 )
-def test_what_is_said_wrong_is_refused(said, complaint, folder, capsys):
-    (folder / "a.npz").write_bytes(npz(NAMED["numbered"]))
-    assert main(["check", "a.npz", "--name", *said]) == 2
-    assert re.search(complaint, capsys.readouterr().err)
+def test_arrays_of_floats_alike_are_models(names, models):
+    file = Upload("a.npz", npz({names[0]: LARGE, names[1]: SMALL, "targets": LABELS}))
+    assert tuple(read([file]).opened().cards) == models
+    assert result([file], pair=models) == EXPECTED
 
 
-def test_files_of_one_model_are_put_together(folder, capsys):
-    np.save("resnet.npy", LARGE)
-    np.save("vit.npy", SMALL)
-    np.save("labels.npy", LABELS)
-    assert main(["fit", "--file", "resnet.npy", "vit.npy", "labels.npy", "--base", "resnet", "--sidekick", "vit", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["k"] == 5
-    (folder / "same.npz").write_bytes(npz({"arr_0": LARGE, "arr_1": LABELS}))
-    (folder / "name.npz").write_bytes(npz({"arr_0": SMALL}))
-    said = ["--name", "logits/a=same.npz:arr_0", "labels=arr_1", "logits/b=name.npz:arr_0"]
-    assert main(["check", "same.npz", "name.npz", *said]) == 0
-    assert "base a, sidekick b" in capsys.readouterr().out
+@pytest.mark.parametrize("key", ["logits", "predictions", "outputs", "arr_0", "scores"])
+def test_a_single_one_is_called_as_its_file(key):
+    files = [Upload(f"{model}.npz", npz({key: values, "y": LABELS})) for model, values in (("large", LARGE), ("small", SMALL))]
+    assert result(files) == EXPECTED
 
 
-@pytest.mark.parametrize("damage", [b"\x93NUMPY\x01", b"no array", b""])
-def test_a_damaged_npy_file_is_refused_unread(damage):
-    content = io.BytesIO()
-    np.save(content, LARGE)
-    for spoiled in (damage, content.getvalue()[:-8], content.getvalue() + b"12345678"):
-        reading = read([Upload("a.npy", spoiled), Upload("b.npz", npz(arrays()))])
-        assert reading.problems[0].code in {"E102", "E103", "E105"}
-    pickled = io.BytesIO()
-    np.save(pickled, np.array([{}], dtype=object), allow_pickle=True)
-    assert read([Upload("a.npy", pickled.getvalue())]).problems[0].code == "E104"
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"logits": LARGE, "probs": softmax(LARGE).astype("f4")},
+        {"val": LARGE[:200], "test": LARGE[200:]},
+        {"first": LARGE, "second": LARGE[:, :4].copy()},
+    ],
+    ids=["probabilities of the same", "two splits", "other classes"],
+)
+def test_arrays_that_may_be_something_else_are_asked_for(others):
+    reading = read([Upload("a.npz", npz({**others, "labels": LABELS}))])
+    assert reading.logit_set is None
+    assert {problem.code for problem in reading.problems} <= {"E103", "E201"}
+    assert "--name" in reading.problems[0].message
+    names = [("logits/large", next(iter(others))), ("logits/small", "small"), ("labels", "labels")]
+    if len(next(iter(others.values()))) == 600:
+        assert result([Upload("a.npz", npz({**others, "small": SMALL, "labels": LABELS}))], Options(names=names)) == EXPECTED
 
 
-def shuffled(seed):
-    return np.random.default_rng(seed).permutation(len(LABELS))
+def test_features_are_no_logits():
+    file = Upload("large.npz", npz({"features": np.zeros((600, 64), "f4"), "out": LARGE, "labels": LABELS}))
+    assert result([file, Upload("small.npy", npy(SMALL))]) == EXPECTED
+    assert "'features' left out" in notes([file])[1]
 
 
-@pytest.mark.parametrize("form", ["csv", "npz", "parquet", "txt"])
-def test_labels_are_joined_on_names_or_it_is_said_that_they_are_not(form, folder, capsys):
-    for model in ("large", "small"):
-        (folder / f"{model}.csv").write_bytes(csv(table(arrays(), model).drop(columns=["target", "split"], errors="ignore")))
-    order = shuffled(1)
-    if form == "npz":
-        np.savez("truth.npz", ids=IDS[order], labels=LABELS[order])
-    elif form == "txt":
-        np.savetxt("truth.txt", LABELS)
-    else:
-        frame = pd.DataFrame({"filename": IDS[order], "target": LABELS[order]})
-        frame.to_csv("truth.csv", index=False) if form == "csv" else frame.to_parquet("truth.parquet")
-    command = ["convert", "--model", "large=large.csv", "small=small.csv", "--labels", f"truth.{form}", "--out", "o.npz"]
-    assert main(command) == 0
-    assert ("W13 truth.txt: not all files name their rows" in capsys.readouterr().err) == (form == "txt")
-    found = np.load("o.npz")
-    by_name = dict(zip(found["ids"].tolist(), found["labels"].tolist(), strict=True))
-    assert by_name == dict(zip(IDS.tolist(), LABELS.tolist(), strict=True))
-
-
-def test_names_that_labels_lack_or_repeat_are_refused(folder, capsys):
-    (folder / "large.csv").write_bytes(csv(table(arrays(), "large").drop(columns=["target", "split"], errors="ignore")))
-    frame = pd.DataFrame({"filename": IDS, "target": LABELS})
-    frame.iloc[1:].to_csv("few.csv", index=False)
-    assert main(["convert", "large.csv", "--labels", "few.csv", "--out", "o.npz"]) == 2
-    assert "got none for 1, " in capsys.readouterr().err
-    frame.iloc[[*range(len(frame)), 0]].to_csv("twice.csv", index=False)
-    assert main(["convert", "large.csv", "--labels", "twice.csv", "--out", "o.npz"]) == 2
-    assert "expected each name once in 'twice.csv', got 1 repeated" in capsys.readouterr().err
-
-
-def test_models_in_different_orders_are_joined_on_names(folder):
-    order = shuffled(2)
-    (folder / "large.csv").write_bytes(csv(table(arrays(), "large")))
-    (folder / "small.csv").write_bytes(csv(table(arrays(), "small").iloc[order]))
-    assert main(["convert", "--model", "large=large.csv", "small=small.csv", "--out", "o.npz"]) == 0
-    found = np.load("o.npz")
-    rows = {name: row for row, name in enumerate(IDS.tolist())}
-    at = [rows[name] for name in found["ids"].tolist()]
-    np.testing.assert_allclose(found["logits/small"], SMALL[at], rtol=1e-6)
-
-
-@pytest.mark.parametrize("command", ["convert", "sweep", "report"])
-def test_nothing_is_overwritten_unless_forced(command, folder, capsys):
-    (folder / "a.npz").write_bytes(npz(arrays()))
-    out = {"convert": "o.npz", "sweep": "o.csv", "report": "o.html"}[command]
-    words = [command, *(["a.npz"] if command == "convert" else ["--file", "a.npz"]), "--out", out]
-    (folder / out).write_text("mine")
-    assert main(words) == 2
-    assert f"got '{out}', which is there already; name another, or replace it with --force" in capsys.readouterr().err
-    assert (folder / out).read_text() == "mine"
-    assert main([*words, "--force"]) == 0
-    assert (folder / out).stat().st_size > 100
-
-
-def test_the_advice_for_several_files_is_one_command_that_works(folder, capsys):
-    torch.save(torch.from_numpy(LARGE), "one.pt")
-    torch.save([torch.from_numpy(part) for part in np.array_split(SMALL, 7)], "two.pth")
-    np.save("LABELS.npy", LABELS)
-    assert main(["check", "one.pt", "two.pth"]) == 2
-    advice = {line.partition("run duo ")[2].partition(" on your own")[0] for line in capsys.readouterr().err.splitlines()} - {""}
-    assert len(advice) == 1
-    assert main(advice.pop().replace("LABELS", "LABELS.npy").split()) == 0
-    assert set(np.load("logits.npz")) == {"logits/one", "logits/two", "labels"}
-    np.testing.assert_array_equal(np.load("logits.npz")["logits/two"], SMALL)
-
-
-def test_a_pair_of_tensors_is_logits_and_labels(folder):
-    torch.save((torch.from_numpy(LARGE), torch.from_numpy(LABELS)), "both.pt")
-    assert main(["convert", "both.pt", "--out", "o.npz"]) == 0
-    assert np.array_equal(np.load("o.npz")["labels"], LABELS)
-
-
-TEXTS = {
-    "byte-order mark": lambda text: b"\xef\xbb\xbf" + text.encode(),
-    "UTF-16": lambda text: text.encode("utf-16"),
-    "UTF-16 of the other end": lambda text: b"\xfe\xff" + text.encode("utf-16-be"),
-    "semicolons": lambda text: text.replace(",", ";").encode(),
-    "tabs": lambda text: text.replace(",", "\t").encode(),
-    "trailing commas": lambda text: text.replace("\n", ",\n").encode(),
-    "lines of Windows": lambda text: text.replace("\n", "\r\n").encode(),
+MIXED = {
+    "npy": lambda: [Upload("large.npy", npy(LARGE)), Upload("small.npy", npy(SMALL)), Upload("labels.npy", npy(LABELS))],
+    "npy, other names": lambda: [
+        Upload("large.npy", npy(LARGE)),
+        Upload("small.npy", npy(SMALL)),
+        Upload("y_test.npy", npy(LABELS)),
+    ],
+    "npz and npy": lambda: [Upload("large.npz", npz({"arr_0": LARGE, "arr_1": LABELS})), Upload("small.npy", npy(SMALL))],
+    "safetensors and npz": lambda: [
+        Upload("large.safetensors", safetensors_file({"logits": LARGE})),
+        Upload("small.npz", npz({"logits": SMALL, "targets": LABELS})),
+    ],
+    "csv and npy": lambda: [
+        Upload("large.csv", csv(table(MEMBERS, "large").drop(columns="filename"))),
+        Upload("small.npy", npy(np.asfortranarray(SMALL))),
+    ],
+    "npy and parquet": lambda: [
+        Upload("large.npy", npy(LARGE)),
+        parquet_file("small", table(MEMBERS, "small").drop(columns="filename")),
+    ],
 }
 
 
-@pytest.mark.parametrize("kind", TEXTS)
-def test_tables_as_spreadsheets_write_them(kind):
-    files = [Upload(f"{model}.csv", TEXTS[kind](csv(table(arrays(), model)).decode())) for model in ("large", "small")]
-    plain = [Upload(f"{model}.csv", csv(table(arrays(), model))) for model in ("large", "small")]
-    found, expected = (evaluate(read(of).opened(), "large", "small").metrics for of in (files, plain))
-    assert found == expected
+def parquet_file(name, frame):
+    file = io.BytesIO()
+    frame.to_parquet(file)
+    return Upload(f"{name}.parquet", file.getvalue())
 
 
-def test_a_table_with_the_index_of_pandas():
-    files = [Upload(f"{model}.csv", table(arrays(), model).to_csv().encode()) for model in ("large", "small")]
-    assert read(files).opened().k == 5
+@pytest.mark.parametrize("make", MIXED.values(), ids=MIXED)
+def test_files_of_one_model_each_are_put_together(make, folder, capsys):
+    assert result(make()) == EXPECTED
+    paths = [file.name for file in make()]
+    for file in make():
+        (folder / file.name).write_bytes(file.content)
+    assert main(["check", *paths]) == 0
+    assert main(["convert", *paths, "--out", "all.npz"]) == 0
+    assert result([Upload("all.npz", (folder / "all.npz").read_bytes())]) == EXPECTED
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-def test_a_table_without_headings_says_what_to_write(delimiter):
-    text = io.StringIO()
-    np.savetxt(text, LARGE, delimiter=delimiter)
-    (problem, *_) = read([Upload("a.csv", text.getvalue().encode()), Upload("b.npz", npz(arrays()))]).problems
-    assert "the first line holds numbers" in problem.message
-    assert "put a line of names above it: logit_0, ..., logit_4 where all 5 columns are logits" in problem.message
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (npy(np.array([{}], dtype=object)), "E104"),
+        (npy(LARGE)[:-4], "E105"),
+        (npy(LARGE) + b"more", "E105"),
+        (npy(LARGE).replace(b"(600, 5)", b"(900, 5)"), "E105"),
+        (npy(LARGE.astype("c8")), "E106"),
+        (b"\x93NUMPY", "E103"),
+        (b"\x80\x04K\x01.", "E104"),
+        (torch_file(torch.zeros(2)), "E102"),
+    ],
+)
+def test_a_npy_file_is_checked_before_it_is_read(content, code):
+    assert [problem.code for problem in read([Upload("a.npy", content), Upload("b.npy", npy(SMALL))]).problems] == [code]
 
 
-def test_costs_as_people_paste_them():
-    text = "Model\tMACs\tParams\nresnet50\t4.09G\t25.6M\nvit_b\t17,582,740,224\t-\nb0\t390 MMACs\t5.3m\n\n"
-    assert costs_of(text) == {
-        "resnet50": Cost(4_090_000_000, 25_600_000),
-        "vit_b": Cost(17_582_740_224, None),
-        "b0": Cost(390_000_000, 5_300_000),
+def test_what_a_person_says_goes_first(folder, capsys):
+    odd = {"arr_0": SMALL, "arr_1": LARGE, "labels": LABELS[::-1].copy(), "real": LABELS, "names": IDS}
+    write(folder, a_npz=npz(odd))
+    said = ["--name", "logits/large=arr_1", "logits/small=arr_0", "labels=real"]
+    for command in (
+        ["check", "a.npz"],
+        ["fit", "--file", "a.npz", "--base", "large", "--sidekick", "small"],
+        ["sweep", "--file", "a.npz"],
+    ):
+        assert main([*command, *said, "--json"]) == 0
+    assert result([Upload("a.npz", npz(odd))], Options(names=[tuple(word.split("=")) for word in said[1:]])) == EXPECTED
+    assert main(["convert", "a.npz", *said, "ids=names", "--out", "b.npz"]) == 0
+    assert np.array_equal(np.load("b.npz")["labels"], LABELS)
+    assert np.array_equal(np.load("b.npz")["ids"], IDS)
+
+
+def test_an_array_of_one_file_alone_can_be_said(folder):
+    files = [Upload("one/logits.npz", npz({"x": LARGE, "t": LABELS})), Upload("two/logits.npz", npz({"x": SMALL}))]
+    given = [Upload("logits.npz", file.content, file.name) for file in files]
+    assert "E103" in {problem.code for problem in read(given).problems}
+    names = [("logits/large", "one/logits.npz:x"), ("logits/small", "two/logits.npz:x"), ("labels", "t")]
+    assert result(given, Options(names=names)) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            [("labels", "nothing")],
+            r"expected an array 'nothing' for --name labels, got none; a.npz has 'logits/large', 'logits/small', 'labels'",
+        ),
+        ([("label", "labels")], "expected logits/MODEL, labels, .* got 'label'"),
+        ([("labels", "labels"), ("ids", "labels")], "expected one role for 'labels', got labels and ids"),
+    ],
+)
+def test_names_that_mean_nothing_are_refused(names, message):
+    with pytest.raises(InputError, match=message):
+        read([Upload("a.npz", npz(PLAIN))], Options(names=names))
+
+
+COLUMNS = [f"logit_{i}" for i in range(5)]
+
+
+def frame(logits=LARGE, names=COLUMNS, **columns):
+    return pd.DataFrame({**columns, **dict(zip(names, logits.T, strict=True))})
+
+
+def numbered(prefix, start=0):
+    return [f"{prefix}{i}" for i in range(start, start + 5)]
+
+
+@pytest.mark.parametrize("names", [numbered("class_"), numbered("p"), numbered(""), numbered("score ", 1), numbered("out.", 0)])
+@pytest.mark.parametrize("labels", ["target", "y_true", "truth", "klasse"])
+def test_columns_that_are_numbered_alike_are_logits(names, labels):
+    for make in (
+        lambda f: Upload("large.csv", csv(f)),
+        lambda f: parquet_file("large", f),
+        lambda f: Upload("large.tsv", csv(f, sep="\t")),
+    ):
+        files = [make(frame(names=names, **{labels: LABELS})), Upload("small.npy", npy(SMALL))]
+        assert result(files) == EXPECTED
+        assert f"the columns '{names[0]}' to '{names[-1]}' are read as logits/large" in notes(files)[0]
+
+
+def test_several_models_in_one_table_of_other_names():
+    both = frame(names=numbered("resnet_"), target=LABELS).join(frame(SMALL, numbered("vit_")))
+    assert result([Upload("a.csv", csv(both))], pair=("resnet", "vit")) == EXPECTED
+    names = [("logits/large", "resnet_0"), ("logits/small", "vit_0"), ("labels", "target")]
+    assert result([Upload("a.csv", csv(both))], Options(names=names)) == EXPECTED
+
+
+def test_a_column_can_be_said_and_one_beyond_the_classes_is_none():
+    table = frame(first=LABELS, second=LABELS[::-1], many=np.arange(600) * 3)
+    files = [Upload("large.csv", csv(table)), Upload("small.npy", npy(SMALL))]
+    assert {problem.code for problem in read(files).problems} == {"E302"}
+    assert result(files, Options(names=[("labels", "first")])) == EXPECTED
+    late = frame(first=np.r_[LABELS[:599], 77])
+    assert {problem.code for problem in read([Upload("large.csv", csv(late)), files[1]]).problems} == {"E302"}
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda f: f.to_csv().encode(),
+        lambda f: f.to_csv(sep=";").encode(),
+        lambda f: f.to_csv(sep="\t").encode(),
+        lambda f: pd.read_csv(io.BytesIO(f.to_csv().encode())).to_csv(index=False).encode(),
+        lambda f: f.to_csv(index=False).replace("\n", ",\n").encode(),
+        lambda f: (
+            f.to_csv(index=False).partition("\n")[0] + "\n" + f.to_csv(index=False, header=False).replace("\n", ",\n")
+        ).encode(),
+        lambda f: (f.to_csv(index=False).partition("\n")[0] + ",\n" + f.to_csv(index=False, header=False)).encode(),
+        lambda f: f.to_csv(index=False).encode("utf-16"),
+        lambda f: b"\xfe\xff" + f.to_csv(index=False).encode("utf-16-be"),
+        lambda f: f.to_csv(index=False).encode("utf-32"),
+        lambda f: f.to_csv(index=False).encode("utf-8-sig"),
+        lambda f: f.to_csv(index=False, sep=";", decimal=",").encode(),
+    ],
+    ids=[
+        "index",
+        "semicolons",
+        "tabs",
+        "Unnamed: 0",
+        "trailing",
+        "trailing rows",
+        "trailing name",
+        "utf-16",
+        "utf-16 be",
+        "utf-32",
+        "bom",
+        "decimal comma",
+    ],
+)
+def test_tables_as_programs_write_them(write):
+    files = [Upload("large.csv", write(frame(target=LABELS))), Upload("small.csv", write(frame(SMALL)))]
+    found = read(files).opened()
+    assert {model: sum(len(found.logits(model, split)) for split in found.labels) for model in found.cards} == {
+        "large": 600,
+        "small": 600,
     }
-    for wrong, message in (("a,many", "expected a number"), ("a,1,2,3", "expected a model"), ("a,1\na,2", "each model once")):
-        with pytest.raises(InputError, match=message):
-            costs_of(wrong)
+    indexed = bool(found.ids)
+    expected = EXPECTED if not indexed else result([Upload("a.npz", npz({**PLAIN, "ids": np.arange(600).astype(str)}))])
+    assert result(files) == expected
 
 
-def test_files_become_a_set_of_the_store(folder, capsys):
-    (folder / "a.npz").write_bytes(npz(arrays()))
-    (folder / "costs.csv").write_text("large,4G,25M\nsmall,300M,2M\n")
-    command = ["import", "a.npz", "--set", "mine", "--store", "store", "--title", "Mine"]
-    assert main([*command, "--costs", "costs.csv"]) == 0
-    own, plain = Store(folder / "store").open("mine"), read([Upload("a.npz", npz(arrays()))]).opened()
-    assert own.flops_balance("large", "small") == 0.075
-    assert own.title == "Mine"
-    assert evaluate(own, "large", "small").metrics == evaluate(plain, "large", "small").metrics
-    assert main(command) == 0, "the same again changes nothing"
-    assert "nothing new in the set 'mine'" in capsys.readouterr().out
-    other = arrays() | {"logits/large": LARGE + 1 * np.eye(5, dtype="f4")[0]}
-    (folder / "a.npz").write_bytes(npz(other))
-    assert main(command) == 2
-    assert "the set 'mine' has other logits of 'large'" in capsys.readouterr().err
-    assert evaluate(Store(folder / "store").open("mine"), "large", "small").metrics == evaluate(plain, "large", "small").metrics
-    assert main([*command, "--force"]) == 0
-    assert torch.equal(Store(folder / "store").open("mine").logits("small", "val"), plain.logits("small", "val"))
-    (folder / "a.npz").write_bytes(npz(arrays() | {"labels": (LABELS + 1) % 5}))
-    assert main([*command, "--force"]) == 2
-    assert "other images as its split" in capsys.readouterr().err
+def test_a_shuffled_table_is_joined_on_the_index_that_pandas_wrote():
+    files = [
+        Upload("large.csv", frame(target=LABELS).to_csv().encode()),
+        Upload("small.csv", frame(SMALL).sample(frac=1, random_state=0).to_csv().encode()),
+    ]
+    assert result(files) == result([Upload("a.npz", npz({**PLAIN, "ids": np.arange(600).astype(str)}))])
 
 
-def test_costs_of_other_models_are_refused(folder, capsys):
-    (folder / "a.npz").write_bytes(npz(arrays()))
-    (folder / "costs.csv").write_text("huge,4G\n")
-    assert main(["import", "a.npz", "--set", "mine", "--store", "store", "--costs", "costs.csv"]) == 2
-    assert "expected costs of the files' models (large, small), got 'huge'" in capsys.readouterr().err
-    assert not (folder / "store").exists()
+@pytest.mark.parametrize(
+    ("text", "needs"),
+    [
+        ("1.5,-0.2\n0.1,0.3\n", "logit_0,logit_1 where"),
+        ("3,0.1,0.2,0.7\n", "names the 4 columns"),
+        ("1.000e+00 2.000e+00 3.000e+00\n", "names the 3 columns"),
+        ("img.jpg,0.25,0.75\n", "names the 3 columns"),
+        ("-1e-3;2;4\n", "names the 3 columns"),
+        ("5,3\n2,4\n", "names the 2 columns"),
+    ],
+)
+def test_a_table_without_a_heading_says_what_to_write(text, needs):
+    (problem,) = read([Upload("a.csv", text.encode())]).problems
+    assert "the first line holds numbers" in problem.message
+    assert "no names of columns" in problem.message
+    assert needs in problem.message
+
+
+def test_what_is_advised_for_a_table_without_a_heading_mends_it():
+    text = csv(frame(), header=False)
+    (problem,) = read([Upload("large.csv", text), Upload("small.npy", npy(SMALL)), Upload("y.npy", npy(LABELS))]).problems
+    assert "logit_0,logit_1,logit_2,...,logit_4" in problem.message
+    mended = ",".join(COLUMNS).encode() + b"\n" + text
+    assert result([Upload("large.csv", mended), Upload("small.npy", npy(SMALL)), Upload("y.npy", npy(LABELS))]) == EXPECTED
+
+
+@pytest.mark.parametrize("form", ["%d", "%.1f", "%.18e", "%g"])
+@pytest.mark.parametrize("name", ["y.txt", "y.csv", "y.tsv"])
+def test_labels_are_read_as_numpy_writes_them(folder, form, name):
+    np.savetxt(name, LABELS, fmt=form)
+    write(folder, large_npy=npy(LARGE), small_npy=npy(SMALL))
+    assert main(["convert", "large.npy", "small.npy", "--labels", name, "--out", "a.npz"]) == 0
+    assert result([Upload("a.npz", (folder / "a.npz").read_bytes())]) == EXPECTED
+    if name != "y.txt":
+        assert main(["check", "large.npy", "small.npy", name]) == 0
+
+
+@pytest.mark.parametrize("labels", [LABELS + 0.0, LABELS.astype("f4")])
+def test_floats_of_a_table_are_labels_where_they_are_whole(labels):
+    assert result([Upload("large.csv", csv(frame(target=labels))), Upload("small.csv", csv(frame(SMALL)))]) == EXPECTED
+    halves = read([Upload("large.csv", csv(frame(target=labels / 2))), Upload("small.csv", csv(frame(SMALL)))])
+    assert [problem.code for problem in halves.problems] == ["E304"]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.string(),
+        pa.large_string(),
+        pa.string_view(),
+        pa.dictionary(pa.int32(), pa.string()),
+        pa.dictionary(pa.int8(), pa.large_string()),
+    ],
+    ids=str,
+)
+def test_text_of_every_kind_of_arrow(kind):
+    split = np.where(np.arange(600) % 3, "test", "val")
+
+    def made(model):
+        own = pa.Table.from_pandas(table(MEMBERS, model).drop(columns="filename"), preserve_index=False)
+        names = pa.array(IDS.tolist()).cast(kind) if kind != pa.dictionary(pa.int8(), pa.large_string()) else pa.array(IDS.tolist())
+        own = own.append_column("filename", names).append_column("split", pa.array(split.tolist()).cast(kind))
+        file = io.BytesIO()
+        pq.write_table(own, file)
+        return Upload(f"{model}.parquet", file.getvalue())
+
+    files = [made("large"), made("small")]
+    assert result(files) == result([Upload("a.npz", npz({**MEMBERS, "split": split}))])
+
+
+def test_categories_of_whole_numbers_are_labels():
+    own = table(MEMBERS, "large").assign(target=pd.Categorical(LABELS))
+    assert result([parquet_file("large", own), parquet_file("small", table(MEMBERS, "small"))]) == result(FORMATS["npz"](MEMBERS))
+
+
+# What is advised
+
+
+COMMAND = re.compile(r"run (duo convert .*?) on your own machine")
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {
+            "large.pt": torch_file(torch.from_numpy(LARGE)),
+            "small.pt": torch_file(torch.from_numpy(SMALL)),
+            "labels.txt": b"\n".join(str(y).encode() for y in LABELS),
+        },
+        {
+            "large model.pth": torch_file({"logits": torch.from_numpy(LARGE), "labels": torch.from_numpy(LABELS)}),
+            "small.npy": npy(SMALL),
+        },
+        {
+            "one/logits.pt": torch_file(torch.from_numpy(LARGE)),
+            "two/logits.pt": torch_file((torch.from_numpy(SMALL), torch.from_numpy(LABELS))),
+        },
+        {"large.npz": npz({"logits": LARGE}), "small.pt": torch_file(torch.from_numpy(SMALL)), "y.npy": npy(LABELS)},
+    ],
+)
+def test_the_command_that_is_advised_for_several_files_works(files, folder, capsys):
+    for name, content in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content)
+    assert main(["check", *files]) == 2
+    commands = set(COMMAND.findall(capsys.readouterr().err))
+    assert len(commands) == 1
+    words = shlex.split(commands.pop())
+    assert ("LABELS" in words) == (not {"labels.txt", "y.npy"} & set(files)), "without --labels where one of them holds them"
+    words = [word for word in words if word not in ("--labels", "LABELS")]
+    assert main(words[1:]) == 0
+    assert main(["check", words[-1]]) == 0
+    capsys.readouterr()
+    found = read([Upload("a.npz", (folder / words[-1]).read_bytes())])
+    assert {round(model.accuracy, 4) for model in found.found.models} == {
+        round((x.argmax(1) == LABELS).mean(), 4) for x in (LARGE, SMALL)
+    }
+    assert main(words[1:]) == 2
+    assert "expected a new file, got 'logits.npz', which is there already" in capsys.readouterr().err
+    assert main([*words[1:], "--force"]) == 0
+
+
+@pytest.mark.parametrize("name", ["a.pkl", "a.json", "a.joblib", "a.feather", "a", "a.npz.gz"])
+def test_what_convert_does_not_read_either_is_not_sent_there(name, folder, capsys):
+    (folder / name).write_bytes(b"x")
+    assert main(["check", name]) == 2
+    said = capsys.readouterr().err
+    assert "run duo convert" not in said
+    assert "save plain arrays, numpy.savez(" in said
+    assert main(["convert", name, "--out", "b.npz"]) == 2
+
+
+@pytest.mark.parametrize("order", [np.arange(600)[::-1], np.random.default_rng(3).permutation(600), np.r_[599, 0:599]])
+@pytest.mark.parametrize("kind", ["csv", "parquet", "npz"])
+def test_convert_joins_labels_on_the_names_of_the_images(folder, order, kind):
+    logits = {model: table(MEMBERS, model).drop(columns="target") for model in ("large", "small")}
+    write(folder, large_csv=csv(logits["large"]), small_csv=csv(logits["small"].sample(frac=1, random_state=1)))
+    truth = {"filename": IDS[order], "target": LABELS[order]}
+    content = {
+        "csv": lambda: csv(pd.DataFrame(truth)),
+        "parquet": lambda: parquet_file("t", pd.DataFrame(truth)).content,
+        "npz": lambda: npz(truth),
+    }
+    (folder / f"truth.{kind}").write_bytes(content[kind]())
+    assert main(["convert", "large.csv", "--model", "small=small.csv", "--labels", f"truth.{kind}", "--out", "o.npz"]) == 0
+    assert result([Upload("o.npz", (folder / "o.npz").read_bytes())]) == result(FORMATS["npz"](MEMBERS))
+
+
+def test_labels_that_cannot_be_joined_are_refused_and_fewer_are_counted(folder, capsys):
+    write(folder, large_csv=csv(table(MEMBERS, "large").drop(columns="target")), small_npy=npy(SMALL))
+    write(
+        folder,
+        few_csv=csv(pd.DataFrame({"filename": IDS[:500], "target": LABELS[:500]})[::-1]),
+        other_csv=b"filename,target\nx,0\n",
+    )
+    assert main(["convert", "large.csv", "--labels", "other.csv", "--out", "o.npz"]) == 2
+    assert "no id is in every file" in capsys.readouterr().err
+    assert main(["convert", "large.csv", "small.npy", "--labels", "few.csv", "--out", "o.npz"]) == 2
+    assert (
+        "expected ids in every file, since those of 'large.csv', 'few.csv' differ, got none in 'small.npy'"
+        in capsys.readouterr().err
+    )
+    assert not (folder / "o.npz").exists()
+    assert main(["convert", "large.csv", "--labels", "few.csv", "--out", "o.npz"]) == 0
+    assert "100 images are not in every file and were left out" in capsys.readouterr().err
+    assert np.array_equal(np.load("o.npz")["logits/large"], LARGE[:500])
+
+
+# torch.save
+
+
+L, S, Y = (torch.from_numpy(values) for values in (LARGE, SMALL, LABELS))
+SAVED = {
+    "tuple": (L, Y),
+    "list": [L, Y],
+    "batches": {"logits": list(L.split(64)), "labels": list(Y.split(64))},
+    "even batches": {"logits": list(L.split(100)), "labels": list(Y.split(100))},
+    "batches of pairs": list(zip(L.split(64), Y.split(64), strict=True)),
+    "batches of dictionaries": [{"output": a, "target": b} for a, b in zip(L.split(100), Y.split(100), strict=True)],
+    "plain lists": {"logits": L, "labels": LABELS.tolist()},
+    "arrays of NumPy": {"logits": LARGE, "labels": LABELS, "loss": np.float64(3)},
+    "nested": {"results": {"logits": L, "labels": Y}, "epoch": 3},
+}
+
+
+@pytest.mark.parametrize("content", SAVED.values(), ids=SAVED)
+def test_tuples_lists_and_batches_of_torch(content, folder):
+    write(folder, large_pt=torch_file(content), small_npy=npy(SMALL))
+    assert main(["convert", "large.pt", "small.npy", "--out", "a.npz"]) == 0
+    assert result([Upload("a.npz", (folder / "a.npz").read_bytes())]) == EXPECTED
+
+
+def test_a_list_that_may_be_models_or_batches_is_asked_for(folder, capsys):
+    write(folder, a_pt=torch_file([L, S]), y_npy=npy(LABELS))
+    assert main(["convert", "a.pt", "--labels", "y.npy", "--out", "b.npz"]) == 2
+    assert (
+        "a list of 2 tensors of the shape (600, 5), which may be batches or models; save torch.cat(tensors)"
+        in capsys.readouterr().err
+    )
+
+
+# Nothing is written over
+
+
+@pytest.mark.parametrize(
+    ("command", "out"),
+    [
+        (["convert", "a.npz"], "b.npz"),
+        (["convert", "a.npz"], "a.npz"),
+        (["sweep", "--file", "a.npz"], "b.csv"),
+        (["sweep", "--file", "a.npz"], "b.parquet"),
+        (["report", "--file", "a.npz", "--base", "large", "--sidekick", "small"], "b.html"),
+    ],
+)
+def test_a_file_is_written_over_only_where_that_is_said(command, out, folder, capsys):
+    write(folder, a_npz=npz(PLAIN))
+    if out != "a.npz":
+        (folder / out).write_text("mine")
+    before = (folder / out).read_bytes()
+    assert main([*command, "--out", out]) == 2
+    assert (
+        f"expected a new file, got '{out}', which is there already; name another, or replace it with --force"
+        in capsys.readouterr().err
+    )
+    assert (folder / out).read_bytes() == before
+    assert main([*command, "--out", out, "--force"]) == 0
+    assert ((folder / out).read_bytes() != before) == (out != "a.npz"), "a file converted into itself is the same"
+
+
+# Probabilities of 0
+
+
+def votes(n=1500, k=6, voters=40, seed=5):
+    random = np.random.default_rng(seed)
+    y = random.integers(0, k, n)
+    p = softmax(2 * (random.normal(size=(n, k)) + 2.5 * np.eye(k)[y]))
+    q = np.maximum(softmax(4 * (random.normal(size=(n, k)) + 2 * np.eye(k)[y])), 1e-5)  # which float16 tells from 0
+    return np.stack([random.multinomial(voters, row) for row in p]) / voters, q, y
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("k", [2, 6, 150])
+def test_probabilities_give_one_answer_whatever_their_dtype(seed, k):
+    p, q, y = votes(k=k, seed=seed)
+    members = {"labels": y, "split": np.arange(len(y)) % 2}
+    found = {
+        dtype: evaluate(
+            read(
+                [Upload("a.npz", npz({"logits/p": p.astype(dtype), "logits/q": q.astype(dtype), **members}))],
+                Options(take_log=True),
+            ).opened(),
+            "p",
+            "q",
+        ).document()
+        for dtype in ("f2", "f4", "f8")
+    }
+    for dtype, near in (("f2", 2e-3), ("f4", 1e-5)):
+        assert found[dtype]["temperatures"] == pytest.approx(found["f8"]["temperatures"], rel=near)
+        assert found[dtype]["nll_fit"] == pytest.approx(found["f8"]["nll_fit"], rel=near)
+
+
+def test_zeros_are_said_with_their_share_and_the_floor_can_be_given(folder, capsys):
+    p, q, y = votes()
+    write(folder, a_npz=npz({"logits/p": p, "logits/q": np.maximum(q, 1e-5), "labels": y}))
+    cells, true = (p == 0).mean(), (p[np.arange(len(y)), y] == 0).mean()
+    assert main(["check", "a.npz", "--log", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    (warning,) = [w for w in document["warnings"] if w["code"] == "W08"]
+    assert warning["where"] == "a.npz, logits/p"
+    assert f"{cells:.3g} of the probabilities are 0, that of the true class in {true:.2%} of the rows" in warning["message"]
+    assert "each is taken as 1e-06; their logarithm is minus infinity, so the result hangs on" in warning["message"]
+    fits = []
+    for floor in ("1e-3", "1e-6", "1e-30"):
+        assert main(["fit", "--file", "a.npz", "--log", "--floor", floor, "--base", "p", "--sidekick", "q", "--json"]) == 0
+        said = capsys.readouterr()
+        assert f"each is taken as {float(floor):g};" in said.err
+        fits.append(json.loads(said.out)["temperatures"]["base"])
+    assert len(set(fits)) == 3
+    assert main(["convert", "a.npz", "--log", "--floor", "1e-4", "--out", "b.npz"]) == 0
+    assert "W08 b.npz, logits/p" in capsys.readouterr().err
+    assert np.load("b.npz")["logits/p"].min() == np.log(1e-4)
+
+
+def test_probabilities_without_a_small_one_give_no_warning_and_are_not_changed():
+    p, _, y = votes()
+    kept = np.maximum(p, 1e-3) / np.maximum(p, 1e-3).sum(1, keepdims=True)
+    members = {"logits/p": kept, "labels": y}
+    assert np.array_equal(prepared(members, "a.npz", log=True)["logits/p"], np.log(kept))
+    reading = read([Upload("a.npz", npz({**members, "logits/q": kept[:, ::-1].copy()}))], Options(take_log=True))
+    assert "W08" not in {warning.code for warning in reading.warnings}
+
+
+@pytest.mark.parametrize("digits", [2, 3, 4])
+def test_rounded_probabilities_are_still_recognised(digits):
+    p = softmax(3 * LARGE).round(digits)
+    assert [problem.code for problem in read([Upload("a.npz", npz({**PLAIN, "logits/large": p}))]).problems] == ["E202"] * (
+        digits > 2
+    )
+
+
+@pytest.mark.parametrize("floor", ["0", "1", "-1e-3", "nan", "x"])
+def test_a_floor_that_is_no_probability_is_refused(floor, capsys):
+    with pytest.raises(SystemExit):
+        main(["check", "a.npz", "--log", f"--floor={floor}"])
+    assert "expected a probability above 0 and below 1" in capsys.readouterr().err

@@ -2,9 +2,10 @@
 
 import ctypes
 import gc
+import itertools
 import secrets
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import streamlit as st
@@ -35,6 +36,8 @@ class _Shelf:
     drop: Callable[[], None]
     """Lets go of the files that the web server holds for the session."""
     files: list[Upload] = field(default_factory=list)
+    displaced: dict[str, Upload] = field(default_factory=dict)
+    """Files in whose place another of their name was dropped, by that name, as long as both can be kept."""
     options: Options = field(default_factory=Options)
     reading: Reading | None = None
     used: Reading | None = None
@@ -44,7 +47,7 @@ class _Shelf:
         self.drop()
         for reading in (self.reading, self.used):
             _empty(reading)
-        self.files, self.reading, self.used, self.handle = [], None, None, None
+        self.files, self.displaced, self.reading, self.used, self.handle = [], {}, None, None, None
         _return_memory()
 
 
@@ -60,11 +63,41 @@ def _shelf() -> _Shelf:
 
 
 def put(files: Sequence[UploadedFile]) -> None:
-    """Take files from the web server; one takes the place of an earlier one of its name."""
-    shelf, names = _shelf(), {file.name for file in files}
-    kept = [file for file in shelf.files if file.name not in names]
-    _change(shelf, [*kept, *(Upload(file.name, file.getvalue()) for file in files)])
+    """Take files from the web server; one takes the place of an earlier one of its name, which can be kept beside it."""
+    shelf, new = _shelf(), list[Upload]()
+    for file in files:
+        content, taken = file.getvalue(), {other.name: other.content for other in new}
+        same = taken.get(file.name, content) == content
+        new.append(Upload(file.name if same else _other_name(file.name, taken), content))
+    contents = {file.name: file.content for file in new}
+    displaced = {file.name: file for file in shelf.files if contents.get(file.name, file.content) != file.content}
+    _change(shelf, [*(file for file in shelf.files if file.name not in contents), *new])
+    shelf.displaced = displaced
     shelf.drop()
+
+
+def displaced() -> list[str]:
+    """Names of the files in whose place another was dropped just now."""
+    return list(_shelf().displaced)
+
+
+def keep_both(name: str) -> None:
+    """Put a file back in whose place another was dropped, under a name beside its own."""
+    shelf = _shelf()
+    old, rest = shelf.displaced[name], {other: file for other, file in shelf.displaced.items() if other != name}
+    _change(shelf, [*shelf.files, replace(old, name=_other_name(name, [file.name for file in shelf.files]))])
+    shelf.displaced = rest
+
+
+def _other_name(name: str, taken: Collection[str]) -> str:
+    """The name, or the first of it with a number behind that is not taken.
+
+    >>> _other_name("a.csv", []), _other_name("a.csv", ["a.csv", "a-2.csv"])
+    ('a.csv', 'a-3.csv')
+    """
+    stem, dot, ending = name.rpartition(".")
+    numbered = (f"{stem}-{number}{dot}{ending}" if dot else f"{ending}-{number}" for number in itertools.count(2))
+    return next(other for other in itertools.chain([name], numbered) if other not in taken)
 
 
 def put_back(place: int) -> None:
@@ -75,12 +108,24 @@ def put_back(place: int) -> None:
 
 def _change(shelf: _Shelf, files: list[Upload]) -> None:
     """Answers about models and rows end with the files that they were given for."""
-    shelf.files, shelf.reading = files, None
+    shelf.files, shelf.displaced, shelf.reading = files, {}, None
     shelf.options = (
         replace(shelf.options, base=None, sidekick=None, costs={}, class_names=None, fit=None)
         if files
         else Options(limits=shelf.options.limits)
     )
+
+
+def describe(roles: Mapping[str, Mapping[str, str]]) -> None:
+    """Say what the arrays of each file are, by its name and theirs."""
+    shelf = _shelf()
+    shelf.files, shelf.reading = [replace(file, names=roles.get(file.name, {})) for file in shelf.files], None
+    shelf.options = replace(shelf.options, base=None, sidekick=None, costs={})
+
+
+def are_described() -> bool:
+    """Whether somebody has said what the arrays of a file are."""
+    return any(file.names for file in _shelf().files)
 
 
 def said() -> Options:

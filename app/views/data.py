@@ -6,10 +6,10 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from app import controls, link, uploading
+from app import controls, describing, link, saving, uploading
 from app.state import uploads
 from app.uploading import plain
-from duo_core.formats import CODES, OPENERS, WRITTEN, FileFacts, Found, Options, Problem, Reading, template
+from duo_core.formats import CODES, FLOOR, OPENERS, WRITTEN, FileFacts, Found, Options, Problem, Reading, template
 from duo_core.formats.limits import words as size_words
 
 TITLE = "Your data"
@@ -17,7 +17,8 @@ LINKED: tuple[str, ...] = ()
 
 PROMISE = (
     "What you drop here stays in this browser session: it is held in the server's memory, is **not written to disk** and **not "
-    "shown to others**. It is gone as soon as you press *Forget*, close or reload this page, or lose the connection."
+    "shown to others** unless you press *Save*. It is gone as soon as you press *Forget*, close or reload this page, or lose "
+    "the connection."
 )
 NEEDED = """
 | what | arrays | tables |
@@ -28,11 +29,15 @@ NEEDED = """
 | *image ids*: join files in any order | `ids` (N,) | `filename` |
 | *class names, costs* | `class_names`, `flops/MODEL`, `parameters/MODEL` | asked for when they are read |
 
-Arrays stand in `.npz` and `.safetensors`, tables in `.parquet` and `.csv`. What is in *italics* may be left out.
+Arrays stand in `.npz` and `.safetensors`, or one in a `.npy` that is called as its model is (or `labels`); tables in `.parquet`,
+`.csv` and `.tsv`. Where arrays have other names, you can say what they are. What is in *italics* may be left out.
 At most {file} a file, {rows:,} images and {classes:,} classes.
 """
 TICKS = {"take_log": ("Take the logarithm", "E202"), "labels_from_one": ("Labels start at 1", "E305")}
 """What a person may say where a problem asks for it: the tick's label, and the problem's code."""
+
+
+FLOOR_LABEL = "What stands for smaller probabilities, 0 among them"
 
 
 def show() -> None:
@@ -48,12 +53,14 @@ def show() -> None:
         _files(read)
         _problems(read)
         _ticks(read)
+        describing.arrays(read)
         if read.logit_set:
             _found(read.found)
         _actions(read)
         if read.logit_set:
             _first_rows(read.found)
             uploading.answers(read.found)
+            saving.save(read)
     st.space("medium")
     st.header("What a file holds", anchor=False)
     _templates()
@@ -104,6 +111,12 @@ def _files(read: Reading) -> None:
     st.header("What was found", anchor=False)
     for place, file in enumerate(read.found.files):
         _file(place, file)
+    for name in uploads.displaced():
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(
+                f"**{plain(name)}** took the place of the one that was dropped before, which held something else.", width="content"
+            )
+            st.button("Keep both", key=f"both_{name}", on_click=uploads.keep_both, args=(name,))
 
 
 def _file(place: int, file: FileFacts) -> None:
@@ -119,6 +132,18 @@ def _ticks(read: Reading) -> None:
     for name, (label, code) in TICKS.items():
         if getattr(now, name) or code in codes:
             st.checkbox(label, value=getattr(now, name), key=f"say_{name}", on_change=_say, args=(name,))
+    if now.take_log:
+        st.number_input(
+            FLOOR_LABEL,
+            1e-30,
+            0.1,
+            now.floor,
+            placeholder=f"{FLOOR:g} where some are 0",
+            format="%.1e",
+            key="say_floor",
+            on_change=_say,
+            args=("floor",),
+        )
 
 
 def _say(name: str) -> None:

@@ -3,25 +3,24 @@
 import argparse
 import contextlib
 import mmap
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from duo_core.arrays import InputError, UncertaintyKind
-from duo_core.cli.arguments import assignment, cost_of, count_or_fraction, probability, seed, unique
+from duo_core.cli.arguments import assignment, cost_of, count_or_fraction, force_option, probability, seed, unique
 from duo_core.cli.printing import print_json, show
 from duo_core.files import check_output, replaced
-from duo_core.formats import Limits, ModelFacts, Options, Reading, Upload, read
-from duo_core.formats.checks import FLOOR
+from duo_core.formats import FLOOR, OPENERS, Cost, Limits, ModelFacts, Options, Reading, Upload, costs_of, read
 from duo_core.formats.foreign import arrays_of
-from duo_core.formats.joining import check_unnamed, drawn_split
-from duo_core.formats.naming import Naming
-from duo_core.formats.problems import Report
+from duo_core.formats.joining import check_unnamed, drawn_split, together
+from duo_core.formats.naming import addressed, role_of
+from duo_core.formats.problems import Report, listed
 from duo_core.formats.writing import left_out, prepared, write
 from duo_core.logits import LogitSet
 from duo_core.results import swept
@@ -52,7 +51,7 @@ def logit_set_of(options: argparse.Namespace) -> LogitSet:
 
 def _check_no_file_options(options: argparse.Namespace) -> None:
     """What may be said about files would change nothing in a set, and is not passed over in silence."""
-    for option in ("fit", "seed", "log", "floor", "name", "labels_from_one", "cost"):
+    for option in ("fit", "seed", "log", "floor", "name", "labels_from_one", "cost", "costs"):
         if vars(options).get(option):
             name = f"--{option.replace('_', '-')}"
             raise InputError(f"expected {name} with --file only, got it with --set, which is used as it was made; leave {name} out")
@@ -70,22 +69,42 @@ def _progress(done: int, total: int) -> None:
         print(f"\rall pairs: {done / total:.0%}", end="\n" if done == total else "", file=sys.stderr, flush=True)
 
 
-def read_files(files: Sequence[Path], options: argparse.Namespace) -> Reading:
-    """Read files with what the options say of them."""
+def read_files(files: Sequence[Path], options: argparse.Namespace, alone: bool = False) -> Reading:
+    """Read files with what the options say of them; `alone` is whether one model is enough."""
+    table = _cost_table(options.costs)
     said = Options(
         take_log=options.log,
         floor=options.floor,
-        names=unique(options.name, "--name"),
+        names=options.name,
         labels_from_one=options.labels_from_one,
         seed=options.seed,
         fit=options.fit,
         base=getattr(options, "base", None),
         sidekick=getattr(options, "sidekick", None),
         costs=unique(options.cost, "--cost"),
+        cost_table=table,
+        alone=alone,
         limits=Limits.from_environment(),
     )
     with contextlib.ExitStack() as stack:
-        return read([Upload(file.name, stack.enter_context(_mapped(file))) for file in files], said)
+        found = read([Upload(file.name, stack.enter_context(_mapped(file)), str(file)) for file in files], said)
+    models = [facts.name for facts in found.found.models]
+    if table and models and not set(table) & set(models):
+        raise InputError(
+            f"expected costs of the files' models ({', '.join(models)}), got '{next(iter(table))}' in '{options.costs}'"
+        )
+    return found
+
+
+def _cost_table(file: Path | None) -> dict[str, Cost]:
+    if file is None:
+        return {}
+    try:
+        return costs_of(file.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError:
+        raise InputError(f"expected a table of text in UTF-8 at '{file}', got other bytes; save it so") from None
+    except InputError as error:
+        raise InputError(f"{error}, in '{file}'") from None
 
 
 @contextlib.contextmanager
@@ -125,38 +144,39 @@ def _row(facts: ModelFacts) -> dict[str, Any]:
 
 def convert(options: argparse.Namespace) -> None:
     """Write logits of other files as one file that can be uploaded."""
-    named = [(None, file) for file in options.files] + [(name, Path(file)) for name, file in options.model]
-    if not named:
+    sources = [(None, file) for file in options.files] + [(name, Path(file)) for name, file in options.model]
+    if not sources:
         raise InputError("expected a file of logits, got none; name one, or several with --model NAME=FILE")
     check_output(options.out, options.force)
-    naming, report, arrays = Naming(unique(options.name, "--name")), Report(), dict[str, NDArray[Any]]()
-    for name, file in named:
-        found = _in_order_of(arrays, arrays_of(file, name, naming, report), file, report)
-        twice = sorted(key for key in set(arrays) & set(found) if not np.array_equal(arrays[key], found[key]))
-        if twice:
-            raise InputError(f"expected one '{twice[0]}', got another in '{file}'; give each model a name with --model NAME=FILE")
-        arrays |= found
-    if options.labels:
-        arrays |= _labels(options.labels, arrays, naming, report)
-    ready = prepared(
-        arrays,
-        options.out.name,
-        log=options.log,
-        floor=options.floor,
-        labels_from_one=options.labels_from_one,
-        dtype=options.dtype,
-        report=report,
-    )
+    report, names = Report(), options.name
+    uploads = addressed([Upload(file.name, b"", path=str(file)) for _, file in sources], names)
+    files = [(upload.path, arrays_of(upload, report, model)) for upload, (model, _) in zip(uploads, sources, strict=True)]
+    labels = [_labels(Upload(file.name, b"", str(file)), names, report) for file in [options.labels] if file]
+    arrays, left = together([*files, *labels], report)
+    missing = [(role, target) for role, target in names if role_of(role) not in arrays]
+    if missing:
+        role, target = missing[0]
+        raise InputError(f"expected an array '{target}' for --name {role}, got none in the files; duo check lists them")
+    said = {"log": options.log, "floor": options.floor, "labels_from_one": options.labels_from_one, "dtype": options.dtype}
+    ready = prepared(arrays, options.out.name, report=report, **said)
     options.warnings = report.warnings
+    if not any(key.startswith("logits/") for key in ready):
+        raise InputError(f"expected logits (N, K) in {listed([path for path, _ in files])}, got {', '.join(ready)}; add their file")
     if options.fit is not None:
         ready["split"] = _split(ready, options.fit, options.seed)
     with replaced(options.out) as beside, open(beside, "wb") as out:
         write(ready, options.out.name, out)
-    lost = left_out(ready, options.out.name)
-    if lost:
-        print(f"duo convert: left out, since a table has no room for it: {', '.join(lost)}", file=sys.stderr)
+    _print_conversion(options.out, ready, left)
+
+
+def _print_conversion(out: Path, ready: Mapping[str, NDArray[Any]], left: int) -> None:
+    lost = left_out(ready, out.name)
+    lines = [f"{left:,} images are not in every file and were left out"] if left else []
+    lines += [f"left out, since a table has no room for it: {', '.join(lost)}"] if lost else []
+    for line in lines:
+        print(f"duo convert: {line}", file=sys.stderr)
     logits = [f"{key} {values.shape} {values.dtype}" for key, values in ready.items() if key.startswith("logits/")]
-    print(f"{', '.join(logits)} in '{options.out}'; read it with duo check {options.out}")
+    print(f"{', '.join(logits)} in '{out}'; read it with duo check {shlex.quote(str(out))}")
 
 
 def _split(arrays: Mapping[str, NDArray[Any]], fit: int | float, seed: int) -> NDArray[Any]:
@@ -167,57 +187,18 @@ def _split(arrays: Mapping[str, NDArray[Any]], fit: int | float, seed: int) -> N
     return drawn_split(arrays["labels"], ids, seed, fit)
 
 
-def _labels(file: Path, arrays: Mapping[str, NDArray[Any]], naming: Naming, report: Report) -> dict[str, NDArray[Any]]:
-    """The labels of a file in the order of the logits' rows, and the names of the rows where the logits have none."""
-    found = arrays_of(file, None, naming, report)
+def _labels(file: Upload, names: Sequence[tuple[str, str]], report: Report) -> tuple[str, dict[str, NDArray[Any]]]:
+    """Labels of a file, with the ids that they are joined on where it has some."""
+    (own,) = addressed([file], [(role, array) for role, array in names if role in ("labels", "ids")])
+    found = arrays_of(own, report)
     if "labels" not in found:
-        raise InputError(
-            f"expected labels in '{file}', got {', '.join(found)}; save one integer an image, named labels, or name them: "
-            "--name labels=ARRAY"
-        )
-    ordered = _in_order_of(arrays, found, file, report)
-    return {key: ordered[key] for key in ("labels", "ids") if key in ordered}
-
-
-def _in_order_of(
-    arrays: Mapping[str, NDArray[Any]], found: dict[str, NDArray[Any]], file: Path, report: Report
-) -> dict[str, NDArray[Any]]:
-    """A file's arrays with their rows in the order of those that were read before: by the ids where both have them.
-
-    Where only one of them has, the rows are taken to be in the same order, which is said.
-    """
-    if not arrays:
-        return found
-    if "ids" not in arrays or "ids" not in found:
-        if "ids" in arrays or "ids" in found:
-            report.add(file.name, "W13", "not all files name their rows, so rows are joined in the order in which they stand")
-        return found
-    wanted, there = (np.asarray(part["ids"]).astype(str) for part in (arrays, found))
-    if np.array_equal(wanted, there):
-        return found
-    place = {name: row for row, name in enumerate(there.tolist())}
-    if len(place) < len(there):
-        raise InputError(f"expected each name once in '{file}', got {len(there) - len(place):,} repeated; remove the repeated rows")
-    lacking = [name for name in wanted.tolist() if name not in place]
-    if lacking:
-        raise InputError(
-            f"expected a row for each of the {len(wanted):,} images in '{file}', got none for {len(lacking):,}, '{lacking[0]}' "
-            "among them; add them, or leave these images out of the logits"
-        )
-    rows = np.array([place[name] for name in wanted.tolist()], dtype=np.int64)
-    return {key: values if _is_of_all(key) else values[rows] for key, values in found.items()}
-
-
-def _is_of_all(key: str) -> bool:
-    """Whether an array says something of all rows."""
-    return key == "class_names" or key.startswith(("flops/", "parameters/"))
+        raise InputError(f"expected labels in '{file.path}', got {', '.join(found)}; save one integer an image, named labels")
+    return file.path, {role: found[role] for role in ("labels", "ids") if role in found}
 
 
 def check_options(command: argparse.ArgumentParser) -> None:
     """Add the options of `duo check`."""
-    command.add_argument(
-        "files", nargs="+", type=Path, metavar="FILE", help=".npz, .safetensors, .parquet or .csv; several are joined"
-    )
+    command.add_argument("files", nargs="+", type=Path, metavar="FILE", help=f"{', '.join(OPENERS)}; several are joined")
     command.add_argument("--base", metavar="MODEL", help="which model is the base (default: the costlier or more accurate)")
     command.add_argument("--sidekick", metavar="MODEL")
     file_options(command)
@@ -236,24 +217,27 @@ def file_options(command: argparse.ArgumentParser) -> None:
         metavar="MODEL=MULTIPLY_ADDS[:PARAMETERS]",
         help="what the files do not say",
     )
+    files.add_argument(
+        "--costs", type=Path, metavar="TABLE", help="the same as a table: model, multiply_adds, parameters (1.2G, 300M, ...)"
+    )
 
 
 def _value_options(command: Any) -> None:
-    command.add_argument("--log", action="store_true", help="take the logarithm of probabilities")
-    command.add_argument(
-        "--floor",
-        type=probability,
-        metavar="P",
-        help=f"what stands for smaller probabilities there (default: {FLOOR:g} where some are 0, else nothing)",
-    )
     command.add_argument(
         "--name",
         nargs="+",
         action="extend",
         default=[],
         type=assignment,
-        metavar="ROLE=ARRAY",
-        help="what an array is: logits/MODEL=ARRAY, labels=ARRAY, ids=ARRAY, split=ARRAY; FILE:ARRAY where several files have it",
+        metavar="ROLE=[FILE:]ARRAY",
+        help="what arrays are (logits/MODEL, labels, ids, split, class_names); of a table a column, of logits the first",
+    )
+    command.add_argument("--log", action="store_true", help="take the logarithm of probabilities")
+    command.add_argument(
+        "--floor",
+        type=probability,
+        metavar="X",
+        help=f"what stands for smaller probabilities there (default: {FLOOR:g} where some are 0, else nothing)",
     )
     command.add_argument("--labels-from-one", action="store_true", help="subtract 1 from labels")
     command.add_argument(
@@ -267,12 +251,16 @@ def _value_options(command: Any) -> None:
 
 def convert_options(command: argparse.ArgumentParser) -> None:
     """Add the options of `duo convert`."""
-    command.add_argument("files", nargs="*", type=Path, metavar="IN", help=".pt, .pth, .npy, .npz, .csv, .h5, ...")
+    command.add_argument(
+        "files", nargs="*", type=Path, metavar="IN", help=".pt, .pth, .npy, .npz, .csv, .h5, ...; several are joined"
+    )
     command.add_argument(
         "--model", nargs="+", action="extend", default=[], type=assignment, metavar="NAME=FILE", help="logits of a model by name"
     )
-    command.add_argument("--labels", type=Path, metavar="FILE", help="true classes, where IN has none")
+    command.add_argument(
+        "--labels", type=Path, metavar="FILE", help="true classes, where IN has none; joined on ids where both have them"
+    )
     command.add_argument("--out", required=True, type=Path, metavar="FILE", help=".npz, .safetensors, .parquet or .csv")
-    command.add_argument("--force", action="store_true", help="replace a file that is there")
     command.add_argument("--dtype", choices=["float16", "float32", "float64"], help="of the logits (default: as they are)")
     _value_options(command)
+    force_option(command)

@@ -1,6 +1,8 @@
 """Logit files from outside: read with every problem named, and written."""
 
-from duo_core.formats.found import FileFacts, Found, ModelFacts, Reading
+from duo_core.formats.checks import FLOOR
+from duo_core.formats.costs import costs_of, known_cost
+from duo_core.formats.found import ArrayFacts, FileFacts, Found, ModelFacts, Reading
 from duo_core.formats.limits import Limits
 from duo_core.formats.parts import Cost
 from duo_core.formats.problems import CODES, Code, Problem, RefusedError
@@ -10,8 +12,10 @@ from duo_core.formats.writing import WRITTEN, template
 
 __all__ = [
     "CODES",
+    "FLOOR",
     "OPENERS",
     "WRITTEN",
+    "ArrayFacts",
     "Code",
     "Cost",
     "FileFacts",
@@ -23,6 +27,8 @@ __all__ = [
     "Reading",
     "RefusedError",
     "Upload",
+    "costs_of",
+    "known_cost",
     "read",
     "template",
 ]

@@ -1,4 +1,4 @@
-"""NumPy archives (.npz): members by their declared headers, unpacked one at a time, never unpickled."""
+"""NumPy files (.npz, .npy): arrays by their declared headers, unpacked one at a time, never unpickled."""
 
 import io
 import math
@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from duo_core.formats.limits import ARRAYS, DIRECTORY, LETTERS, Limits, words
+from duo_core.formats.naming import role_alone
 from duo_core.formats.problems import Flaw, Report, shown
 from duo_core.formats.uploads import TEXT, Member, Upload, report_repeated
 
@@ -23,6 +24,7 @@ DAMAGED = (
     *(ValueError, NotImplementedError, RuntimeError, OverflowError),
 )
 """What zipfile raises for archives that are not as they should be."""
+MAGIC = b"\x93NUMPY"
 END, END_64 = b"PK\5\6", b"PK\6\6"
 HEADER = 10_000
 """Bytes of a .npy header, as NumPy itself limits them."""
@@ -53,30 +55,24 @@ def npz_members(upload: Upload, view: memoryview, limits: Limits, report: Report
     return members
 
 
-def npy_members(upload: Upload, view: memoryview, limits: Limits, _report: Report) -> list[Member]:
-    """Return the one array of a .npy file, named after the file; it is read as the member of an archive is."""
+def npy_members(upload: Upload, view: memoryview, limits: Limits, report: Report) -> list[Member]:  # noqa: ARG001 (as all openers)
+    """Return the one array of a .npy file, called as the file is; its role is what it is alone: logits, or the labels."""
+    if PICKLE.match(view[:2]):
+        raise Flaw("E104", "the file is a pickle")
+    if bytes(view[:6]) != MAGIC:
+        raise Flaw("E102", f"the file begins with {bytes(view[:6])!r}, not as an array of NumPy's does", format=".npy")
     header = _header(bytes(view[: HEADER + 12]))
-    held, declared = len(view) - header.bytes, header.dtype.itemsize * math.prod(header.shape)
-    if held != declared:
-        raise _untrue(declared, held)
-    limits.check_decoded(declared)
+    limits.check_decoded(len(view))
+    header.check(len(view))
 
     def read() -> NDArray[Any]:
         try:
             return header.array(view)
         except DAMAGED as error:
-            raise _damaged(error) from None
+            raise Flaw("E102", f"the array is damaged ({shown(error)})", format=".npy") from None
 
-    return [Member(upload.stem, header.shape, TEXT if header.dtype.kind in "US" else header.dtype, read)]
-
-
-def _untrue(declared: int, held: int) -> Flaw:
-    return Flaw(
-        "E105",
-        f"its header declares {words(declared)}, but it holds {words(held)}",
-        limit="a header that tells the truth",
-        mend="save it again",
-    )
+    dtype = TEXT if header.dtype.kind in "US" else header.dtype
+    return [Member(role_alone(upload.stem, header.shape, dtype), header.shape, dtype, read, upload.stem, upload.stem)]
 
 
 def _name(info: zipfile.ZipInfo) -> str:
@@ -113,9 +109,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, view: memoryview) -
     except DAMAGED as error:
         raise _damaged(error) from None
     header = _header(start)
-    held, declared = info.file_size - header.bytes, header.dtype.itemsize * math.prod(header.shape)
-    if held != declared:
-        raise _untrue(declared, held)
+    header.check(info.file_size)
 
     def read() -> NDArray[Any]:
         try:
@@ -139,6 +133,17 @@ class _Header:
     fortran: bool
     bytes: int
 
+    def check(self, size: int) -> None:
+        """Raise a Flaw where the array, its header included, does not have the bytes that are declared."""
+        held, declared = size - self.bytes, self.dtype.itemsize * math.prod(self.shape)
+        if held != declared:
+            raise Flaw(
+                "E105",
+                f"its header declares {words(declared)}, but it holds {words(held)}",
+                limit="a header that tells the truth",
+                mend="save it again",
+            )
+
     def array(self, content: memoryview) -> NDArray[Any]:
         if not math.prod(self.shape):
             return np.zeros(self.shape, self.dtype)
@@ -153,7 +158,7 @@ def _header(start: bytes) -> _Header:
     """Read a .npy header by its three entries; nothing in it is evaluated."""
     if PICKLE.match(start):
         raise Flaw("E104", "the member is a pickle")
-    if start[:6] != b"\x93NUMPY" or len(start) < 12:
+    if start[:6] != MAGIC or len(start) < 12:
         raise Flaw("E103", "the member is no array of NumPy's", mend="leave it out")
     begin, length = (10, int.from_bytes(start[8:10], "little")) if start[6] == 1 else (12, int.from_bytes(start[8:12], "little"))
     if length > HEADER:

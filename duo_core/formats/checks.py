@@ -76,7 +76,8 @@ def _blocks(array: NDArray[np.floating]) -> Iterator[tuple[int, NDArray[np.float
 
 
 def _is_distribution(block: NDArray[np.floating]) -> bool:
-    near = 1e-2 if block.dtype.itemsize == 2 else 1e-3
+    """Whether rows sum to 1, up to the rounding of their dtype, or of three written digits, but never by more than a tenth."""
+    near = max(1e-2 if block.dtype.itemsize == 2 else 1e-3, min(6e-4 * block.shape[1], 0.1))
     inside = bool((block >= 0).all() and (block <= 1).all())
     return inside and bool((np.abs(block.sum(1, dtype=np.float64) - 1) < near).all())
 
@@ -115,7 +116,8 @@ def warn(where: str, logit_set: LogitSet, models: Mapping[str, ModelFacts], pair
             report.add(where, "W02", f"'{name}' is right on {facts.accuracy:.1%} of the images, {chance:.1%} is chance")
     if len(logit_set.labels[FIT_SPLIT]) < FEW:
         report.add(where, "W03", f"there are {len(logit_set.labels[FIT_SPLIT])} rows to fit on")
-    _warn_of_order(where, models[pair[0]], models[pair[1]], report)
+    if pair[1]:
+        _warn_of_order(where, models[pair[0]], models[pair[1]], report)
     for name in models:
         _warn_of_oddities(where, logit_set, name, report)
     for one, other in itertools.combinations(models, 2):

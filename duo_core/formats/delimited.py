@@ -1,7 +1,7 @@
-"""Comma-separated tables: lines are counted and measured before one is parsed."""
+"""Tables of text, separated by commas, semicolons or tabs: lines are counted and measured before one is parsed."""
 
-import csv
 import re
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -10,13 +10,14 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
+from duo_core.formats.fd_shifts import whole_numbers
+from duo_core.formats.headings import Layout, as_utf8, layout
 from duo_core.formats.limits import HEADER, Limits, words
 from duo_core.formats.problems import Flaw, Report, shown
 from duo_core.formats.tables import Columns, column_members, columns
 from duo_core.formats.uploads import Member, Upload
 
 CHUNK = 1 << 20
-DELIMITERS = ",;\t"
 FLOAT32_DIGITS = 9
 """Significant digits that tell every float32 apart; a table of numbers with no more of them holds float32."""
 
@@ -26,46 +27,17 @@ def csv_members(upload: Upload, view: memoryview, limits: Limits, report: Report
 
     Numbers of at most nine significant digits are read as float32, which is what timm writes so; the others as float64.
     """
-    view = _utf_8(view)
-    first, n = _first_line(view), _lines(view) - 1
+    view = as_utf8(view)
+    table = layout(view)
+    n = _lines(view) - table.headings
     limits.check_rows(n)
-    delimiter = max(DELIMITERS, key=first.count)
-    try:
-        names = next(csv.reader([first], delimiter=delimiter))
-    except (csv.Error, StopIteration):
-        raise Flaw("E102", "the first line does not name columns", format=".csv") from None
-    found = columns(upload, names, report)
+    found = columns(upload, table.names, table.kinds, report)
     limits.check_decoded(8 * sum(map(len, found.models.values())) * n)
-    numbers, texts = _parsed(view, delimiter, names, n, found)
+    numbers, texts = _parsed(view, table, n, found)
     arrays = {model: _narrowed(array) for model, array in numbers.items()}
     logits = {model: (array.shape, array.dtype, partial(np.asarray, array)) for model, array in arrays.items()}
     typed = {name: texts[name] if role == "ids" else _typed(texts[name]) for role, name in found.roles.items()}
-    return column_members(found, typed, logits)
-
-
-def _utf_8(view: memoryview) -> memoryview:
-    """The text as UTF-8, which spreadsheets save as UTF-16 with a mark at its beginning."""
-    if bytes(view[:2]) not in (b"\xff\xfe", b"\xfe\xff"):
-        return view
-    try:
-        return memoryview(bytes(view).decode("utf-16").encode())
-    except UnicodeDecodeError:
-        raise Flaw("E102", "the text begins as UTF-16 and does not go on so", format=".csv", mend="save it as UTF-8") from None
-
-
-def _first_line(view: memoryview) -> str:
-    start = bytes(view[: HEADER + 1])
-    if not start.strip():
-        raise Flaw("E102", "the file is empty", format=".csv")
-    line = start.partition(b"\n")[0]
-    if len(line) > HEADER:
-        raise Flaw("E105", f"its first line has no end in {words(HEADER)}", limit=f"lines of at most {words(HEADER)}")
-    if b"\0" in line:
-        raise Flaw("E102", "the first line has bytes that are no text", format=".csv")
-    try:
-        return line.decode("utf-8-sig").rstrip("\r")
-    except UnicodeDecodeError:
-        raise Flaw("E102", "the first line is no UTF-8 text", format=".csv") from None
+    return column_members(upload, found, typed, logits, report)
 
 
 def _lines(view: memoryview) -> int:
@@ -93,20 +65,20 @@ def _endless() -> Flaw:
 
 
 def _parsed(
-    view: memoryview, delimiter: str, names: list[str], n: int, found: Columns
+    view: memoryview, table: Layout, n: int, found: Columns
 ) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[Any]]]:
     """Each model's logits (n, k) as float64, and the columns that have a role as text; at most n rows."""
     logits = {model: np.empty((n, len(of_model))) for model, of_model in found.models.items()}
     texts: dict[str, list[str]] = {name: [] for name in found.texts}
     done = 0
     try:
-        for batch in _reader(view, delimiter, names, found):
+        for rows in _tables(view, table, found):
             for model, array in logits.items():
                 for index, name in enumerate(found.models[model]):
-                    array[done : done + len(batch), index] = batch.column(name).to_numpy(zero_copy_only=False)
+                    array[done : done + len(rows), index] = rows[name].to_numpy()
             for name, column in texts.items():
-                column.extend(batch.column(name).to_pylist())
-            done += len(batch)
+                column.extend(rows[name].to_pylist())
+            done += len(rows)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _unparsed(error) from None
     return (
@@ -115,15 +87,33 @@ def _parsed(
     )
 
 
-def _reader(view: memoryview, delimiter: str, names: list[str], found: Columns) -> Any:
+def _tables(view: memoryview, table: Layout, found: Columns) -> Iterator[pa.Table]:
+    """The columns that are asked for, some lines at a time; no thread of the library's outlives a table."""
     numbers = [name for of_model in found.models.values() for name in of_model]
     types = {**dict.fromkeys(numbers, pa.float64()), **dict.fromkeys(found.texts, pa.string())}
-    return pacsv.open_csv(
-        pa.BufferReader(pa.py_buffer(view)),
-        pacsv.ReadOptions(use_threads=False, block_size=2 * HEADER, column_names=names, skip_rows=1),
-        pacsv.ParseOptions(delimiter=delimiter),
-        pacsv.ConvertOptions(column_types=types, include_columns=list(types)),
-    )
+    for block in _line_blocks(view, table.headings) if types else ():
+        yield pacsv.read_csv(
+            pa.BufferReader(pa.py_buffer(block)),
+            pacsv.ReadOptions(use_threads=False, block_size=2 * HEADER, column_names=table.names),
+            pacsv.ParseOptions(delimiter=table.delimiter),
+            pacsv.ConvertOptions(column_types=types, include_columns=list(types), decimal_point=table.decimal),
+        )
+
+
+def _line_blocks(view: memoryview, headings: int) -> Iterator[memoryview]:
+    """The text behind the headings in parts of whole lines; empty lines at the end of one may be left out."""
+    start = _end_of_line(view, 0) if headings else 0
+    while start < len(view):
+        end = len(view) if len(view) - start <= HEADER else _end_of_line(view, start + HEADER)
+        if bytes(view[start : start + 2]).strip() or bytes(view[start:end]).strip():
+            yield view[start:end]
+        start = end
+
+
+def _end_of_line(view: memoryview, start: int) -> int:
+    """Where the line that a place lies in ends, its end included; no line is longer than the limit."""
+    end = bytes(view[start : start + HEADER + 1]).find(b"\n")
+    return len(view) if end < 0 else start + end + 1
 
 
 def _unparsed(error: Exception) -> Flaw:
@@ -133,7 +123,8 @@ def _unparsed(error: Exception) -> Flaw:
             "E206", f"a logit column holds other than numbers ({text})", need="a number in every cell", mend="save numbers alone"
         )
     if cells := re.search(r"Expected (\d+) columns, got (\d+)", text):
-        return Flaw("E102", f"a row has {cells[2]} cells, the first line names {cells[1]}", format=".csv")
+        found = f"a row has {cells[2]} cells, the first line names {cells[1]}"
+        return Flaw("E102", found, format=".csv", mend="write one name for each column, and one cell for each name in every row")
     return Flaw("E102", f"the table cannot be parsed ({text})", format=".csv")
 
 
@@ -160,14 +151,16 @@ def _few_digits(block: NDArray[np.float64]) -> bool:
 
 
 def _typed(texts: NDArray[Any]) -> NDArray[Any]:
-    """Text as the numbers that all of it are, integers before floats, or as it is.
+    """Text as the numbers that all of it are, whole ones as integers however they are written, or as it is.
 
     >>> _typed(np.array(["1", "2"], dtype=object)), _typed(np.array(["val"], dtype=object))
     (array([1, 2]), array(['val'], dtype=object))
+    >>> _typed(np.array(["0.0", "1.000e+00"], dtype=object)), _typed(np.array(["0.5"], dtype=object))
+    (array([0, 1]), array([0.5]))
     """
     for dtype in (np.int64, np.float64):
         try:
-            return texts.astype(dtype)
+            return whole_numbers(texts.astype(dtype))
         except (ValueError, OverflowError):
             continue
     return texts

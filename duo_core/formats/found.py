@@ -9,6 +9,17 @@ from duo_core.logits import LogitSet
 
 
 @dataclass(frozen=True)
+class ArrayFacts:
+    """One array of a file, or column of a table, as the file has it."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    role: str
+    """What it was read as; empty where it was left alone."""
+
+
+@dataclass(frozen=True)
 class FileFacts:
     """One file as it is, whether it can be used or not."""
 
@@ -17,6 +28,7 @@ class FileFacts:
     """Bytes."""
     members: tuple[str, ...]
     """Name, dtype and shape of each array, a line each."""
+    arrays: tuple[ArrayFacts, ...] = ()
 
 
 @dataclass(frozen=True)

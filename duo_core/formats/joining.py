@@ -1,7 +1,7 @@
 """Files joined into rows of the same images, in an order that does not depend on theirs, and divided into splits."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from duo_core.arrays import InputError, Integers
+from duo_core.formats.naming import ROWS
 from duo_core.formats.parts import Part
 from duo_core.formats.problems import UNREAD, Flaw, Report, listed
 from duo_core.images.splits import drawn
@@ -155,6 +156,72 @@ def drawn_split(labels: Integers, ids: Sequence[str] | None, seed: int, fit: int
         names = ids or [str(row) for row in range(n)]
         split[drawn(labels.tolist(), names, size, seed)[0]] = FIT_SPLIT
     return split
+
+
+def together(files: Sequence[tuple[str, Mapping[str, NDArray[Any]]]], report: Report) -> tuple[dict[str, NDArray[Any]], int]:
+    """Return the arrays of several files, each named with its arrays by role, as those of one, and how many images were left out.
+
+    Rows are those of the first file, joined on ids where all files of rows have some that differ.
+
+    Raises
+    ------
+    InputError
+        Where the files' rows cannot be joined, or two of them have one thing and mean another.
+    """
+    ids = {path: [str(name) for name in arrays["ids"].tolist()] for path, arrays in files if "ids" in arrays}
+    left = 0
+    if any(own != next(iter(ids.values())) for own in ids.values()):
+        files, left = _aligned(files, ids)
+    elif ids and (unnamed := [path for path, arrays in files if path not in ids and any(map(_has_rows, arrays))]):
+        report.add(", ".join(unnamed), "W13", "not all files name their rows, so rows are joined in the order in which they stand")
+    found: dict[str, NDArray[Any]] = {}
+    for path, arrays in files:
+        for role, values in arrays.items():
+            if role in found and not np.array_equal(found[role], values):
+                raise InputError(f"expected one '{role}', got another in '{path}'; {_distinct(role)}")
+        found |= arrays
+    return found, left
+
+
+def _aligned(
+    files: Sequence[tuple[str, Mapping[str, NDArray[Any]]]], ids: Mapping[str, list[str]]
+) -> tuple[list[tuple[str, Mapping[str, NDArray[Any]]]], int]:
+    """The files with the rows that all of them have, in the order of the first."""
+    without = [path for path, arrays in files if path not in ids and any(_has_rows(role) for role in arrays)]
+    if without:
+        raise InputError(
+            f"expected ids in every file, since those of {listed(list(ids))} differ, got none in {listed(without)}; add them"
+        )
+    try:
+        rows, _, left = _matched([Part(path, ids=own) for path, own in ids.items()])
+    except Flaw as flaw:
+        raise InputError(str(flaw.problem(", ".join(ids)))) from None
+    order = np.argsort(rows[0], kind="stable")
+    places = dict(zip(ids, rows, strict=True))
+    return [
+        (
+            path,
+            {
+                role: values[places[path][order]] if _has_rows(role) and len(values) == len(ids[path]) else values
+                for role, values in arrays.items()
+            },
+        )
+        for path, arrays in files
+    ], left
+
+
+def _has_rows(role: str) -> bool:
+    return role in ROWS or role.startswith("logits/")
+
+
+def _distinct(role: str) -> str:
+    if role.startswith("logits/"):
+        return "give each model a name with --model NAME=FILE"
+    return (
+        "add ids (in a table filename) to each file if their rows are in another order, or leave one out"
+        if role in ROWS
+        else "leave one out"
+    )
 
 
 def _check_split(split: NDArray[Any] | None) -> None:

@@ -30,14 +30,14 @@ def parquet_members(upload: Upload, view: memoryview, limits: Limits, report: Re
         schema = file.schema_arrow
     except DAMAGED as error:
         raise _damaged(error) from None
-    found = columns(upload, schema.names, report)
+    found = columns(upload, schema.names, [_kind(kind) for kind in schema.types], report)
     types = dict(zip(schema.names, schema.types, strict=True))
     logits = {}
     for model, names in found.models.items():
         with report.at(f"{upload.label}, {model}"):
             dtype = _dtype([types[name] for name in names])
             logits[model] = ((n, len(names)), dtype, _reader(file, names, dtype, n))
-    return column_members(found, _columns(view, {name: types[name] for name in found.texts}, n), logits)
+    return column_members(upload, found, _columns(view, {name: types[name] for name in found.texts}, n), logits, report)
 
 
 def _check_records(view: memoryview, limits: Limits) -> int:
@@ -106,6 +106,12 @@ def _columns(view: memoryview, types: Mapping[str, pa.DataType], n: int) -> dict
         raise _damaged(error) from None
 
 
+def _kind(kind: pa.DataType) -> str:
+    """What a column holds, as one of `tables.KINDS`."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return "i" if pa.types.is_integer(kind) else "f" if pa.types.is_floating(kind) else "U" if _is_text(kind) else ""
+
+
 def _values(column: pa.ChunkedArray, n: int) -> NDArray[Any]:
     if pa.types.is_dictionary(column.type) and _is_text(column.type):
         return _text(column)
@@ -123,7 +129,7 @@ def _text(column: pa.ChunkedArray) -> NDArray[Any]:
 
 def _is_text(kind: pa.DataType) -> bool:
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _is_number(kind: pa.DataType) -> bool:

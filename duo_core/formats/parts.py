@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,16 +10,10 @@ from numpy.typing import NDArray
 
 from duo_core.arrays import Integers
 from duo_core.formats.limits import SPLITS, Limits
-from duo_core.formats.naming import ROWS, Naming, advised, is_known
+from duo_core.formats.naming import ROWS, is_role
 from duo_core.formats.problems import UNREAD_LOGITS, Flaw, Report, listed, shown
 from duo_core.formats.uploads import Member
 from duo_core.logits import FIT_SPLIT
-
-LONGEST = 120
-"""Characters of a member's name."""
-UNSAID = Naming({})
-FD_SHIFTS = "arr_0"
-"""The one member of fd-shifts' raw_logits.npz: logits, label, number of the data set."""
 
 
 class Cost(NamedTuple):
@@ -50,11 +43,10 @@ class Part:
     costs: dict[str, Cost] = field(default_factory=dict)
 
 
-def part_of(file: str, stem: str, members: Sequence[Member], limits: Limits, report: Report, naming: Naming = UNSAID) -> Part:
-    """Sort a file's members by role and check each; all that is wrong is reported, too much in all is raised."""
+def part_of(file: str, members: Sequence[Member], limits: Limits, report: Report) -> Part:
+    """Check a file's members, which stand under their roles; all that is wrong is reported, too much in all is raised."""
     part = Part(file)
-    whole = members if naming.said else _fd_shifts(file, stem, members, limits, report)
-    by_name = _by_name(file, naming.applied(file, stem, whole, report), report)
+    by_name = _by_name(file, members, report)
     for name, member in by_name.items():
         if name.startswith("logits/"):
             with report.at(f"{file}, {member.label}"):
@@ -70,18 +62,16 @@ def part_of(file: str, stem: str, members: Sequence[Member], limits: Limits, rep
 
 def _by_name(file: str, members: Sequence[Member], report: Report) -> dict[str, Member]:
     """Members by their role; unknown and repeated ones are reported, unless the file has nothing that is known."""
-    named = list(members)
-    known = {member.name: member for member in named if _is_known(member.name)}
+    known = {member.name: member for member in members if is_role(member.name)}
     if not any(name.startswith("logits/") or name == "labels" for name in known):
-        names = [member.label for member in named]
-        found = f"the file has {listed(names)}" if names else "the file has no array that can be read"
         if not report.has(UNREAD_LOGITS, file):
-            report.add(file, "E201", found, **({"mend": _mapping(named)} if named else {}))
+            there = [_described(member) for member in members]
+            report.add(file, "E201", f"the file has {', '.join(there[:6])}" if there else "the file has no array that can be read")
         return {}
+    named = [member for member in members if not member.offered]
     unknown = [member.label for member in named if member.name not in known]
     if unknown:
-        mend = f"leave it out or rename it, or say what the arrays are: {advised([m for m in named if m.name not in known])}"
-        report.add(file, "E103", f"{listed(unknown)} {'is' if len(unknown) == 1 else 'are'} not known", mend=mend)
+        report.add(file, "E103", f"{listed(unknown)} {'is' if len(unknown) == 1 else 'are'} not known")
     for name, times in Counter(member.name for member in named).items():
         if times > 1 and name in known:
             mend = "leave all but one out"
@@ -89,34 +79,8 @@ def _by_name(file: str, members: Sequence[Member], report: Report) -> dict[str, 
     return known
 
 
-def _is_known(name: str) -> bool:
-    return is_known(name) and name.isprintable() and len(name) <= LONGEST
-
-
-def _mapping(members: Sequence[Member]) -> str:
-    return f"say what the arrays are: {advised(members)} (on the page: the form below), or rename what holds the logits"
-
-
-def _fd_shifts(file: str, stem: str, members: Sequence[Member], limits: Limits, report: Report) -> Sequence[Member]:
-    """An fd-shifts array (n, k + 2) as the three members that it stands for; other members as they are."""
-    whole = members[0] if len(members) == 1 else None
-    if whole is None or whole.name != FD_SHIFTS or whole.dtype.kind != "f" or len(whole.shape) != 2 or whole.shape[1] < 4:
-        return members
-    n, k = whole.shape[0], whole.shape[1] - 2
-    limits.check_logits((n, k))
-    report.add(file, "W01", f"the file has one array of shape {whole.shape}, as fd-shifts writes them")
-    parts = [Member(f"logits/{stem}", (n, k), whole.dtype, lambda: whole.read()[:, :k], FD_SHIFTS)]
-    with report.at(f"{file}, {FD_SHIFTS}"):
-        labels, split = (_whole_numbers(whole.read()[:, index]) for index in (k, k + 1))
-        parts.append(Member("labels", (n,), labels.dtype, partial(np.asarray, labels), f"column {k} of {FD_SHIFTS}"))
-        if (split != split[:1]).any():  # one data set only says nothing of splits
-            parts.append(Member("split", (n,), split.dtype, partial(np.asarray, split), f"column {k + 1} of {FD_SHIFTS}"))
-    return parts
-
-
-def _whole_numbers(values: NDArray[Any]) -> NDArray[Any]:
-    """Floats as integers where they are."""
-    return values.astype(np.int64) if ((np.abs(values) < 1 << 53) & (values == np.rint(values))).all() else values
+def _described(member: Member) -> str:
+    return f"'{shown(member.given)}' {dtype_name(member)} {member.shape}"
 
 
 def _check_logits(member: Member, limits: Limits) -> None:

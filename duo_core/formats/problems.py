@@ -26,7 +26,7 @@ CODES = {
     "E101": Code(
         "the extension is unknown",
         "needed is a file that ends in .npz, .npy, .safetensors, .parquet, .csv or .tsv",
-        f"save plain arrays: {SAVE}",
+        f"duo convert does not read it either: save plain arrays, {SAVE}",
     ),
     "E102": Code(
         "the content does not match the extension",
@@ -36,7 +36,7 @@ CODES = {
     "E103": Code(
         "an array is unexpected or repeated",
         "needed are logits/MODEL, labels, split, ids, class_names, flops/MODEL and parameters/MODEL, each once",
-        "leave it out or rename it, and save again",
+        "leave it out, or say what it is with --name ROLE=ARRAY (on the page under 'What the arrays are')",
     ),
     "E104": Code(
         "Python objects (pickle), which are never loaded",
@@ -56,7 +56,7 @@ CODES = {
     "E201": Code(
         "there are no logits of two models",
         "needed are logits/MODEL of two or more models, or base_logits and sidekick_logits (in a table logit_0, logit_1, ...)",
-        "rename what holds the logits and save again, or add the other model's file",
+        "say what the arrays are with --name logits/MODEL=ARRAY (on the page under 'What the arrays are'), or add the other file",
     ),
     "E202": Code(
         "the logits look like probabilities",
@@ -93,7 +93,7 @@ CODES = {
     "E302": Code(
         "there are no labels",
         "needed is the true class of every image as an integer from 0: labels, in a table target",
-        "add it, or add a table with the columns filename and target",
+        "say which it is with --name labels=ARRAY (on the page under 'What the arrays are'), or add a file of labels",
     ),
     "E303": Code("row counts differ", "needed is one row an image in every array of a file", "save the arrays of the same images"),
     "E304": Code(
@@ -157,12 +157,12 @@ CODES = {
     "W08": Code(
         "probabilities that are 0",
         "their logarithm is minus infinity, so the result hangs on what is taken in their place",
-        "save what the model gives before its softmax, or say another floor (--floor)",
+        "save what the model gives before its softmax, or say another floor (--floor X, or on the page)",
     ),
     "W09": Code(
         "arrays under other names",
         "what an array is was read off its name and shape",
-        "say it with --name ROLE=ARRAY if that is wrong",
+        "say otherwise with --name ROLE=ARRAY, or on the page under 'What the arrays are'",
     ),
     "W10": Code(
         "masked classes",

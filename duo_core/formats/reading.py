@@ -1,23 +1,24 @@
 """Uploaded files in, a LogitSet or every problem out."""
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from duo_core.arrays import InputError
 from duo_core.formats.archives import npy_members, npz_members
 from duo_core.formats.checks import check_unmasked, checked_logits, scores, warn, zeros
+from duo_core.formats.conversion import CONVERTED, conversion
 from duo_core.formats.delimited import csv_members
-from duo_core.formats.found import FileFacts, Found, ModelFacts, Reading
+from duo_core.formats.found import ArrayFacts, FileFacts, Found, ModelFacts, Reading
 from duo_core.formats.joining import Joined, joined
 from duo_core.formats.limits import Limits
 from duo_core.formats.models import Model, check_classes, check_count, check_labels, models_of
-from duo_core.formats.naming import Naming
+from duo_core.formats.naming import addressed, check_found, is_role, named
 from duo_core.formats.parquet import parquet_members
 from duo_core.formats.parts import Cost, Part, dtype_name, part_of
 from duo_core.formats.problems import Flaw, Report, shown
@@ -28,15 +29,13 @@ from duo_core.logits import FIT_SPLIT, Card, LogitSet, check_pair, tensor_digest
 Opener = Callable[[Upload, memoryview, Limits, Report], list[Member]]
 OPENERS: dict[str, Opener] = {
     ".npz": npz_members,
-    ".npy": npy_members,
     ".safetensors": safetensors_members,
     ".parquet": parquet_members,
     ".csv": csv_members,
+    ".npy": npy_members,
     ".tsv": csv_members,
 }
 """The formats that are read, by extension."""
-CONVERTED = (".pt", ".pth", ".txt", ".h5", ".hdf5")
-"""Those that duo convert takes, on the user's own machine."""
 PREVIEW_ROWS, PREVIEW_LOGITS = 5, 5
 
 
@@ -48,8 +47,8 @@ class Options:
     """Whether probabilities are turned into log-probabilities."""
     floor: float | None = None
     """What stands for smaller probabilities then; None: FLOOR, where some are 0."""
-    names: Mapping[str, str] = field(default_factory=dict)
-    """Arrays by their roles, where the files call them otherwise; see `Naming`."""
+    names: Sequence[tuple[str, str]] = ()
+    """What arrays are: a role, and the array's name in any file, or FILE:ARRAY; it goes before what their own names say."""
     labels_from_one: bool = False
     """Whether 1 is subtracted from labels."""
     seed: int = 0
@@ -60,6 +59,10 @@ class Options:
     sidekick: str | None = None
     costs: Mapping[str, Cost] = field(default_factory=dict)
     """By model; they go before what the files say."""
+    cost_table: Mapping[str, Cost] = field(default_factory=dict)
+    """The same of more models than the files have, perhaps; `costs` go before it."""
+    alone: bool = False
+    """Whether one model is enough."""
     class_names: Sequence[str] | None = None
     limits: Limits = field(default_factory=Limits)
 
@@ -78,12 +81,11 @@ def read(files: Sequence[Upload], options: Options | None = None) -> Reading:
     """
     options = options or Options()
     if not files:
-        raise InputError("expected at least one logit file, got none; name one that ends in .npz, .safetensors, .parquet or .csv")
-    report = Report()
-    naming = Naming(options.names)
-    parts, facts = _parts(files, options, naming, report)
+        raise InputError(f"expected at least one logit file, got none; name one that ends in {', '.join(OPENERS)}")
+    report, files = Report(), addressed(files, options.names)
+    parts, facts = _parts(files, options, report)
     models, whole = models_of(parts, report), len(parts) == len(files)
-    if whole:
+    if whole and not (options.alone and models):
         check_count(parts, models, report)
     check_classes(parts, models, options.class_names, report)
     check_labels(parts, models, options.labels_from_one, report)
@@ -102,38 +104,40 @@ def read(files: Sequence[Upload], options: Options | None = None) -> Reading:
     return Reading(logit_set, (), tuple(report.warnings), found)
 
 
-def _parts(files: Sequence[Upload], options: Options, naming: Naming, report: Report) -> tuple[list[Part], list[FileFacts]]:
+def _parts(files: Sequence[Upload], options: Options, report: Report) -> tuple[list[Part], list[FileFacts]]:
     """What each file has; a file that cannot be opened is reported and left out."""
-    parts, facts, arrays = [], [], dict[str, list[str]]()
+    parts, facts, found = [], [], dict[str, list[Member]]()
     for file in files:
-        view, members = memoryview(b""), list[Member]()
+        view, members, read = memoryview(b""), list[Member](), list[Member]()
         with report.at(file.label):
             view = file.view(options.limits)
             opener = _opener(file, files)
             if not len(view):
                 raise Flaw("E102", "the file is empty", format=file.suffix)
             members = opener(file, view, options.limits, report)
-            arrays[file.label] = [member.name for member in members]
-            parts.append(part_of(file.label, file.stem, members, options.limits, report, naming))
-        lines = tuple(f"{shown(member.label)} {dtype_name(member)} {member.shape}" for member in members)
-        facts.append(FileFacts(file.label, len(view), lines))
-    naming.check(arrays)
+            read = named(file, members, options.limits, report)
+            parts.append(part_of(file.label, read, options.limits, report))
+        lines = tuple(f"{shown(member.label)} {dtype_name(member)} {member.shape}" for member in members if not member.offered)
+        found.setdefault(file.path or file.name, []).extend(read)
+        facts.append(FileFacts(file.label, len(view), lines, _arrays_of(members, read)))
+    if len(parts) == len(files):
+        check_found(options.names, found)
     return parts, facts
 
 
+def _arrays_of(members: Sequence[Member], read: Sequence[Member]) -> tuple[ArrayFacts, ...]:
+    """The arrays as the file has them, each with the role that it was read in."""
+    roles = {member.given: member.name for member in read if is_role(member.name)}
+    return tuple(ArrayFacts(member.given, dtype_name(member), member.shape, roles.get(member.given, "")) for member in members)
+
+
 def _opener(file: Upload, files: Sequence[Upload]) -> Opener:
-    if file.suffix not in OPENERS:
-        mend = {"mend": _conversion(files)} if file.suffix in CONVERTED else {}
-        raise Flaw("E101", f"the extension is '{shown(file.suffix)}'", **mend)
-    return OPENERS[file.suffix]
-
-
-def _conversion(files: Sequence[Upload]) -> str:
-    """The one command that makes a file to be read of all that were given."""
-    names = [file.label for file in files]
-    inputs = [f"{file.stem}={file.label}" for file in files]
-    what = shlex.join(names if len(files) == 1 else ["--model", *inputs])
-    return f"run duo convert {what} --labels LABELS --out logits.npz on your own machine"
+    if file.suffix in OPENERS:
+        return OPENERS[file.suffix]
+    found = f"the extension is '{shown(file.suffix)}'"
+    if file.suffix not in CONVERTED:
+        raise Flaw("E101", found)
+    raise Flaw("E101", found, mend=conversion([other for other in files if other.suffix in (*OPENERS, *CONVERTED)]))
 
 
 def _check_names(models: Mapping[str, Model], options: Options) -> None:
@@ -165,7 +169,7 @@ def _arrays(
     return arrays
 
 
-def _note_zeros(model: Model, probabilities: Any, together: Joined | None, floor: float | None, report: Report) -> None:
+def _note_zeros(model: Model, probabilities: NDArray[Any], together: Joined | None, floor: float | None, report: Report) -> None:
     """Say how many probabilities are 0, and how many of true classes."""
     rows = together.rows[model.place] if together else slice(None)
     said = zeros(probabilities[rows], together.labels if together else None, floor)
@@ -183,7 +187,7 @@ def _logit_set(
 ) -> LogitSet:
     k = next(iter(models.values())).k
     classes = options.class_names or next((part.classes for part in parts if part.classes), None)
-    costs = {**{model: cost for part in parts for model, cost in part.costs.items()}, **options.costs}
+    costs = {**{model: cost for part in parts for model, cost in part.costs.items()}, **options.cost_table, **options.costs}
     ids = together.ids
     return LogitSet(
         name=name,
@@ -239,14 +243,17 @@ def _completed(found: Found, logit_set: LogitSet, together: Joined, parts: Seque
     )
 
 
-def _pair(models: Sequence[ModelFacts], options: Options) -> tuple[str, str]:
-    """Base and sidekick: as a person says, as the file's own names say, else the costlier or more accurate model first."""
+def _pair(models: Sequence[ModelFacts], options: Options) -> tuple[str, str | None]:
+    """Base and sidekick: as a person says, as the file's own names say, else the costlier or more accurate model first.
+
+    There is no sidekick where there is one model alone.
+    """
     ranked = sorted(models, key=lambda facts: (-(facts.multiply_adds or 0), -(facts.accuracy or 0)))
     names = [facts.name for facts in ranked]
     base = options.base or next((name for name in names if name == "base"), None)
     sidekick = options.sidekick or next((name for name in names if name == "sidekick" != base), None)
     base = base or next(name for name in names if name != sidekick)
-    return base, sidekick or next(name for name in reversed(names) if name != base)
+    return base, sidekick or next((name for name in reversed(names) if name != base), None)
 
 
 def _first_rows(logit_set: LogitSet) -> tuple[dict[str, object], ...]:

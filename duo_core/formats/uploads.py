@@ -3,8 +3,8 @@
 import io
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, BinaryIO
 
@@ -26,6 +26,10 @@ class Upload:
 
     name: str
     content: Content
+    path: str = ""
+    """Where it lies, as a person wrote it; empty where only its name is known."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """What a person says of its arrays: the role of each by the name it has in the file."""
 
     @property
     def label(self) -> str:
@@ -74,6 +78,10 @@ class Member:
     """Returns the array; it may share the upload's memory."""
     shown: str = ""
     """What the file calls it, where that is another name."""
+    array: str = ""
+    """What a person calls it who says what it is, where that is another name: in a table the first of its columns."""
+    offered: bool = False
+    """Whether it is a column that nothing asks for; it is left alone, and named where somebody may ask for it."""
 
     @property
     def size(self) -> int:
@@ -89,6 +97,11 @@ class Member:
     def label(self) -> str:
         """The name as a message shows it."""
         return self.shown or self.name
+
+    @property
+    def given(self) -> str:
+        """The name that the file itself gives it."""
+        return self.array or self.name
 
 
 def report_repeated(upload: Upload, names: Sequence[str], report: Report) -> None:

@@ -59,9 +59,9 @@ def prepared(
     RefusedError
         With every problem found.
     """
-    report = report or Report()
+    report = Report() if report is None else report
     members = [Member(key, values.shape, _dtype(key, values, dtype), partial(np.asarray, values)) for key, values in arrays.items()]
-    part = part_of(name, PurePath(name).stem, members, Limits(), report)
+    part = part_of(name, members, Limits(), report)
     if not part.has_labels:
         report.add(name, "E302", "no array or column of labels was found")
     models = models_of([part], report)

@@ -1,0 +1,22 @@
+"""An upload that somebody saves: it becomes a set of the store, which everybody who opens this dashboard sees."""
+
+import os
+from collections.abc import Mapping
+
+from app.state.sets import store_path
+from duo_core.formats import Reading
+from duo_core.store import Imported, Store, import_set
+
+
+def may_save() -> bool:
+    """Whether uploads can be saved here: not where DUO_SAVE_UPLOADS is `no`, or the store cannot be written."""
+    path = store_path()
+    folder = path if path.exists() else path.parent
+    return os.environ.get("DUO_SAVE_UPLOADS", "").strip().lower() != "no" and os.access(folder, os.W_OK)
+
+
+def save(read: Reading, name: str, title: str, names: Mapping[str, str]) -> Imported:
+    """Write what was read into the store; models that are there with other logits are never written over from here."""
+    return import_set(
+        Store(store_path()), name, read.opened(), title=title or None, source="uploaded on the dashboard", names=names
+    )
