@@ -58,7 +58,8 @@ def duos(gains, ratios):
 @pytest.mark.parametrize("gains", [[0.01, -0.02, 0.0], [0.03, 0.01], [-0.01]])
 def test_ratios_take_their_colour_from_the_gain(gains):
     figure = ratios_by_gain(duos(gains, np.linspace(1.5, 6, len(gains))))
-    drawn = {trace.name: trace for trace in figure.data if trace.mode == "markers"}
+    drawn = {trace.name: trace for trace in figure.data if trace.customdata is not None}
+    assert {trace.name for trace in figure.data if trace.showlegend is not False} >= {"Gains", "Loses"}
     for name, sign in (("Gains", 1), ("Loses", -1)):
         kept = [100 * gain for gain in gains if (gain >= 0) == (sign > 0)]
         assert list(drawn[name].marker.color) == pytest.approx(kept)
@@ -68,5 +69,14 @@ def test_ratios_take_their_colour_from_the_gain(gains):
 
 def test_a_pair_without_a_ratio_is_left_out():
     figure = ratios_by_gain(duos([0.01, 0.02, 0.03], [2.0, np.nan, 3.0]))
-    assert sum(len(trace.x) for trace in figure.data if trace.mode == "markers") == 2
+    assert sum(len(trace.x) for trace in figure.data if trace.customdata is not None) == 2
     assert ratios_by_gain(duos([0.01], [np.nan])).layout.annotations
+
+
+@pytest.mark.parametrize("reverse", [[0], [1, 2], [0, 1, 2]])
+def test_pairs_with_the_better_model_as_sidekick_take_no_colour(reverse):
+    table = duos([0.01, -0.02, 0.03], [2.0, 3.0, 4.0])
+    table.loc[reverse, "sidekick_accuracy"] = 0.81
+    figure = ratios_by_gain(table)
+    drawn = {row[1] for trace in figure.data if trace.customdata is not None for row in trace.customdata}
+    assert drawn == {f"s{i}" for i in range(3)} - {f"s{i}" for i in reverse}

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -159,7 +160,27 @@ def _ratios_of_all(choice: Choice) -> None:
         on_select=lambda: link.choose_point("chart_ratios_by_gain"),
         selection_mode="points",
     )
-    st.caption("Paper Figure 10, right: the nearer the ratio is to 1, the more a duo gains over its base.")
+    st.caption(even_say(table))
+
+
+def even_say(table: pd.DataFrame) -> str:
+    """Whether pairs of even say gain more, as in the paper's Figure 10, and how many are left out.
+
+    >>> rows = {"variant": "duo", "T_ratio": [8.0, 4.0, 2.0, 0.1], "accuracy": [0.8, 0.81, 0.82, 0.9]}
+    >>> even_say(pd.DataFrame({**rows, "base_accuracy": 0.8, "sidekick_accuracy": [0.7, 0.7, 0.7, 0.9]}))
+    'Paper Figure 10, right: the nearer the ratio is to 1, the more a duo gains. Here, rank correlation of the gain with the distance \
+from 1 is −1.00 over 3 pairs; 1 is left out, whose sidekick is the more accurate model.'
+    """
+    paper = "Paper Figure 10, right: the nearer the ratio is to 1, the more a duo gains."
+    duos = fitting.paired(table)
+    left = int(((table["variant"] == "duo") & table["T_ratio"].notna()).sum()) - len(duos)
+    out = f"; {left} {'is' if left == 1 else 'are'} left out, whose sidekick is the more accurate model" if left else ""
+    far = np.log(duos["T_ratio"].astype(float)).abs()
+    gain = (duos["accuracy"] - duos["base_accuracy"]).astype(float)
+    if min(far.nunique(), gain.nunique()) < 3:
+        return f"{paper[:-1]}{out}."
+    correlation = f"{far.rank().corr(gain.rank()):.2f}".replace("-", "−")
+    return f"{paper} Here, rank correlation of the gain with the distance from 1 is {correlation} over {len(duos)} pairs{out}."
 
 
 def trend(table: pd.DataFrame) -> str:

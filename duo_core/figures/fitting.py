@@ -53,10 +53,11 @@ def all_ratios(table: pd.DataFrame, *, base: str, sidekick: str, colours: Colour
 def ratios_by_gain(table: pd.DataFrame, *, colours: Colours = LIGHT) -> go.Figure:
     """Draw the temperature ratio of every pair against the sidekick's cost, coloured by the accuracy gained over the base.
 
-    That is the right of paper Figure 10. Points carry base and sidekick in customdata; the loss is told by a square, too. The scale
-    ends where nine in ten gains do, so that one pair does not take all of it.
+    That is the right of paper Figure 10; pairs whose sidekick is the more accurate model are left out, as what they gain is its.
+    Points carry base and sidekick in customdata; the loss is told by a square, too. The scale ends where nine in ten gains do, so
+    that one pair does not take all of it.
     """
-    duos = table[(table["variant"] == "duo") & table["T_ratio"].notna()]
+    duos = paired(table)
     column = cost_column(table)
     gains = 100 * (duos["accuracy"] - duos["base_accuracy"]).astype(float)
     figure = go.Figure(layout=layout(COSTS[column], RATIO_TITLE))
@@ -71,10 +72,13 @@ def ratios_by_gain(table: pd.DataFrame, *, colours: Colours = LIGHT) -> go.Figur
         }
     )
     for name, rows, symbol in (("Gains", gains >= 0, "circle"), ("Loses", gains < 0, "square")):
+        # A point's colour is a number here, which a legend cannot show.
+        figure.add_scatter(x=[None], y=[None], name=name, mode="markers", marker={"symbol": symbol, "color": colours["neutral"]})
         figure.add_scatter(
             x=duos.loc[rows, column] * 100,
             y=duos.loc[rows, "T_ratio"],
             name=name,
+            showlegend=False,
             mode="markers",
             marker={"symbol": symbol, "size": 10, "color": gains[rows], "coloraxis": "coloraxis"},
             customdata=duos.loc[rows, ["base", "sidekick"]],
@@ -89,6 +93,12 @@ def ratios_by_gain(table: pd.DataFrame, *, colours: Colours = LIGHT) -> go.Figur
     if duos.empty:
         note(figure, "No sidekick of this set has a weight above 0, so there is no ratio to draw.", colours)
     return figure
+
+
+def paired(table: pd.DataFrame) -> pd.DataFrame:
+    """The duos of a table that have a temperature ratio and a base that is at least as accurate as the sidekick."""
+    rows = (table["variant"] == "duo") & table["T_ratio"].notna() & (table["sidekick_accuracy"] <= table["base_accuracy"])
+    return table[rows]
 
 
 def _pair_hover(row: Mapping[str, object], column: str) -> str:

@@ -16,27 +16,20 @@ LOWEST = -100
 def gains_by_metric(table: pd.DataFrame, *, colours: Colours = LIGHT) -> go.Figure:
     """Draw mean gains with one standard deviation to either side (paper Figure 1), metrics from top to bottom.
 
-    `table` is that of `advice.mean_gains`. The axis ends at -100 %, twice as far from perfect as the base.
+    `table` is that of `advice.mean_gains`. The axis ends at -100 %, twice as far from perfect as the better model alone.
     """
-    figure = go.Figure(layout=layout(AXIS, "Metric"))
-    base = {"color": colours["base"], "dash": STYLES["base"].dash, "width": STYLES["base"].width}
-    figure.add_shape(type="line", yref="paper", x0=0, x1=0, y0=0, y1=1, line=base, layer="below")
-    figure.add_scatter(x=[None], y=[None], name="Base alone", mode="lines", line=base, hoverinfo="skip")
+    figure = _frame(colours)
     variants = [variant for variant in STYLES if variant in set(table["variant"])]
     for place, variant in enumerate(variants):
         _means(figure, table[table["variant"] == variant], 0.22 * (place - (len(variants) - 1) / 2), colours)
-    labels = [metric.label for metric in METRICS.values()]
-    figure.update_yaxes(tickvals=list(range(len(labels))), ticktext=labels, range=[len(labels) - 0.5, -0.5], showgrid=False)
     _ends(figure, table, colours)
     return figure.update_layout(legend_traceorder="reversed")
 
 
 def gains_by_split(table: pd.DataFrame, *, colours: Colours = LIGHT) -> go.Figure:
     """Draw mean gains with one standard deviation, a symbol and a colour a split, from `advice.gains_within`."""
-    figure = go.Figure(layout=layout(AXIS, "Metric"))
-    base = {"color": colours["base"], "dash": STYLES["base"].dash, "width": STYLES["base"].width}
-    figure.add_shape(type="line", yref="paper", x0=0, x1=0, y0=0, y1=1, line=base, layer="below")
-    splits, labels = list(dict.fromkeys(table["split"])), [metric.label for metric in METRICS.values()]
+    figure = _frame(colours)
+    splits = list(dict.fromkeys(table["split"]))
     for place, (split, symbol) in enumerate(zip(splits, cycle(SYMBOLS), strict=False)):
         rows = table[table["split"] == split]
         shift = 0.6 * (place - (len(splits) - 1) / 2) / max(len(splits), 2)
@@ -50,9 +43,18 @@ def gains_by_split(table: pd.DataFrame, *, colours: Colours = LIGHT) -> go.Figur
             text=[f"{METRICS[row.metric].label}: {row.mean:+.1%} ± {row.std:.1%}, {row.pairs} pairs" for row in rows.itertuples()],
             hovertemplate="%{text}<extra>%{fullData.name}</extra>",
         )
-    figure.update_yaxes(tickvals=list(range(len(labels))), ticktext=labels, range=[len(labels) - 0.5, -0.5], showgrid=False)
     _ends(figure, table, colours)
     return figure.update_layout(height=560)
+
+
+def _frame(colours: Colours) -> go.Figure:
+    """An empty chart with a place for every metric, the first on top, and a line where nothing is gained."""
+    figure = go.Figure(layout=layout(AXIS, "Metric"))
+    line = {"color": colours["base"], "dash": STYLES["base"].dash, "width": STYLES["base"].width}
+    figure.add_shape(type="line", yref="paper", x0=0, x1=0, y0=0, y1=1, line=line, layer="below")
+    figure.add_scatter(x=[None], y=[None], name="Better model alone", mode="lines", line=line, hoverinfo="skip")
+    labels = [metric.label for metric in METRICS.values()]
+    return figure.update_yaxes(tickvals=list(range(len(labels))), ticktext=labels, range=[len(labels) - 0.5, -0.5], showgrid=False)
 
 
 def _means(figure: go.Figure, rows: pd.DataFrame, shift: float, colours: Colours) -> None:
@@ -81,5 +83,8 @@ def _ends(figure: go.Figure, table: pd.DataFrame, colours: Colours) -> None:
     outside = table[table["mean"] * 100 < LOWEST]
     if len(outside):
         figure.update_yaxes(range=[len(METRICS) + 0.2, -0.5])  # room for the note under the last metric
-        said = [f"{METRICS[row.metric].label} of {LABELS[row.variant]} at {row.mean:.0%}" for row in outside.itertuples()]
+        whose = outside["split"] if "split" in outside else outside["variant"].map(LABELS)
+        said = [
+            f"{METRICS[row.metric].label} of {of} at {row.mean:.0%}" for row, of in zip(outside.itertuples(), whose, strict=True)
+        ]
         note(figure, f"Outside: {', '.join(said)}".replace("-", "−"), colours)
