@@ -195,8 +195,8 @@ def _band(choice: Choice, _: Evaluation) -> None:
         "Mean relative gain of the duos of 10 to 20 % more compute in every metric, on every split",
     )
     st.caption(
-        "Paper Figure 1: duos whose sidekick adds 10 to 20 % of the base's multiply-adds, each against the better of its two models, with one "
-        "standard deviation over pairs. Pairs whose sidekick is the more accurate model are left out. "
+        "Paper Figure 1: duos whose sidekick adds 10 to 20 % of the base's multiply-adds, each against the better "
+        "of its two models, with one standard deviation over pairs. Pairs whose sidekick is the more accurate model are left out. "
         "Temperatures are those of the fit split throughout."
     )
     controls.numbers(table, "band", "The gains as numbers")

@@ -19,6 +19,8 @@ def gains_by_metric(table: pd.DataFrame, *, colours: Colours = LIGHT) -> go.Figu
     `table` is that of `advice.mean_gains`. The axis ends at -100 %, twice as far from perfect as the better model alone.
     """
     figure = _frame(colours)
+    line = figure.layout.shapes[0].line.to_plotly_json()
+    figure.add_scatter(x=[None], y=[None], name="Better model alone", mode="lines", line=line, hoverinfo="skip")
     variants = [variant for variant in STYLES if variant in set(table["variant"])]
     for place, variant in enumerate(variants):
         _means(figure, table[table["variant"] == variant], 0.22 * (place - (len(variants) - 1) / 2), colours)
@@ -52,7 +54,6 @@ def _frame(colours: Colours) -> go.Figure:
     figure = go.Figure(layout=layout(AXIS, "Metric"))
     line = {"color": colours["base"], "dash": STYLES["base"].dash, "width": STYLES["base"].width}
     figure.add_shape(type="line", yref="paper", x0=0, x1=0, y0=0, y1=1, line=line, layer="below")
-    figure.add_scatter(x=[None], y=[None], name="Better model alone", mode="lines", line=line, hoverinfo="skip")
     labels = [metric.label for metric in METRICS.values()]
     return figure.update_yaxes(tickvals=list(range(len(labels))), ticktext=labels, range=[len(labels) - 0.5, -0.5], showgrid=False)
 
