@@ -12,7 +12,8 @@ from torch import Tensor
 
 from duo_core.arrays import Floats, Integers, Predictions, UncertaintyKind
 from duo_core.blocks import in_parallel
-from duo_core.duo import VARIANTS, Fit, Single, Temperatures
+from duo_core.duo import VARIANTS, Fit, Temperatures
+from duo_core.fitting import Single
 from duo_core.kernels import COLUMNS
 from duo_core.metrics import Judged, metrics_by_kind
 from duo_core.predictions import Job, Reduced, precision, reduce_blocks

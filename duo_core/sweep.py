@@ -9,9 +9,11 @@ import pandas as pd
 
 from duo_core.arrays import KINDS, InputError, Predictions, UncertaintyKind
 from duo_core.blocks import in_parallel
-from duo_core.duo import LARGE, VARIANTS, Fit, Single, calibrate, fit_calibrated
+from duo_core.duo import VARIANTS, Fit
+from duo_core.fitting import Single, calibrate, fit_calibrated
 from duo_core.logits import FIT_SPLIT, LogitSet, check_pair
 from duo_core.metrics import METRICS, metrics
+from duo_core.newton import LARGE
 from duo_core.pairing import SINGLE, CancelledError, Memory, Metrics, Pair, Steps, bytes_a_pair, judge_pairs
 from duo_core.predictions import precision, variant_predictions
 

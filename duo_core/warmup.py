@@ -8,10 +8,10 @@ import time
 import torch
 
 from duo_core.analysis.promise import chance_of_difference
-from duo_core.duo import LARGE
 from duo_core.figures.curves import risk_coverage
 from duo_core.intervals import differences
 from duo_core.logits import FIT_SPLIT, Card, LogitSet
+from duo_core.newton import LARGE
 from duo_core.predictions import WIDE
 from duo_core.results import swept
 from duo_core.store import Store

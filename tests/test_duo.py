@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from scipy import optimize, special
 
 from duo_core.arrays import InputError
-from duo_core.duo import BOUND, VARIANTS, Fit, Temperatures, combine, fit
+from duo_core.duo import VARIANTS, Fit, Temperatures, combine
+from duo_core.fitting import fit
+from duo_core.newton import BOUND
 
 
 def logits(

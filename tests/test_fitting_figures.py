@@ -151,7 +151,7 @@ def test_both_temperatures_are_told_apart_without_colour(refits):
 def test_a_real_bowl_and_its_refits_draw():
     from duo_core.analysis.bowl import bowl
     from duo_core.analysis.stability import stability
-    from duo_core.duo import fit
+    from duo_core.fitting import fit
 
     random = torch.Generator().manual_seed(0)
     labels = torch.randint(0, 3, (60,), generator=random)

@@ -28,6 +28,8 @@ ORDER = [
     "store",
     "inference",
     "duo",
+    "newton",
+    "fitting",
     "predictions",
     "metrics",
     "draws",

@@ -11,7 +11,8 @@ import torch
 from duo_core import pairing, predictions
 from duo_core import sweep as s
 from duo_core.arrays import InputError, UncertaintyKind
-from duo_core.duo import VARIANTS, calibrate
+from duo_core.duo import VARIANTS
+from duo_core.fitting import calibrate
 from duo_core.logits import Card, LogitSet
 from duo_core.metrics import METRICS
 

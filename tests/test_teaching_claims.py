@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from duo_core.duo import VARIANTS, Temperatures, newton_path
-from duo_core.duo import calibrate as calibrated
+from duo_core.duo import VARIANTS, Temperatures
+from duo_core.fitting import calibrate as calibrated
+from duo_core.fitting import newton_path
 from duo_core.predictions import variant_predictions
 from duo_core.store import Store
 from duo_core.sweep import sweep

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from duo_core.arrays import InputError
-from duo_core.duo import Temperatures, calibrate, combine, fit
+from duo_core.duo import Temperatures, combine
+from duo_core.fitting import calibrate, fit
 from duo_core.store import Store
 from duo_core.teaching.experts import BASE, SIDEKICK, Expert, best_temperatures, classroom, real
 

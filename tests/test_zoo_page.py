@@ -5,7 +5,7 @@ import pytest
 from dashboard import open_page, query, text_of
 from logit_sets import MODELS, write_set
 
-from duo_core.duo import calibrate
+from duo_core.fitting import calibrate
 from duo_core.logits import Card
 from duo_core.metrics import METRICS
 from duo_core.store import Store

@@ -7,8 +7,8 @@ import streamlit as st
 
 from app import controls, glossary, state
 from duo_core.arrays import InputError
-from duo_core.duo import BOUND
 from duo_core.logits import LogitSet, tensor_digest
+from duo_core.newton import BOUND
 from duo_core.report.provenance import versions
 
 TITLE = "Method"

@@ -8,7 +8,8 @@ from torch import Tensor
 from duo_core.analysis.subsets import stratified_sample, stratified_samples
 from duo_core.arrays import UncertaintyKind
 from duo_core.blocks import in_parallel
-from duo_core.duo import Fit, fit
+from duo_core.duo import Fit
+from duo_core.fitting import fit
 from duo_core.metrics import METRICS
 from duo_core.predictions import pair_predictions
 

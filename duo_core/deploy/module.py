@@ -60,7 +60,7 @@ class Duo(nn.Module):
     base, sidekick
         Models of the same classes.
     temperatures
-        As `duo_core.duo.fit` finds them.
+        As `duo_core.fitting.fit` finds them.
     classes
         Names of the k classes; may be empty.
     variant
