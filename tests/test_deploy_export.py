@@ -409,6 +409,10 @@ def test_goals_that_cannot_be_met_are_refused(made, tmp_path, without_graphs):
         Asked(coverages=[90])
 
 
+ON_LOGITS = {"duo.json", "README.md", "requirements.txt", "combine.py"}
+"""What is in a folder whose models cannot be built: enough to run the duo on their logits."""
+
+
 def test_uploaded_logits_say_nothing_of_a_model(made, tmp_path):
     logit_set = made[0]
     cards = {name: Card(name, f"upload/{name}", "upload") for name in logit_set.cards}
@@ -416,7 +420,7 @@ def test_uploaded_logits_say_nothing_of_a_model(made, tmp_path):
     complaint = refused(uploaded, "resnet32", "resnet20", tmp_path / "duo")
     assert complaint == "the logits of 'resnet32' were uploaded, so nothing says how the model is built"
     names = unzipped(deploy.packed(uploaded, "resnet32", "resnet20"), tmp_path)
-    assert names == {"duo.json", "README.md", "requirements.txt"}
+    assert names == ON_LOGITS
     assert "the sidekick" not in (readme := (tmp_path / "resnet32+resnet20" / "README.md").read_text())
     assert "Compute the logits with `duo logits`" in readme
     assert "duo export --set" not in readme
@@ -427,7 +431,7 @@ def test_a_zip_says_which_model_cannot_be_had(made, tmp_path):
     logit_set = made[0]
     cards = {**logit_set.cards, "resnet20": Card("resnet20", "nobody.knows:it", "python")}
     other = LogitSet("other", "Other", logit_set.classes, logit_set.labels, cards, logit_set.arrays)
-    assert unzipped(deploy.packed(other, "resnet32", "resnet20"), tmp_path) == {"duo.json", "README.md", "requirements.txt"}
+    assert unzipped(deploy.packed(other, "resnet32", "resnet20"), tmp_path) == ON_LOGITS
     readme = (tmp_path / "resnet32+resnet20" / "README.md").read_text()
     assert "say --architecture resnet20=nobody.knows:it" in readme
 
@@ -457,7 +461,7 @@ def test_a_set_decides_of_no_code_and_no_file(made, tmp_path, monkeypatch, refer
     other = LogitSet("other", "Other", logit_set.classes, logit_set.labels, cards, logit_set.arrays)
     with pytest.raises(InputError):
         deploy.export(other, "resnet32", "resnet20", tmp_path / "duo", checkpoints=checkpoints)
-    assert unzipped(deploy.packed(other, "resnet32", "resnet20"), tmp_path) == {"duo.json", "README.md", "requirements.txt"}
+    assert unzipped(deploy.packed(other, "resnet32", "resnet20"), tmp_path) == ON_LOGITS
     assert not (tmp_path / "ran").exists()
 
 
