@@ -77,8 +77,9 @@ def test_who_waits_is_told_how_far_it_is(sessions):
 @pytest.mark.parametrize("error", [ValueError("no"), KeyError("model"), MemoryError(), SystemExit(1)], ids=repr)
 def test_an_error_is_told_to_all_who_wait_and_forgotten(sessions, error):
     place, slow = Once(), Slow(error)
-    asked = [sessions.submit(place.value, slow) for _ in range(3)]
-    assert slow.running.wait(SECONDS)
+    there = threading.Semaphore(0)
+    asked = [sessions.submit(place.value, slow, lambda _: there.release()) for _ in range(3)]
+    assert all(there.acquire(timeout=SECONDS) for _ in asked)
     slow.go()
     assert [type(one.exception(SECONDS)) for one in asked] == [type(error)] * 3
     assert not place.under_way()
