@@ -1,7 +1,7 @@
 """What the diagnosis page computes."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
@@ -104,20 +104,22 @@ def classes(
     handle: Handle, found: Evaluation, score: ClassScore, least: int, ends: int
 ) -> tuple[pd.DataFrame, pd.DataFrame, Mapping[int, Interval | None]]:
     """Gain of every class; of these the `ends` that gain most and least among those of `least` images; their intervals."""
-    return _classes(handle.pair(found.base, found.sidekick, found.split), score, least, ends, found)
+    names = found.logit_set.classes
+    return _classes(handle.pair(found.base, found.sidekick, found.split), names, score, least, ends, found)
 
 
 @remembered(max_entries=64)
 def _classes(
     key: str,  # noqa: ARG001 (the cache's)
+    names: Sequence[str],
     score: ClassScore,
     least: int,
     ends: int,
     _found: Evaluation,
 ) -> tuple[pd.DataFrame, pd.DataFrame, Mapping[int, Interval | None]]:
     base, duo = _found.predictions["base"], _found.predictions["duo"]
-    table = gain_by_class(base, duo, _found.logit_set.k, score)
-    table.insert(1, "name", list(_found.logit_set.classes))
+    table = gain_by_class(base, duo, len(names), score)
+    table.insert(1, "name", list(names))
     ranked = table[table["images"] >= least].sort_values("gain", ascending=False, kind="stable")
     shown = ranked if len(ranked) <= 2 * ends else pd.concat([ranked.head(ends), ranked.tail(ends)])
     return table, shown, class_intervals(base, duo, shown["class"].tolist(), score, among=ranked["class"].tolist())
