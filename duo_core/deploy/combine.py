@@ -38,7 +38,7 @@ class Duo:
         base, sidekick = self._checked("base", base), self._checked("sidekick", sidekick)
         if len(base) != len(sidekick):
             raise ValueError(
-                f"expected the logits of the same images, got {len(base)} rows of the base, {len(sidekick)} of the other"
+                f"expected logits of the same images, got {len(base)} rows of the base and {len(sidekick)} of the sidekick"
             )
         logits = combined(base, sidekick, **self.record["temperatures"])
         predicted = (base if self.record["variant"] == "uq_only" else logits).argmax(1)
