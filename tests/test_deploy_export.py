@@ -529,8 +529,8 @@ def unzipped(content, where):
 
 def test_a_zip_is_completed_by_the_checkpoints(made, test_images, tmp_path):
     logit_set, _, checkpoints = made
-    content = exported_by_page(Handle(logit_set, "", {}), "resnet32", "resnet20", "entropy")
-    assert unzipped(content, tmp_path) == {"duo.json", "README.md", "requirements.txt"}
+    content = exported_by_page(Handle(logit_set, "", {}), "resnet32", "resnet20", "entropy")()
+    assert unzipped(content, tmp_path) == ON_LOGITS
     folder = tmp_path / "resnet32+resnet20"
     readme = (folder / "README.md").read_text()
     (line,) = re.findall(r"^    (duo export .*)$", readme, re.MULTILINE)
@@ -549,16 +549,21 @@ def test_a_zip_is_completed_by_the_checkpoints(made, test_images, tmp_path):
     same_metrics(judged(logits, logit_set.labels["test"]), evaluate(logit_set, "resnet32", "resnet20").metrics["duo"])
 
 
-def test_the_command_of_a_zip_writes_the_whole_folder(made, tmp_path, monkeypatch, without_graphs):
+@pytest.mark.parametrize(
+    "asked", [Asked(kind="entropy"), Asked(target_risks=(0.3, 0.01), confidence=0.9), Asked(kind="entropy", coverages=(0.7,))]
+)
+def test_the_command_of_a_zip_writes_the_whole_folder(made, tmp_path, monkeypatch, without_graphs, asked):
     logit_set, source, checkpoints = made
-    unzipped(deploy.packed(logit_set, "resnet32", "resnet20", Asked(kind="entropy")), tmp_path)
+    unzipped(deploy.packed(logit_set, "resnet32", "resnet20", asked), tmp_path)
+    packed = json.loads((tmp_path / "resnet32+resnet20" / "duo.json").read_text())
     readme = (tmp_path / "resnet32+resnet20" / "README.md").read_text()
     (line,) = re.findall(r"^    duo (export .*)$", readme, re.MULTILINE)
     monkeypatch.setenv("DUO_STORE", str(Path(source.text).parent / "store"))
     monkeypatch.chdir(checkpoints["resnet32"].parent)
-    assert main([*shlex.split(line), "--no-onnx"]) == 0
+    assert main([*shlex.split(line), "--no-onnx", "--force"]) == 0
     record = json.loads(Path("resnet32+resnet20", "duo.json").read_text())
-    assert record["uncertainty"] == "entropy"
+    assert (record["threshold"], record["thresholds"]) == (packed["threshold"], packed["thresholds"])
+    assert (record["uncertainty"], record["temperatures"]) == (asked.kind, packed["temperatures"])
     assert sorted(record["files"]) == ["base.safetensors", "sidekick.safetensors"]
 
 
@@ -624,7 +629,7 @@ def test_models_that_cannot_be_traced_are_exported_without_graphs(code, test_ima
     found = deploy.export(code, "one", "two", tmp_path / "duo", architectures=OWN)
     assert found.left_out[0].startswith("duo.pt2 and duo.onnx were left out: torch.export cannot trace the members (")
     assert {file.name for file in found.folder.iterdir()} == {
-        *("duo.json", "README.md", "requirements.txt"),
+        *ON_LOGITS,
         *("base.safetensors", "sidekick.safetensors"),
     }
     assert "run.py" not in (found.folder / "README.md").read_text().partition("## When")[0]

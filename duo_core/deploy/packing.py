@@ -8,6 +8,7 @@ import zipfile
 
 from safetensors.torch import save
 
+from duo_core.analysis.guarantee import CONFIDENCE
 from duo_core.arrays import InputError
 from duo_core.deploy import graphs, records
 from duo_core.deploy.members import Source, source_of
@@ -81,6 +82,15 @@ def _command(logit_set: LogitSet, sources: dict[str, Source], asked: Asked) -> s
     names = {role: source.card.name for role, source in sources.items()}
     pair = [word for role, name in names.items() for word in (f"--{role}", name)]
     files = [f"{s.card.name}={s.card.weights}" for s in sources.values() if s.loaded is None and s.file_of_its_own]
-    how = [] if asked.kind == "softmax" else ["--uncertainty", asked.kind]
-    out = ["--out", "+".join(names.values()), *how]
+    out = ["--out", folder_name(*names.values()), *_how(asked)]
     return "duo export " + shlex.join(["--set", logit_set.name, *pair, *out, *(["--checkpoint", *files] if files else [])])
+
+
+def _how(asked: Asked) -> list[str]:
+    """The options that ask for the same answers and the same threshold."""
+    goals = [("--target-risk", asked.target_risks), ("--coverage", asked.coverages)]
+    return [
+        *([] if asked.kind == "softmax" else ["--uncertainty", asked.kind]),
+        *(word for option, values in goals for value in values for word in (option, repr(value))),
+        *([] if asked.confidence == CONFIDENCE else ["--confidence", repr(asked.confidence)]),
+    ]
