@@ -121,7 +121,7 @@ def _pair(place: Place) -> Choice:
     handle, accuracy = place.handle, place.known.accuracy
     link.settle("uncertainty", UNCERTAINTIES, "softmax")
     link.settle("metric", METRICS, "aurc")
-    link.settle("base", list(accuracy), state.first_base(accuracy, handle))
+    link.settle("base", list(accuracy), state.first_base(accuracy, handle), renamed=True)
     st.selectbox(
         "Base",
         list(accuracy),
@@ -133,7 +133,7 @@ def _pair(place: Place) -> Choice:
     base, kind = st.session_state["base"], cast(UncertaintyKind, st.session_state["uncertainty"])
     table = state.sidekicks(handle, base, place.split, kind)
     others = [model for model in accuracy if model != base]
-    link.settle("sidekick", others, state.first_sidekick(table))
+    link.settle("sidekick", others, state.first_sidekick(table), renamed=True)
     st.selectbox(
         "Sidekick",
         others,

@@ -53,12 +53,37 @@ def held(key: str) -> Any:
     return after if late and before is not None else value
 
 
-def keep(keys: Collection[str]) -> None:
-    """Hold on to what the widgets of other pages said; Streamlit forgets a widget that is not drawn."""
-    st.session_state["known"] = keys
+def keep(page: str, keys: Collection[str]) -> None:
+    """Hold on to what the widgets that a page does not draw said; Streamlit forgets them.
+
+    A widget that the browser has on its screen is told nothing that it has said itself: on its way to the browser this would
+    take back what is clicked meanwhile.
+    """
+    session = st.session_state
+    if session.get("page") != page:
+        session["drawn"] = set()
+    session["known"], session["settled"] = keys, set()
+    kept, drawn = session.get("kept", {}), session.get("drawn", ())
     for key in keys:
-        if key in st.session_state:
-            st.session_state[key] = st.session_state[key]
+        if key in session and key not in drawn:
+            session[key] = session[key]
+        elif key not in session and key in kept:
+            session[key] = kept[key]
+    _note()
+
+
+def _note() -> None:
+    """Note what the widgets say: Streamlit lets go of it at the end of the first run that does not draw them."""
+    session = st.session_state
+    session["kept"] = session.get("kept", {}) | {key: session[key] for key in session["known"] if key in session}
+
+
+def start(key: str, value: Any) -> None:
+    """Have a widget that is drawn next show a value, which the browser is told only where it does not say so itself."""
+    session = st.session_state
+    if key not in session.get("drawn", ()) or session.get(key) != value:
+        session[key] = value
+    session.setdefault("settled", set()).add(key)
 
 
 def carry(pages: Mapping[str, tuple[Any, Sequence[str]]]) -> bool:
@@ -86,8 +111,7 @@ def follow_link(page: str, keys: Sequence[str], *, carried: bool = False) -> Non
     if carried or (same_page and (touched or link == session.get("link"))):
         return
     take({key: link.get(key) for key in keys})
-    for key in set(keys) - set(link):
-        session.pop(key, None)
+    _drop(set(keys) - set(link))
     session["link"] = link
 
 
@@ -96,16 +120,20 @@ def _own(keys: Collection[str]) -> dict[str, str]:
     return {key: value for key, value in st.query_params.to_dict().items() if key in keys}
 
 
-def settle(key: str, options: Collection[Any], default: Any) -> None:
-    """Keep the session's value of a widget where it is one of the options, else put the default there, quietly."""
+def settle(key: str, options: Collection[Any], default: Any, *, renamed: bool = False) -> None:
+    """Keep the session's value of a widget where it is one of the options, else put the default there, quietly.
+
+    Where options may be `renamed`, as they are called by their numbers, the browser is told in any case: it keeps the old words.
+    """
     session = st.session_state
     session.setdefault("defaults", {})[key] = default
     session.setdefault("offered", {})[key] = options
     value = held(key)
     # What comes from the address is text, whatever the options are.
     chosen = value if value in options else next((option for option in options if str(option) == value), default)
-    if chosen != session.get(key):
+    if renamed:
         session[key] = chosen
+    start(key, chosen)
 
 
 def settle_many(key: str, options: Collection[str], default: Sequence[str] = ()) -> None:
@@ -114,12 +142,17 @@ def settle_many(key: str, options: Collection[str], default: Sequence[str] = ())
     value = default if held(key) is None else held(key)
     # What comes from the address is text.
     chosen = value.split(",") if isinstance(value, str) else value
-    st.session_state[key] = [option for option in options if option in chosen]
+    start(key, [option for option in options if option in chosen])
 
 
-def share() -> None:
-    """Write the state of the page into the address, unless it says so already; the view everyone sees first needs none."""
+def share(*, whole: bool = False) -> None:
+    """Write the state of the page into the address, unless it says so already; the view everyone sees first needs none.
+
+    At the end of a `whole` page the browser has all of its widgets.
+    """
     session = st.session_state
+    if whole:
+        session["drawn"] = session["settled"]
     keys = session["linked"]
     link, own, address = state_of(keys), _own(keys), st.query_params.to_dict()
     if link.keys() - own.keys() or own != {key: _text(held(key)) for key in own}:
@@ -128,6 +161,7 @@ def share() -> None:
     session["link"], session["address"] = own, address
     session["taken"] = (own, session.get("taken", NOTHING)[1])
     session.pop("touched", None)  # a fragment runs without `follow_link`
+    _note()
 
 
 def state_of(keys: Collection[str]) -> dict[str, str]:
@@ -238,5 +272,11 @@ def forget(*keys: str) -> None:
     session = st.session_state
     written, taken = session.get("taken", NOTHING)
     session["taken"] = (written, {key: note for key, note in taken.items() if key not in keys})
+    _drop(keys)
+
+
+def _drop(keys: Collection[str]) -> None:
+    session = st.session_state
+    session["kept"] = {key: value for key, value in session.get("kept", {}).items() if key not in keys}
     for key in keys:
         session.pop(key, None)

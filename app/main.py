@@ -29,10 +29,10 @@ name = page.url_path or FIRST
 if set(link.SET) <= set(VIEWS[name].LINKED):
     st.sidebar.markdown("**Asymmetric Duos Explorer**")
 st.session_state["pages"] = pages
-link.keep({key for view in VIEWS.values() for key in view.LINKED})
+link.keep(name, {key for view in VIEWS.values() for key in view.LINKED})
 link.follow_link(name, VIEWS[name].LINKED, carried=carried)
 try:
     page.run()
 except InputError as error:  # a file that was altered since the page listed its model, say
     controls.stop("This cannot be shown", str(error))
-link.share()
+link.share(whole=True)

@@ -29,7 +29,7 @@ def sliders(choice: Choice, found: Evaluation) -> Temperatures:
 
 def _slider(key: str, role: str, found: Evaluation) -> float:
     top = reach(found.fit, role)
-    st.session_state[key] = min(st.session_state.get(key, getattr(found.fit.temperatures, role)), top)
+    link.start(key, min(st.session_state.get(key, getattr(found.fit.temperatures, role)), top))
     value: float = st.slider(f"T_{role} · {getattr(found, role)}", 0.0, top, step=top / STEPS, format="%.3f", key=key)
     return value
 

@@ -58,11 +58,16 @@ class Browser:
     async def quiet(self) -> None:
         """Take in messages until the script has run to its end and no other run has begun."""
         await self._answer()
-        while True:
-            try:
-                await self._answer(QUIET)
-            except TimeoutError:
-                return
+        while await self.another(QUIET):
+            pass
+
+    async def another(self, patience: float) -> bool:
+        """Take in one more answer; False where none has begun within so many seconds."""
+        try:
+            await self._answer(patience)
+        except TimeoutError:
+            return False
+        return True
 
     async def _next(self, patience: float) -> str:
         """Take in one message; its kind, nothing for the end of a run that another cut short."""
@@ -136,10 +141,10 @@ class Browser:
         self.page, self.address = self.pages[page], ""
         await self.send()
 
-    async def follow(self, page: str, **query: str) -> None:
+    async def follow(self, page: str, *, wait: bool = True, **query: str) -> None:
         """Go to an address, as back and forward do."""
         self.page, self.address = self.pages.get(page, ""), urlencode(query)
-        await self.send(back=True)
+        await self.send(back=True, wait=wait)
 
 
 def _key(identity: str) -> str:

@@ -516,4 +516,4 @@ def test_what_the_server_loads_is_left_out_of_garbage_collections(toy):
 
 def test_nothing_is_collected_after_every_answer():
     settings = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
-    assert settings["runner"] == {"postScriptGC": False}
+    assert settings["runner"]["postScriptGC"] is False

@@ -2,9 +2,12 @@
 
 import contextlib
 import functools
+import io
+import json
 import re
 import resource
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +35,15 @@ SECONDS = 120
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def log(tmp_path_factory):
+    """Where the server writes what it has to complain of."""
+    return tmp_path_factory.mktemp("log") / "streamlit.log"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, log):
     """The dashboard on one small set, unable to write large files; its address and its process."""
-    store, log = write_set(tmp_path_factory.mktemp("store")), tmp_path_factory.mktemp("log") / "streamlit.log"
+    store = write_set(tmp_path_factory.mktemp("store"))
     with streamlit_server(ROOT / "app" / "main.py", log, DUO_STORE=str(store)) as address:
         process = process_of(address)
         resource.prlimit(process, resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
@@ -148,6 +157,54 @@ def test_every_format_goes_from_a_file_to_the_same_cards(opened):
         shown[name] = cards(page)
         forget(page)
     assert shown == dict.fromkeys(FORMATS, shown["npz"])
+
+
+def taken(page, name):
+    """What a button saves."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name=name).first.click()
+    return download.value.path().read_bytes()
+
+
+def lines(page):
+    """The numbers of the lines to copy, and their Python."""
+    python, said = page.locator("[data-testid=stCode] code").all_inner_texts()
+    return python, json.loads(said)
+
+
+def record_of(content):
+    """The names of a zip's files, and what its duo.json says."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return {Path(name).name for name in archive.namelist()}, json.loads(archive.read("large+small/duo.json"))
+
+
+def test_what_is_made_of_an_upload_can_be_taken_home(opened, log):
+    """A download is made on a thread that belongs to no session."""
+    page = opened("/data")
+    drop(page, payload(FORMATS["npz"](arrays())))
+    use(page)
+    assert "large + small" in taken(page, "Download report (HTML)").decode()
+    names, record = record_of(taken(page, "Download this duo (zip)"))
+    assert names == {"duo.json", "README.md", "requirements.txt", "combine.py"}
+    python, said = lines(page)
+    assert f"logits = {record['temperatures']['base']!r} * base_logits" in python
+    assert (said["weights"], said["threshold"]) == (record["temperatures"], record["threshold"])
+    go(page, "Find a pair")
+    assert "all pairs" in taken(page, "Download report (HTML)").decode()
+    assert "Traceback" not in log.read_text(errors="replace")
+
+
+def test_what_is_taken_home_follows_the_target(opened):
+    page = opened("/data")
+    drop(page, payload(FORMATS["npz"](arrays())))
+    use(page)
+    threshold = lines(page)[1]["threshold"]
+    page.get_by_role("slider", name=re.compile("^Target")).press("End")
+    settle(page)
+    _, said = lines(page)
+    assert said["threshold"] != threshold
+    assert said["chosen_for"].startswith("at most 30 % wrong")
+    assert record_of(taken(page, "Download this duo (zip)"))[1]["threshold"] == said["threshold"]
 
 
 def test_a_template_can_be_dropped_as_it_was_downloaded(opened, tmp_path):

@@ -409,6 +409,10 @@ def test_goals_that_cannot_be_met_are_refused(made, tmp_path, without_graphs):
         Asked(coverages=[90])
 
 
+ON_LOGITS = {"duo.json", "README.md", "requirements.txt", "combine.py"}
+"""What is in a folder whose models cannot be built: enough to run the duo on their logits."""
+
+
 def test_uploaded_logits_say_nothing_of_a_model(made, tmp_path):
     logit_set = made[0]
     cards = {name: Card(name, f"upload/{name}", "upload") for name in logit_set.cards}
@@ -416,7 +420,7 @@ def test_uploaded_logits_say_nothing_of_a_model(made, tmp_path):
     complaint = refused(uploaded, "resnet32", "resnet20", tmp_path / "duo")
     assert complaint == "the logits of 'resnet32' were uploaded, so nothing says how the model is built"
     names = unzipped(deploy.packed(uploaded, "resnet32", "resnet20"), tmp_path)
-    assert names == {"duo.json", "README.md", "requirements.txt"}
+    assert names == ON_LOGITS
     assert "the sidekick" not in (readme := (tmp_path / "resnet32+resnet20" / "README.md").read_text())
     assert "Compute the logits with `duo logits`" in readme
     assert "duo export --set" not in readme
@@ -427,7 +431,7 @@ def test_a_zip_says_which_model_cannot_be_had(made, tmp_path):
     logit_set = made[0]
     cards = {**logit_set.cards, "resnet20": Card("resnet20", "nobody.knows:it", "python")}
     other = LogitSet("other", "Other", logit_set.classes, logit_set.labels, cards, logit_set.arrays)
-    assert unzipped(deploy.packed(other, "resnet32", "resnet20"), tmp_path) == {"duo.json", "README.md", "requirements.txt"}
+    assert unzipped(deploy.packed(other, "resnet32", "resnet20"), tmp_path) == ON_LOGITS
     readme = (tmp_path / "resnet32+resnet20" / "README.md").read_text()
     assert "say --architecture resnet20=nobody.knows:it" in readme
 
@@ -457,7 +461,7 @@ def test_a_set_decides_of_no_code_and_no_file(made, tmp_path, monkeypatch, refer
     other = LogitSet("other", "Other", logit_set.classes, logit_set.labels, cards, logit_set.arrays)
     with pytest.raises(InputError):
         deploy.export(other, "resnet32", "resnet20", tmp_path / "duo", checkpoints=checkpoints)
-    assert unzipped(deploy.packed(other, "resnet32", "resnet20"), tmp_path) == {"duo.json", "README.md", "requirements.txt"}
+    assert unzipped(deploy.packed(other, "resnet32", "resnet20"), tmp_path) == ON_LOGITS
     assert not (tmp_path / "ran").exists()
 
 
@@ -525,8 +529,8 @@ def unzipped(content, where):
 
 def test_a_zip_is_completed_by_the_checkpoints(made, test_images, tmp_path):
     logit_set, _, checkpoints = made
-    content = exported_by_page(Handle(logit_set, "", {}), "resnet32", "resnet20", "entropy")
-    assert unzipped(content, tmp_path) == {"duo.json", "README.md", "requirements.txt"}
+    content = exported_by_page(Handle(logit_set, "", {}), "resnet32", "resnet20", "entropy")()
+    assert unzipped(content, tmp_path) == ON_LOGITS
     folder = tmp_path / "resnet32+resnet20"
     readme = (folder / "README.md").read_text()
     (line,) = re.findall(r"^    (duo export .*)$", readme, re.MULTILINE)
@@ -545,16 +549,21 @@ def test_a_zip_is_completed_by_the_checkpoints(made, test_images, tmp_path):
     same_metrics(judged(logits, logit_set.labels["test"]), evaluate(logit_set, "resnet32", "resnet20").metrics["duo"])
 
 
-def test_the_command_of_a_zip_writes_the_whole_folder(made, tmp_path, monkeypatch, without_graphs):
+@pytest.mark.parametrize(
+    "asked", [Asked(kind="entropy"), Asked(target_risks=(0.3, 0.01), confidence=0.9), Asked(kind="entropy", coverages=(0.7,))]
+)
+def test_the_command_of_a_zip_writes_the_whole_folder(made, tmp_path, monkeypatch, without_graphs, asked):
     logit_set, source, checkpoints = made
-    unzipped(deploy.packed(logit_set, "resnet32", "resnet20", Asked(kind="entropy")), tmp_path)
+    unzipped(deploy.packed(logit_set, "resnet32", "resnet20", asked), tmp_path)
+    packed = json.loads((tmp_path / "resnet32+resnet20" / "duo.json").read_text())
     readme = (tmp_path / "resnet32+resnet20" / "README.md").read_text()
     (line,) = re.findall(r"^    duo (export .*)$", readme, re.MULTILINE)
     monkeypatch.setenv("DUO_STORE", str(Path(source.text).parent / "store"))
     monkeypatch.chdir(checkpoints["resnet32"].parent)
-    assert main([*shlex.split(line), "--no-onnx"]) == 0
+    assert main([*shlex.split(line), "--no-onnx", "--force"]) == 0
     record = json.loads(Path("resnet32+resnet20", "duo.json").read_text())
-    assert record["uncertainty"] == "entropy"
+    assert (record["threshold"], record["thresholds"]) == (packed["threshold"], packed["thresholds"])
+    assert (record["uncertainty"], record["temperatures"]) == (asked.kind, packed["temperatures"])
     assert sorted(record["files"]) == ["base.safetensors", "sidekick.safetensors"]
 
 
@@ -620,7 +629,7 @@ def test_models_that_cannot_be_traced_are_exported_without_graphs(code, test_ima
     found = deploy.export(code, "one", "two", tmp_path / "duo", architectures=OWN)
     assert found.left_out[0].startswith("duo.pt2 and duo.onnx were left out: torch.export cannot trace the members (")
     assert {file.name for file in found.folder.iterdir()} == {
-        *("duo.json", "README.md", "requirements.txt"),
+        *ON_LOGITS,
         *("base.safetensors", "sidekick.safetensors"),
     }
     assert "run.py" not in (found.folder / "README.md").read_text().partition("## When")[0]

@@ -72,7 +72,7 @@ def there(monkeypatch):
 def run():
     """What a run of a page does to the state; the base and sidekick that it shows."""
     session = st.session_state
-    link.keep(KEYS)
+    link.keep("explore", KEYS)
     link.follow_link("explore", KEYS)
     link.settle("set", ["toy"], "toy")
     link.settle("split", ["test"], "test")
@@ -81,7 +81,7 @@ def run():
     link.settle("metric", ["aurc", "nll"], "aurc")
     link.settle("coverage", range(1, 101), 80)
     shown = session["base"], session["sidekick"]
-    link.share()
+    link.share(whole=True)
     return shown
 
 

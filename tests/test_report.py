@@ -348,10 +348,10 @@ def test_the_dashboard_remembers_a_report(tmp_path, monkeypatch):
     monkeypatch.setenv("DUO_STORE", str(write_set(tmp_path)))
     handle = state.open_set("toy")
     found = state.evaluation(handle, "large", "small", "test", "softmax")
-    own = reports.report_of_pair(handle, found, "aurc", "softmax")
-    assert reports.report_of_pair(handle, found, "aurc", "softmax") is own
-    assert reports.report_of_pair(handle, found, "nll", "softmax") != own
+    own = reports.report_of_pair(handle, found, "aurc", "softmax")()
+    assert reports.report_of_pair(handle, found, "aurc", "softmax")() is own
+    assert reports.report_of_pair(handle, found, "nll", "softmax")() != own
     assert b"<h1>large + small</h1>" in own
-    whole = reports.report_of_set(handle, "test", "aurc", "softmax")
-    assert reports.report_of_set(handle, "test", "aurc", "softmax") is whole
+    whole = reports.report_of_set(handle, "test", "aurc", "softmax")()
+    assert reports.report_of_set(handle, "test", "aurc", "softmax")() is whole
     assert SCREEN["aurc"].text(found.metrics["duo"]["aurc"]).encode() in whole

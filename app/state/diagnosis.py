@@ -1,15 +1,15 @@
 """What the diagnosis page computes."""
 
-from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cache
+import threading
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
 from app.state.caches import remembered
+from app.state.once import Once, Progress, Work
 from app.state.pairs import evaluation
 from app.state.sets import Handle
+from app.state.waiting import told
 from duo_core.analysis.diagnosis import RANKING, ClassScore, class_intervals, gain_by_class, rank_moves, reliability
 from duo_core.arrays import Predictions, UncertaintyKind
 from duo_core.duo import Temperatures
@@ -19,55 +19,50 @@ from duo_core.metrics import METRICS
 from duo_core.predictions import pair_predictions
 from duo_core.sweep import Evaluation
 
-
-@dataclass
-class _Draws:
-    """Where one system's draws come to lie, of however many systems are drawn at once."""
-
-    begun: tuple[Future[list[Drawn]], int] | None = None
-    """All of them and which is this one's; set at once, as sessions share it."""
-
-    def result(self) -> Drawn:
-        """Wait for them."""
-        assert self.begun is not None, "not begun"
-        future, place = self.begun
-        return future.result()[place]
+_DRAWING = threading.Lock()
+"""One at a time, as the draws of one call keep all cores busy."""
 
 
 def begin_gains(
     handle: Handle, found: Evaluation, kind: UncertaintyKind, keys: tuple[str, ...] = tuple(METRICS)
-) -> tuple[_Draws, _Draws]:
+) -> tuple[Work[Drawn], Work[Drawn]]:
     """Begin the draws of duo and base beside what else is done; the base's serve all its sidekicks."""
     of_base = handle.digest((found.base, FIT_SPLIT), (found.base, found.split))
     places = {
         "duo": _draws(handle.pair(found.base, found.sidekick, found.split), "duo", kind, keys),
         "base": _draws(of_base, "base", kind, keys),
     }
-    new = [key for key, place in places.items() if place.begun is None]
-    if new:
-        future = _pool().submit(drawn, [found.predictions[key] for key in new], keys=keys)
-        for at, key in enumerate(new):
-            places[key].begun = future, at
-    return places["duo"], places["base"]
+    new = [variant for variant, place in places.items() if not place.under_way()]
+    together: Once[list[Drawn]] = Once()
+
+    def draws_of(variant: str) -> Callable[[Progress], Drawn]:
+        if variant not in new:  # under way a moment ago, and failed since
+            return lambda _: _drawn([found.predictions[variant]], keys)[0]
+        return lambda _: together.value(lambda _: _drawn([found.predictions[each] for each in new], keys))[new.index(variant)]
+
+    duo, base = (place.begin(draws_of(variant)) for variant, place in places.items())
+    return duo, base
+
+
+def _drawn(systems: list[Predictions], keys: tuple[str, ...]) -> list[Drawn]:
+    with _DRAWING:
+        return drawn(systems, keys=keys)
 
 
 def gains(
     handle: Handle, found: Evaluation, kind: UncertaintyKind, keys: tuple[str, ...] = tuple(METRICS)
 ) -> Mapping[str, Interval | None]:
     """Intervals of duo minus base."""
-    duo, base = begin_gains(handle, found, kind, keys)
-    return between(duo.result(), base.result())
+    both = begin_gains(handle, found, kind, keys)
+    for work in both:
+        told("Drawing other images of this kind")(work)
+    duo, base = (work.result() for work in both)
+    return between(duo, base)
 
 
 @remembered(max_entries=128)
-def _draws(key: str, variant: str, kind: UncertaintyKind, keys: tuple[str, ...]) -> _Draws:  # noqa: ARG001 (a cache's key)
-    return _Draws()
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    """One thread, as the draws of one call keep all cores busy."""
-    return ThreadPoolExecutor(1, thread_name_prefix="draws")
+def _draws(key: str, variant: str, kind: UncertaintyKind, keys: tuple[str, ...]) -> Once[Drawn]:  # noqa: ARG001 (a cache's key)
+    return Once()
 
 
 def entropy_gains(handle: Handle, found: Evaluation) -> Mapping[str, Interval | None]:
@@ -109,20 +104,22 @@ def classes(
     handle: Handle, found: Evaluation, score: ClassScore, least: int, ends: int
 ) -> tuple[pd.DataFrame, pd.DataFrame, Mapping[int, Interval | None]]:
     """Gain of every class; of these the `ends` that gain most and least among those of `least` images; their intervals."""
-    return _classes(handle.pair(found.base, found.sidekick, found.split), score, least, ends, found)
+    names = found.logit_set.classes
+    return _classes(handle.pair(found.base, found.sidekick, found.split), names, score, least, ends, found)
 
 
 @remembered(max_entries=64)
 def _classes(
     key: str,  # noqa: ARG001 (the cache's)
+    names: Sequence[str],
     score: ClassScore,
     least: int,
     ends: int,
     _found: Evaluation,
 ) -> tuple[pd.DataFrame, pd.DataFrame, Mapping[int, Interval | None]]:
     base, duo = _found.predictions["base"], _found.predictions["duo"]
-    table = gain_by_class(base, duo, _found.logit_set.k, score)
-    table.insert(1, "name", list(_found.logit_set.classes))
+    table = gain_by_class(base, duo, len(names), score)
+    table.insert(1, "name", list(names))
     ranked = table[table["images"] >= least].sort_values("gain", ascending=False, kind="stable")
     shown = ranked if len(ranked) <= 2 * ends else pd.concat([ranked.head(ends), ranked.tail(ends)])
     return table, shown, class_intervals(base, duo, shown["class"].tolist(), score, among=ranked["class"].tolist())

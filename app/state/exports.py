@@ -1,13 +1,29 @@
 """The duo of a pair as a zip to take away; made when it is asked for, kept by no cache."""
 
+from collections.abc import Callable
+
 from app.state.sets import Handle
 from duo_core.arrays import UncertaintyKind
 
 
-def exported(handle: Handle, base: str, sidekick: str, kind: UncertaintyKind) -> bytes:
-    """Bytes of a zip: duo.json, README.md, requirements.txt, and the weights where they are on this machine."""
-    # Only now: it brings the rooms that build models.
-    from duo_core.deploy import packed
-    from duo_core.deploy.records import Asked
+def exported(
+    handle: Handle, base: str, sidekick: str, kind: UncertaintyKind, promise: tuple[float, float] | None = None
+) -> Callable[[], bytes]:
+    """What writes the zip: duo.json, README.md, requirements.txt, code, and the weights where they are on this machine.
 
-    return packed(handle.logit_set, base, sidekick, Asked(kind=kind))
+    `promise` is the target risk, with its confidence, whose guaranteed threshold is in force; without it none is.
+    """
+    own = handle.logit_set
+
+    def write() -> bytes:
+        # Only now: it brings the rooms that build models.
+        from duo_core.deploy import packed
+        from duo_core.deploy.records import TARGET_RISKS, Asked
+
+        if promise is None:
+            return packed(own, base, sidekick, Asked(kind=kind))
+        target, confidence = promise
+        risks = (target, *(risk for risk in TARGET_RISKS if risk != target))
+        return packed(own, base, sidekick, Asked(kind=kind, target_risks=risks, confidence=confidence))
+
+    return write

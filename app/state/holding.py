@@ -1,14 +1,13 @@
 """What a set says about the claims of the paper, and what thresholds of a pair promise."""
 
-import threading
-from dataclasses import dataclass, field
-
 import pandas as pd
 
 from app.state.caches import remembered
+from app.state.once import Once
 from app.state.pairs import fitted
 from app.state.sets import Handle
 from app.state.tables import all_pairs
+from app.state.waiting import told
 from duo_core.analysis.claims import Claim, claims, reversed_count
 from duo_core.analysis.promise import chance_of_difference, promises
 from duo_core.arrays import Predictions, UncertaintyKind
@@ -21,22 +20,10 @@ PROMISING = ("duo", "base")
 """Systems whose thresholds are shown."""
 
 
-@dataclass
-class _Judged:
-    """Where the claims of a split lie; one session judges them while the others wait."""
-
-    claims: list[Claim] | None = None
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-
 def claims_of(handle: Handle, split: str) -> list[Claim]:
     """Every claim, judged on all pairs of a split."""
-    place = _judged(handle.stamp, split)
-    if place.claims is None:
-        softmax, entropy = (all_pairs(handle, split, kind) for kind in ("softmax", "entropy"))
-        with place.lock:
-            place.claims = claims(softmax, entropy) if place.claims is None else place.claims
-    return place.claims
+    softmax, entropy = (all_pairs(handle, split, kind) for kind in ("softmax", "entropy"))
+    return _judged(handle.stamp, split).value(lambda _: claims(softmax, entropy), told("Judging the claims"))
 
 
 def reversed_of(handle: Handle, split: str) -> int:
@@ -45,8 +32,8 @@ def reversed_of(handle: Handle, split: str) -> int:
 
 
 @remembered(max_entries=64)
-def _judged(stamp: str, split: str) -> _Judged:  # noqa: ARG001 (a cache's key)
-    return _Judged()
+def _judged(stamp: str, split: str) -> Once[list[Claim]]:  # noqa: ARG001 (a cache's key)
+    return Once()
 
 
 def promised(handle: Handle, found: Evaluation, kind: UncertaintyKind, target: float, confidence: float) -> pd.DataFrame:

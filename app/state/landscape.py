@@ -11,7 +11,7 @@ from app.state.tables import all_pairs
 from duo_core.analysis.advice import better_member, gains, reversed_pairs
 from duo_core.arrays import UncertaintyKind
 from duo_core.intervals import Interval, differences
-from duo_core.logits import Card, LogitSet
+from duo_core.logits import FIT_SPLIT, Card, LogitSet
 from duo_core.sweep import judge_models
 
 UNKNOWN_FAMILY = "unknown"
@@ -84,7 +84,7 @@ System = tuple[str, str, str]
 
 def difference(handle: Handle, own: System, other: System, split: str, kind: UncertaintyKind, metric: str) -> Interval | None:
     """Interval of a metric of one system minus that of another, on the same images."""
-    key = handle.digest(*((model, split) for system in (own, other) for model in system[:2]))
+    key = handle.digest(*((model, of) for system in (own, other) for model in system[:2] for of in (FIT_SPLIT, split)))
     return _difference(key, own, other, split, kind, metric, handle)
 
 

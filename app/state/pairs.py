@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -47,8 +47,10 @@ def evaluation(handle: Handle, base: str, sidekick: str, split: str, kind: Uncer
     """Every variant of one pair on one split."""
     needed = [(model, of) for of in (split, FIT_SPLIT) for model in (base, sidekick)]
     in_parallel(lambda key: handle.logit_set.logits(*key), needed)  # what is read for the first time is checked: a file a core
-    found = fitted(handle, base, sidekick).fit
-    return _evaluation(handle.pair(base, sidekick, split), base, sidekick, split, kind, handle, found)
+    fit = fitted(handle, base, sidekick).fit
+    found = _evaluation(handle.pair(base, sidekick, split), base, sidekick, split, kind, handle, fit)
+    # Another set may have the same logits, but names, costs and an origin of its own.
+    return found if found.logit_set is handle.logit_set else replace(found, logit_set=handle.logit_set)
 
 
 @remembered(max_entries=32)

@@ -1,50 +1,48 @@
 """Reports as files: made when they are asked for, remembered by what they are about."""
 
 import datetime
+from collections.abc import Callable
 
 from app.state.caches import remembered
+from app.state.once import Once
 from app.state.sets import Handle
 from app.state.tables import all_pairs
 from duo_core.arrays import UncertaintyKind
 from duo_core.report import pair_report, set_report
 from duo_core.sweep import Evaluation
 
+Writer = Callable[[], bytes]
+"""Gives a file's bytes on any thread: a download is made on one that belongs to no session, and finds none of its caches."""
 
-def report_of_pair(handle: Handle, found: Evaluation, metric: str, kind: UncertaintyKind) -> bytes:
-    """The HTML file about a pair."""
-    return _of_pair(handle.pair(found.base, found.sidekick, found.split), handle.stamp, metric, kind, _today(), found)
+
+def report_of_pair(handle: Handle, found: Evaluation, metric: str, kind: UncertaintyKind) -> Writer:
+    """What writes the HTML file about a pair."""
+    created = _today()
+    place = _of_pair(handle.pair(found.base, found.sidekick, found.split), handle.stamp, metric, kind, created)
+    return lambda: place.value(lambda _: pair_report(found, metric=metric, created=created).encode())
 
 
 # A file is 5 MB: few are kept.
 @remembered(max_entries=8)
-def _of_pair(
-    key: str,  # noqa: ARG001 (the cache's)
-    stamp: str,  # noqa: ARG001 (the cache's: names, costs and origin)
-    metric: str,
-    kind: UncertaintyKind,  # noqa: ARG001 (the cache's)
-    created: str,
-    _found: Evaluation,
-) -> bytes:
-    return pair_report(_found, metric=metric, created=created).encode()
+def _of_pair(key: str, stamp: str, metric: str, kind: UncertaintyKind, created: str) -> Once[bytes]:  # noqa: ARG001 (a cache's key)
+    return Once()
 
 
-def report_of_set(handle: Handle, split: str, metric: str, kind: UncertaintyKind) -> bytes:
-    """The HTML file about all pairs of a set."""
-    return _of_set(handle.stamp, split, metric, kind, _today(), handle)
+def report_of_set(handle: Handle, split: str, metric: str, kind: UncertaintyKind) -> Writer:
+    """What writes the HTML file about all pairs of a set."""
+    tables, created = {of: all_pairs(handle, split, of) for of in (kind, "entropy")}, _today()
+
+    def write() -> bytes:
+        report = set_report(handle.logit_set, tables[kind], metric=metric, kind=kind, entropy=tables["entropy"], created=created)
+        return report.encode()
+
+    place = _of_set(handle.stamp, split, metric, kind, created)
+    return lambda: place.value(lambda _: write())
 
 
 @remembered(max_entries=4)
-def _of_set(
-    stamp: str,  # noqa: ARG001 (the cache's)
-    split: str,
-    metric: str,
-    kind: UncertaintyKind,
-    created: str,
-    _handle: Handle,
-) -> bytes:
-    tables = {of: all_pairs(_handle, split, of) for of in {kind, "entropy"}}
-    report = set_report(_handle.logit_set, tables[kind], metric=metric, kind=kind, entropy=tables["entropy"], created=created)
-    return report.encode()
+def _of_set(stamp: str, split: str, metric: str, kind: UncertaintyKind, created: str) -> Once[bytes]:  # noqa: ARG001 (a cache's key)
+    return Once()
 
 
 def _today() -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from app import controls, link, manual, promising, state, telling, words
+from app import controls, link, manual, promising, state, taking, telling, words
 from app.controls import THEMED, Choice
 from duo_core import figures
 from duo_core.analysis.guarantee import ASSUMPTION
@@ -56,26 +56,9 @@ def show() -> None:
         _temperatures(choice, found)
     with right:
         _ratios(choice)
-    _take_home(choice, found)
+    gains = state.gains(choice.handle, found, choice.kind, tuple(CARDS))  # before the cards are taken away
     with place.container():
-        _cards(found, state.gains(choice.handle, found, choice.kind, tuple(CARDS)))
-
-
-def _take_home(choice: Choice, found: Evaluation) -> None:
-    st.header("Take it home", anchor=False)
-    with st.container(horizontal=True):
-        name = f"{choice.base}-{choice.sidekick}-{choice.split}"
-        controls.report(name, lambda: state.report_of_pair(choice.handle, found, choice.metric, choice.kind))
-        if choice.handle.store is not None:
-            st.download_button(
-                "Download this duo (zip)",
-                lambda: state.exported(choice.handle, choice.base, choice.sidekick, choice.kind),
-                file_name=f"{choice.base}+{choice.sidekick}.zip",
-                mime="application/zip",
-                on_click="ignore",
-                key="export",
-                help="Models, transforms, temperatures and thresholds as a folder. Weights and graphs: one command, in its README.",
-            )
+        _cards(found, gains)
 
 
 def _heading(choice: Choice, found: Evaluation) -> None:
@@ -183,6 +166,8 @@ def _promise(choice: Choice, found: Evaluation) -> None:
     rates = state.exchangeable(choice.handle, found, choice.kind)
     st.caption(f"{ASSUMPTION} {promising.exchangeable_line(rates, choice.base, FIT_SPLIT, choice.split)}")
     controls.download(table, "thresholds")
+    st.space("medium")
+    taking.take_home(choice, found, table, target, confidence)
     link.share()
 
 

@@ -73,9 +73,7 @@ def show() -> None:
         _landscape(choice, view, budget, found)
     _table(choice, view)
     _mean_gains(view, budget)
-    controls.report(
-        f"{own.name}-{choice.split}", lambda: state.report_of_set(choice.handle, choice.split, choice.metric, choice.kind)
-    )
+    controls.report(f"{own.name}-{choice.split}", state.report_of_set(choice.handle, choice.split, choice.metric, choice.kind))
 
 
 def _view(choice: Choice, table: pd.DataFrame) -> View:

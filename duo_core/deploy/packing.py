@@ -2,11 +2,13 @@
 
 import hashlib
 import io
+import re
 import shlex
 import zipfile
 
 from safetensors.torch import save
 
+from duo_core.analysis.guarantee import CONFIDENCE
 from duo_core.arrays import InputError
 from duo_core.deploy import graphs, records
 from duo_core.deploy.members import Source, source_of
@@ -18,11 +20,12 @@ GRAPHS = f"{graphs.TORCH}, {graphs.ONNX} and run.py, which run it without this p
 
 
 def packed(logit_set: LogitSet, base: str, sidekick: str, asked: Asked | None = None) -> bytes:
-    """Return a zip of duo.json, README.md, requirements.txt, and the weights that are on this machine.
+    """Return a zip of duo.json, README.md, requirements.txt, combine.py, and the weights that are on this machine.
 
-    The zip's folder is named after the pair. Graphs take long to trace, so they are left to `duo export`; README.md says what is
-    here, what is not, and the one command that writes all of it. Where a model's weights are a checkpoint in safetensors, the file
-    itself may be put into the folder; its digest is compared on loading.
+    The zip's folder is named after the pair; combine.py runs the duo on logits, which asks for no weights. Graphs take long to
+    trace, so they are left to `duo export`; README.md says what is here, what is not, and the one command that writes all of it.
+    Where a model's weights are a checkpoint in safetensors, the file itself may be put into the folder; its digest is compared on
+    loading.
     """
     asked = asked or Asked()
     sources = {role: _source(logit_set, name) for role, name in (("base", base), ("sidekick", sidekick))}
@@ -38,13 +41,23 @@ def packed(logit_set: LogitSet, base: str, sidekick: str, asked: Asked | None = 
         "awaited": sorted(set(expected) - set(weights)),
         "completed_by": _command(logit_set, sources, asked),
     }
+    folder = folder_name(base, sidekick)
     with io.BytesIO() as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, text in texts(record).items():
-                archive.writestr(f"{base}+{sidekick}/{name}", text)
+                archive.writestr(f"{folder}/{name}", text)
             for name, content in weights.items():
-                archive.writestr(f"{base}+{sidekick}/{name}", content)
+                archive.writestr(f"{folder}/{name}", content)
         return file.getvalue()
+
+
+def folder_name(base: str, sidekick: str) -> str:
+    """A pair's name as that of a folder, whatever an uploaded file calls its models.
+
+    >>> folder_name("resnet56", "resnet20"), folder_name("../a", "b c/d")
+    ('resnet56+resnet20', '_a+b_c_d')
+    """
+    return "+".join(re.sub(r"[^\w.-]+", "_", name).lstrip(".") or "_" for name in (base, sidekick))
 
 
 def _source(logit_set: LogitSet, name: str) -> Source:
@@ -69,6 +82,15 @@ def _command(logit_set: LogitSet, sources: dict[str, Source], asked: Asked) -> s
     names = {role: source.card.name for role, source in sources.items()}
     pair = [word for role, name in names.items() for word in (f"--{role}", name)]
     files = [f"{s.card.name}={s.card.weights}" for s in sources.values() if s.loaded is None and s.file_of_its_own]
-    how = [] if asked.kind == "softmax" else ["--uncertainty", asked.kind]
-    out = ["--out", "+".join(names.values()), *how]
+    out = ["--out", folder_name(*names.values()), *_how(asked)]
     return "duo export " + shlex.join(["--set", logit_set.name, *pair, *out, *(["--checkpoint", *files] if files else [])])
+
+
+def _how(asked: Asked) -> list[str]:
+    """The options that ask for the same answers and the same threshold."""
+    goals = [("--target-risk", asked.target_risks), ("--coverage", asked.coverages)]
+    return [
+        *([] if asked.kind == "softmax" else ["--uncertainty", asked.kind]),
+        *(word for option, values in goals for value in values for word in (option, repr(value))),
+        *([] if asked.confidence == CONFIDENCE else ["--confidence", repr(asked.confidence)]),
+    ]

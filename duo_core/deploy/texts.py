@@ -1,4 +1,4 @@
-"""What lies beside the numbers of an exported duo: README.md, requirements.txt, run.py, as texts."""
+"""What lies beside the numbers of an exported duo: README.md, requirements.txt, run.py or combine.py, as texts."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from duo_core.analysis.guarantee import METHODS
 from duo_core.deploy import graphs, records
 from duo_core.metrics import METRICS
 
-RUN = "run.py"
+RUN, COMBINE = "run.py", "combine.py"
 MODULE_LIBRARIES = ["torch", "torchvision", "timm", "safetensors"]
 SHOWN = ("base", "sidekick", "duo", "uq_only")
 ALONE = """\
@@ -53,6 +53,22 @@ and then, in Python:
 
 It reads the weights from safetensors and unpickles nothing.{weights}
 """
+LOGITS = """\
+## Run it on logits
+
+Both models run where you have them; `combine.py` takes their logits and needs numpy alone:
+
+    python combine.py base.npy sidekick.npy
+
+or from Python, in this folder: arrays (n, {k}), their columns in the order of `classes`, or two functions that give such arrays:
+
+    from combine import Duo
+
+    duo = Duo()
+    answer = duo(base_logits, sidekick_logits)
+    answer = duo.around(base_model, sidekick_model)(batch)
+    print(duo.classes[answer.predicted[0]], answer.uncertainty[0], answer.abstain)
+"""
 COMPLETE = """\
 One command writes the whole folder, with weights and graphs, where this project and the set `{set}` are:
 
@@ -69,9 +85,8 @@ MEANING = {
 def texts(record: Mapping[str, Any]) -> dict[str, str]:
     """Return every text file of a folder by name; `record` is what duo.json says."""
     found = {records.FILE: records.sealed(record), "README.md": _readme(record), "requirements.txt": _requirements(record)}
-    if graph_of(record):
-        found[RUN] = Path(__file__).with_name(RUN).read_text(encoding="utf-8")
-    return found
+    script = RUN if graph_of(record) else COMBINE
+    return found | {script: Path(__file__).with_name(script).read_text(encoding="utf-8")}
 
 
 def graph_of(record: Mapping[str, Any]) -> str | None:
@@ -79,9 +94,15 @@ def graph_of(record: Mapping[str, Any]) -> str | None:
     return next((name for name in (graphs.ONNX, graphs.TORCH) if name in record["files"]), None)
 
 
+def _buildable(record: Mapping[str, Any]) -> bool:
+    """Whether the record says how both models are built."""
+    return all(model["source"] != "upload" and model["transform"] is not None for model in record["models"].values())
+
+
 def _requirements(record: Mapping[str, Any]) -> str:
-    engine = {graphs.ONNX: ["onnxruntime"], graphs.TORCH: ["torch"]}.get(graph_of(record) or "", MODULE_LIBRARIES)
-    return "".join(f"{line}\n" for line in _pinned(record, ["numpy", "pillow", *engine]))
+    modules = MODULE_LIBRARIES if _buildable(record) else []
+    engine = {graphs.ONNX: ["onnxruntime"], graphs.TORCH: ["torch"]}.get(graph_of(record) or "", modules)
+    return "".join(f"{line}\n" for line in _pinned(record, ["numpy", *(["pillow", *engine] if engine else [])]))
 
 
 def _pinned(record: Mapping[str, Any], packages: Sequence[str]) -> list[str]:
@@ -98,12 +119,8 @@ def _readme(record: Mapping[str, Any]) -> str:
         f"Two image classifiers of {len(record['classes']):,} classes whose logits are added, those of {base} times "
         f"{weights['base']:.6g} and those of {sidekick} times {weights['sidekick']:.6g}. {_prediction(record, base)}\n",
         *([ALONE.format(graph=graph, needs=_needs(graph))] if graph else []),
-        *([] if graph else [_absent(record)]),
-        MODULE.format(
-            heading="As a torch module" if graph else "Run it",
-            libraries=" ".join(_pinned(record, MODULE_LIBRARIES)),
-            weights=_weights(record),
-        ),
+        *([] if graph else [_absent(record), LOGITS.format(k=len(record["classes"]))]),
+        *([_module(record)] if _buildable(record) else []),
         "## When it abstains\n",
         _abstaining(record),
         "## What it was seen to do\n",
@@ -114,6 +131,11 @@ def _readme(record: Mapping[str, Any]) -> str:
         *([f"* not here: {line}" for line in record["left_out"]] if graph else []),
     ]
     return "\n".join(parts) + "\n"
+
+
+def _module(record: Mapping[str, Any]) -> str:
+    heading = "As a torch module" if graph_of(record) else "Run it"
+    return MODULE.format(heading=heading, libraries=" ".join(_pinned(record, MODULE_LIBRARIES)), weights=_weights(record))
 
 
 def _absent(record: Mapping[str, Any]) -> str:
@@ -161,7 +183,7 @@ def _abstaining(record: Mapping[str, Any]) -> str:
     chosen = record["thresholds"]
     above = record["threshold"]
     now = "It does not, until a threshold is set" if above is None else f"Where the uncertainty is above {above:.6g}"
-    script = ", or `run.py --threshold 0.1`" if graph_of(record) else ""
+    script = f", or `{RUN if graph_of(record) else COMBINE} --threshold 0.1`"
     said = (
         f"{now}: `duo.threshold = 0.1`, say{script}. These were chosen on {chosen['chosen_on']}; "
         f"guaranteed ones keep within the bound with a confidence of {chosen['confidence']:g}. {chosen['assumption']}\n"

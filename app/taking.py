@@ -1,0 +1,98 @@
+"""What is taken home of a pair: lines to copy, the duo as a zip, the report."""
+
+import json
+import math
+from typing import Any, NamedTuple
+
+import pandas as pd
+import streamlit as st
+
+from app import controls, promising, state
+from app.controls import Choice
+from duo_core.analysis.guarantee import GUARANTEED
+from duo_core.arrays import UncertaintyKind
+from duo_core.duo import Temperatures
+from duo_core.sweep import Evaluation
+
+DOUBTS = {
+    "softmax": ("import numpy as np, scipy.special", "np.sort(scipy.special.softmax(logits, axis=1), axis=1)[:, :-1].sum(axis=1)"),
+    "entropy": ("import scipy.special", "scipy.special.entr(scipy.special.softmax(logits, axis=1)).sum(axis=1)"),
+}
+"""What is imported and how the uncertainty is computed; 1 - max softmax as the sum of the others, which does not saturate at 0."""
+
+
+class Above(NamedTuple):
+    """Where a duo abstains, and why there."""
+
+    threshold: float | None
+    """Uncertainty above which it does; None where no threshold keeps the target."""
+    why: str
+    guaranteed: bool
+
+
+def above(table: pd.DataFrame, target: float, confidence: float) -> Above:
+    """The duo's guaranteed threshold, else its empirical one, of a table of `promises`.
+
+    >>> table = pd.DataFrame({"system": "duo", "method": [GUARANTEED, "empirical"], "threshold": [math.nan, 0.2]})
+    >>> above(table, 0.02, 0.95).why
+    'at most 2 % wrong on the fit split; no threshold guarantees it with 95 % confidence'
+    """
+    found = table[table["system"] == "duo"].set_index("method")["threshold"]
+    wrong, sure = promising.risk(target), f"{confidence:.0%}".replace("%", " %")
+    if not math.isnan(found[GUARANTEED]):
+        return Above(float(found[GUARANTEED]), f"at most {wrong} wrong, with {sure} confidence", True)
+    if not math.isnan(found["empirical"]):
+        why = f"at most {wrong} wrong on the fit split; no threshold guarantees it with {sure} confidence"
+        return Above(float(found["empirical"]), why, False)
+    return Above(None, f"no threshold keeps the target of {wrong}", False)
+
+
+def python_lines(weights: Temperatures, at: Above, kind: UncertaintyKind) -> str:
+    """The duo as three lines of Python: two arrays of logits (n, k) in, and which answers it is sure of.
+
+    >>> print(python_lines(Temperatures(0.5, 0.25), Above(0.1, "at most 2 % wrong", True), "entropy"))
+    import scipy.special
+    logits = 0.5 * base_logits + 0.25 * sidekick_logits
+    sure = scipy.special.entr(scipy.special.softmax(logits, axis=1)).sum(axis=1) <= 0.1  # at most 2 % wrong
+    """
+    imported, doubt = DOUBTS[kind]
+    total = f"logits = {weights.base!r} * base_logits + {weights.sidekick!r} * sidekick_logits"
+    last = f"uncertainty = {doubt}" if at.threshold is None else f"sure = {doubt} <= {at.threshold!r}"
+    return "\n".join([imported, total, f"{last}  # {at.why}"])
+
+
+def json_line(names: tuple[str, str], weights: Temperatures, at: Above, kind: UncertaintyKind) -> str:
+    """The same numbers as JSON, with the models' names.
+
+    >>> json_line(("large", "small"), Temperatures(0.5, 0.25), Above(None, "", False), "softmax").splitlines()[0]
+    '{"weights": {"base": 0.5, "sidekick": 0.25}, "models": {"base": "large", "sidekick": "small"},'
+    """
+    said: dict[str, Any] = {"weights": weights._asdict(), "models": dict(zip(Temperatures._fields, names, strict=True))}
+    rest = {"uncertainty": kind, "threshold": at.threshold, "chosen_for": at.why}
+    return f"{json.dumps(said, ensure_ascii=False)[:-1]},\n {json.dumps(rest)[1:]}"
+
+
+def take_home(choice: Choice, found: Evaluation, table: pd.DataFrame, target: float, confidence: float) -> None:
+    """Draw what is taken home, with the threshold that was chosen on the page."""
+    st.header("Take it home", anchor=False)
+    at = above(table, target, confidence)
+    temperatures, names = found.fit.temperatures, (choice.base, choice.sidekick)
+    st.markdown(f"Two weights and a threshold: {at.why}. Rows are images, columns classes in the order of the set.")
+    st.code(python_lines(temperatures, at, choice.kind), language="python")
+    st.code(json_line(names, temperatures, at, choice.kind), language="json")
+    with st.container(horizontal=True):
+        controls.report(
+            f"{choice.base}-{choice.sidekick}-{choice.split}",
+            state.report_of_pair(choice.handle, found, choice.metric, choice.kind),
+        )
+        promise = (target, confidence) if at.guaranteed else None
+        st.download_button(
+            "Download this duo (zip)",
+            state.exported(choice.handle, choice.base, choice.sidekick, choice.kind, promise),
+            file_name=f"{choice.base}+{choice.sidekick}.zip",
+            mime="application/zip",
+            on_click="ignore",
+            key="export",
+            help="Weights of the logits, thresholds and code that runs on logits; where the set says how the models are built, all "
+            "that runs them. Weights and graphs: one command, in its README.",
+        )
