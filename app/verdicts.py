@@ -82,15 +82,17 @@ def why(claim: Claim) -> str:
 
 
 def _reason(claim: Claim) -> str:
-    asked, models, pairs = percent(claim.asked, 0), len({*claim.pairs["base"], *claim.pairs["sidekick"]}), len(claim.pairs)
-    if claim.note:
-        return claim.note
-    if claim.verdict == "holds":
-        return f"the whole interval lies above the {asked} asked for"
-    if claim.verdict == "contradicted":
-        return f"the whole interval lies below the {asked} asked for"
-    if claim.verdict == "inconclusive":
-        return f"with other models and images the share could lie on either side of the {asked} asked for"
+    asked = percent(claim.asked, 0)
+    decided = {
+        "holds": f"the whole interval lies above the {asked} asked for",
+        "contradicted": f"the whole interval lies below the {asked} asked for",
+        "inconclusive": f"with other models and images the share could lie on either side of the {asked} asked for",
+    }
+    return claim.note or decided.get(claim.verdict) or _too_few(claim)
+
+
+def _too_few(claim: Claim) -> str:
+    models, pairs = len({*claim.pairs["base"], *claim.pairs["sidekick"]}), len(claim.pairs)
     if claim.interval is None:
         return f"with other models than these {models} there might be no such pair at all, so there is no interval"
     if models < MODELS:

@@ -26,6 +26,7 @@ __all__ = [
     "operating_point",
     "percent",
     "points",
+    "reversed_line",
     "share",
     "speed_line",
     "standing",
@@ -42,6 +43,19 @@ def model_label(name: str, accuracy: float, balance: float | None = None) -> str
     ('resnet20 · 91.7 % · +33 % FLOPs', 'resnet56 · 93.3 %')
     """
     return f"{name} · {percent(accuracy)}" + ("" if balance is None else f" · +{share(balance)} FLOPs")
+
+
+def reversed_line(base: str, sidekick: str, splits: Sequence[str], better: str) -> str:
+    """That the sidekick is the better member, on which splits, and over which member gains are.
+
+    >>> reversed_line("large", "small", ["val", "test"], "sidekick")
+    'On val and test small alone is more accurate than large: this is no asymmetric duo. Gains are over small, the better member.'
+    """
+    name = base if better == "base" else sidekick
+    return (
+        f"On {listed(splits)} {sidekick} alone is more accurate than {base}: this is no asymmetric duo. Gains are over {name}, the "
+        f"better member{'' if len(splits) > 1 or better == 'sidekick' else ' where it is judged'}."
+    )
 
 
 def operating_point(coverage: float, duo: float, base: float) -> str:
@@ -147,8 +161,8 @@ def within(key: str, gain: Interval | None) -> str | None:
     return None if gain is None else ends(key, gain)
 
 
-def would_be(key: str, gain: Interval) -> str:
-    """Where a metric would lie beside the base's with other images.
+def would_be(key: str, gain: Interval, other: str = "base") -> str:
+    """Where a metric would lie beside the base's, or the sidekick's, with other images.
 
     >>> would_be("accuracy", Interval(0.0053, 0.002, 0.0085)), would_be("aurc", Interval(0.0, -0.001, 0.0005))
     ('0.20 to 0.85 points above the base', '1.00 below to 0.50 above the base')
@@ -156,15 +170,15 @@ def would_be(key: str, gain: Interval) -> str:
     said = " points" if unit(key) else ""
     low, high = (f"{abs(end) * SCREEN[key].factor:.{decimals(key)}f}" for end in (gain.low, gain.high))
     if gain.low == gain.high == 0:
-        return "the same as the base"
+        return f"the same as the {other}"
     if gain.low < 0 < gain.high:
-        return f"{low}{said} below to {high}{said} above the base"
+        return f"{low}{said} below to {high}{said} above the {other}"
     ends = (low, high) if gain.low >= 0 else (high, low)
-    return f"{ends[0]} to {ends[1]}{said} {'above' if gain.high > 0 else 'below'} the base"
+    return f"{ends[0]} to {ends[1]}{said} {'above' if gain.high > 0 else 'below'} the {other}"
 
 
-def standing(gains: Mapping[str, Interval | None]) -> str:
-    """Whether differences to the base would stand with other images, by metric.
+def standing(gains: Mapping[str, Interval | None], other: str = "base") -> str:
+    """Whether differences to the base, or to the sidekick, would stand with other images, by metric.
 
     >>> standing({"accuracy": Interval(0.0053, 0.002, 0.0085), "aurc": Interval(-0.001, -0.002, -0.0005), "auroc": None})
     'With other images of this kind, accuracy would be 0.20 to 0.85 points above the base (95 %). **The gains in accuracy and AURC \
@@ -187,7 +201,9 @@ stand.** AUROC has no interval.'
     first = next(iter(known), None)
     if first is not None:
         level = percent(known[first].level, 0)
-        said.insert(0, f"With other images of this kind, {_in_sentence(first)} would be {would_be(first, known[first])} ({level}).")
+        said.insert(
+            0, f"With other images of this kind, {_in_sentence(first)} would be {would_be(first, known[first], other)} ({level})."
+        )
     return " ".join(said)
 
 

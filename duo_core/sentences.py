@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from duo_core.analysis.advice import Advice
 from duo_core.analysis.claims import RULE, Claim, Verdict, by_chance
 from duo_core.analysis.diagnosis import Exchange
 from duo_core.duo import Fit
@@ -188,8 +187,8 @@ def claims_by_chance(found: Sequence[Claim]) -> str:
     if not judged:
         return ""
     return (
-        f"Chance alone would have up to {expected:.1f} of the {judged} that were judged hold, and as many contradicted: each once in "
-        "40 times, many of them together, as they are about the same pairs."
+        f"Chance alone would have up to {expected:.1f} of the {judged} that were judged hold, and as many contradicted: each once "
+        "in 40 times, many of them together, as they are about the same pairs."
     )
 
 

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -44,6 +44,12 @@ class Evaluation:
     def flops_balance(self) -> float | None:
         """Multiply-adds of the sidekick over those of the base; None where unknown."""
         return self.logit_set.flops_balance(self.base, self.sidekick)
+
+    @property
+    def better(self) -> Literal["base", "sidekick"]:
+        """The more accurate member on this split, over which a gain is one; the base where both are as accurate."""
+        own, other = (self.metrics[role]["accuracy"] or 0.0 for role in SINGLE)
+        return "sidekick" if other > own else "base"
 
     def document(self) -> dict[str, Any]:
         """Return everything but the images as what `duo fit --json` prints."""

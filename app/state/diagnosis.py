@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 import pandas as pd
 
@@ -18,6 +19,9 @@ from duo_core.logits import FIT_SPLIT
 from duo_core.metrics import METRICS
 from duo_core.predictions import pair_predictions
 from duo_core.sweep import Evaluation
+
+Single = Literal["base", "sidekick"]
+"""A member alone."""
 
 
 @dataclass
@@ -35,28 +39,29 @@ class _Draws:
 
 
 def begin_gains(
-    handle: Handle, found: Evaluation, kind: UncertaintyKind, keys: tuple[str, ...] = tuple(METRICS)
+    handle: Handle, found: Evaluation, kind: UncertaintyKind, keys: tuple[str, ...] = tuple(METRICS), over: Single = "base"
 ) -> tuple[_Draws, _Draws]:
-    """Begin the draws of duo and base beside what else is done; the base's serve all its sidekicks."""
-    of_base = handle.digest((found.base, FIT_SPLIT), (found.base, found.split))
+    """Begin the draws of duo and one member beside what else is done; those of a member serve all its pairs."""
+    member = {"base": found.base, "sidekick": found.sidekick}[over]
+    alone = handle.digest((member, FIT_SPLIT), (member, found.split))
     places = {
         "duo": _draws(handle.pair(found.base, found.sidekick, found.split), "duo", kind, keys),
-        "base": _draws(of_base, "base", kind, keys),
+        over: _draws(alone, "alone", kind, keys),
     }
     new = [key for key, place in places.items() if place.begun is None]
     if new:
         future = _pool().submit(drawn, [found.predictions[key] for key in new], keys=keys)
         for at, key in enumerate(new):
             places[key].begun = future, at
-    return places["duo"], places["base"]
+    return places["duo"], places[over]
 
 
 def gains(
-    handle: Handle, found: Evaluation, kind: UncertaintyKind, keys: tuple[str, ...] = tuple(METRICS)
+    handle: Handle, found: Evaluation, kind: UncertaintyKind, keys: tuple[str, ...] = tuple(METRICS), over: Single = "base"
 ) -> Mapping[str, Interval | None]:
-    """Intervals of duo minus base."""
-    duo, base = begin_gains(handle, found, kind, keys)
-    return between(duo.result(), base.result())
+    """Intervals of duo minus base, or minus the other member."""
+    duo, alone = begin_gains(handle, found, kind, keys, over)
+    return between(duo.result(), alone.result())
 
 
 @remembered(max_entries=128)

@@ -1,17 +1,18 @@
 """What a set says about the claims of the paper, and what thresholds of a pair promise."""
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
 
 from app.state.caches import remembered
 from app.state.pairs import fitted
-from app.state.sets import Handle
-from app.state.tables import all_pairs
-from duo_core.analysis.claims import Claim, claims
+from app.state.sets import Handle, memory
+from app.state.tables import Progress, all_pairs, with_bar
+from duo_core.analysis.judged import Judged, judged_claims
 from duo_core.analysis.promise import chance_of_difference, promises
-from duo_core.arrays import Predictions, UncertaintyKind
+from duo_core.arrays import KINDS, Predictions, UncertaintyKind
 from duo_core.duo import Fit
 from duo_core.logits import FIT_SPLIT, LogitSet
 from duo_core.predictions import variant_predictions
@@ -25,22 +26,32 @@ PROMISING = ("duo", "base")
 class _Judged:
     """Where the claims of a split lie; one session judges them while the others wait."""
 
-    claims: list[Claim] | None = None
+    found: Judged | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-def claims_of(handle: Handle, split: str) -> list[Claim]:
-    """Every claim, judged on all pairs of a split."""
-    place = _judged(handle.stamp, split)
-    if place.claims is None:
-        softmax, entropy = (all_pairs(handle, split, kind) for kind in ("softmax", "entropy"))
+def claims_of(handle: Handle, split: str, *, reversed_too: bool = False) -> Judged:
+    """Every claim, judged on the pairs of a split; on reversed ones, too, if these are asked for."""
+    place = _place(handle.stamp, split, reversed_too)
+    if place.found is None:
+        tables = {kind: all_pairs(handle, split, kind) for kind in KINDS}
         with place.lock:
-            place.claims = claims(softmax, entropy) if place.claims is None else place.claims
-    return place.claims
+            place.found = _found(handle, split, tables, reversed_too) if place.found is None else place.found
+    return place.found
+
+
+def _found(handle: Handle, split: str, tables: Mapping[UncertaintyKind, pd.DataFrame], reversed_too: bool) -> Judged:
+    own, known = handle.logit_set, memory(handle)  # here, as the thread of the work belongs to no session
+
+    def work(progress: Progress) -> Judged:
+        options = {"store": handle.store, "memory": known, "progress": progress}
+        return judged_claims(own, split, tables, reversed_too=reversed_too, **options)  # type: ignore[arg-type]
+
+    return with_bar(work, f"Judging the pairs of {own.title} on parts of the images")
 
 
 @remembered(max_entries=64)
-def _judged(stamp: str, split: str) -> _Judged:  # noqa: ARG001 (a cache's key)
+def _place(stamp: str, split: str, reversed_too: bool) -> _Judged:  # noqa: ARG001 (a cache's key)
     return _Judged()
 
 

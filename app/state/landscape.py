@@ -8,7 +8,7 @@ from app.state.caches import remembered
 from app.state.pairs import evaluation
 from app.state.sets import Handle, memory, survey
 from app.state.tables import all_pairs
-from duo_core.analysis.advice import gains
+from duo_core.analysis.advice import gains_over_better
 from duo_core.arrays import UncertaintyKind
 from duo_core.intervals import Interval, differences
 from duo_core.logits import Card, LogitSet
@@ -51,14 +51,16 @@ def _facts(card: Card) -> dict[str, object]:
 
 
 def landscape(handle: Handle, split: str, kind: UncertaintyKind, metric: str) -> pd.DataFrame:
-    """The rows of `all_pairs` with the sidekick's `family`, the `throughput_balance`, and the `gain` in a metric over the base."""
+    """The rows of `all_pairs` with the sidekick's `family`, the `throughput_balance`, and the `gain` in a metric over the better
+    member alone.
+    """
     table = all_pairs(handle, split, kind)
     alone = singles(handle, split, kind)
     pairs = list(zip(table["base"], table["sidekick"], strict=True))
     return table.assign(
         family=table["sidekick"].map(alone["family"]),
         throughput_balance=[_throughput_balance(handle.logit_set, *pair) for pair in pairs],
-        gain=gains(metric, table[metric].astype(float), table["base"].map(alone[metric]).astype(float)),
+        gain=gains_over_better(metric, table, alone),
     )
 
 

@@ -3,7 +3,8 @@
 import datetime
 
 from app.state.caches import remembered
-from app.state.sets import Handle
+from app.state.holding import claims_of
+from app.state.sets import Handle, memory
 from app.state.tables import all_pairs
 from duo_core.arrays import UncertaintyKind
 from duo_core.report import pair_report, set_report
@@ -42,8 +43,9 @@ def _of_set(
     created: str,
     _handle: Handle,
 ) -> bytes:
-    tables = {of: all_pairs(_handle, split, of) for of in {kind, "entropy"}}
-    report = set_report(_handle.logit_set, tables[kind], metric=metric, kind=kind, entropy=tables["entropy"], created=created)
+    table = all_pairs(_handle, split, kind)
+    own, judged = _handle.logit_set, claims_of(_handle, split)
+    report = set_report(own, table, metric=metric, kind=kind, judged=judged, memory=memory(_handle), created=created)
     return report.encode()
 
 

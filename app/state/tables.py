@@ -12,10 +12,12 @@ import streamlit as st
 from app.state.caches import remembered
 from app.state.sets import Handle, memory, survey
 from duo_core import results
+from duo_core.analysis.advice import total_costs
+from duo_core.analysis.roles import named
 from duo_core.arrays import UncertaintyKind
 from duo_core.logits import LogitSet
-from duo_core.pairing import SINGLE
-from duo_core.sweep import sweeps
+from duo_core.pairing import SINGLE, Memory
+from duo_core.sweep import ON_FIT, on_fit, sweeps
 
 Item = TypeVar("Item")
 Progress = Callable[[int, int], bool]
@@ -61,7 +63,7 @@ def _computed(handle: Handle, split: str, base: str | None) -> dict[UncertaintyK
             return sweeps(own, [split], only=only, memory=known, progress=progress)
         return results.swept(own, handle.store, [split], only=only, memory=known, progress=progress)
 
-    return _with_models(_with_bar(work, f"Pairing the models of {own.title}"), own)
+    return _with_models(with_bar(work, f"Pairing the models of {own.title}"), own, known)
 
 
 @remembered(max_entries=512)
@@ -69,19 +71,23 @@ def _place(stamp: str, split: str, base: str | None) -> _Place:  # noqa: ARG001 
     return _Place()
 
 
-def _with_models(tables: Mapping[UncertaintyKind, pd.DataFrame], own: LogitSet) -> dict[UncertaintyKind, pd.DataFrame]:
-    """The tables, whose rows are the same, with what each pair's models are by themselves."""
+def _with_models(
+    tables: Mapping[UncertaintyKind, pd.DataFrame], own: LogitSet, known: Memory
+) -> dict[UncertaintyKind, pd.DataFrame]:
+    """The tables, whose rows are the same, with what each pair's models are by themselves, and what the fit split says."""
     table = tables["softmax"]
     alone = {role: table[table["variant"] == role].drop_duplicates(role).set_index(role)["accuracy"] for role in SINGLE}
     size = pd.Series({name: card.parameters for name, card in own.cards.items()}, dtype=float)
     of_models = {
         "parameter_balance": table["sidekick"].map(size) / table["base"].map(size),
         **{f"{role}_accuracy": table[role].map(alone[role]) for role in SINGLE},
+        **total_costs(table, own.cards),
+        **table[["base", "sidekick"]].merge(on_fit(own, list(dict.fromkeys(named(table))), known), how="left")[ON_FIT],
     }
     return {kind: found.assign(**of_models) for kind, found in tables.items()}
 
 
-def _with_bar(work: Callable[[Progress], Item], text: str) -> Item:
+def with_bar(work: Callable[[Progress], Item], text: str) -> Item:
     """Run the work on a thread of its own; a bar follows it, and leaving the page cancels it."""
     share, left = [0.0], threading.Event()
 

@@ -1,4 +1,4 @@
-"""Which pair to take: gains over the base, the Pareto front of cost and value, the best pair under a budget."""
+"""Which pair to take: gains over the better member, the Pareto front of cost and value, the best pair under a budget."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from duo_core.analysis.roles import better_members
 from duo_core.arrays import Booleans, Floats, same_length
+from duo_core.logits import Card
 from duo_core.metrics import METRICS, relative_gain
 
 PAIR = ["base", "sidekick"]
@@ -17,7 +19,7 @@ Row = Mapping[str, Any]
 
 
 def gains(key: str, values: pd.Series, alone: pd.Series) -> pd.Series:
-    """Return each row's relative gain in a metric over its base alone (paper Figure 1); NaN where one is undefined.
+    """Return each row's relative gain in a metric over one model alone (paper Figure 1); NaN where one is undefined.
 
     >>> gains("accuracy", pd.Series([0.75, 0.8]), pd.Series([0.5, 1.0])).tolist()
     [0.5, nan]
@@ -25,6 +27,38 @@ def gains(key: str, values: pd.Series, alone: pd.Series) -> pd.Series:
     known = values.notna() & alone.notna()
     found = [relative_gain(key, value, base) if there else None for value, base, there in zip(values, alone, known, strict=True)]
     return pd.Series(found, index=values.index, dtype=float)
+
+
+def gains_over_better(key: str, table: pd.DataFrame, alone: pd.DataFrame) -> pd.Series:
+    """Return each row's relative gain in a metric over the better member of its pair, the more accurate one, alone.
+
+    Of an asymmetric duo that is the base. `alone` has the metrics of single models, their names as the index.
+    """
+    return gains(key, table[key].astype(float), better_members(table, alone["accuracy"]).map(alone[key]).astype(float))
+
+
+def total_costs(table: pd.DataFrame, cards: Mapping[str, Card]) -> pd.DataFrame:
+    """Return what both models of each row's pair cost together, which compares pairs of different bases.
+
+    Columns: `total_multiply_adds`, `total_parameters`, and `total_seconds` an image; NaN where one of the models' is unknown, or
+    their speeds are of two devices.
+    """
+    pairs = [(cards[base], cards[sidekick]) for base, sidekick in zip(table["base"], table["sidekick"], strict=True)]
+    columns = {
+        "total_multiply_adds": [_sum(base.multiply_adds, other.multiply_adds) for base, other in pairs],
+        "total_parameters": [_sum(base.parameters, other.parameters) for base, other in pairs],
+        "total_seconds": [_sum(seconds(base), seconds(other)) if base.device == other.device else np.nan for base, other in pairs],
+    }
+    return pd.DataFrame(columns, index=table.index, dtype=float)
+
+
+def seconds(card: Card) -> float | None:
+    """Return how long a model takes for an image; None where that was not measured."""
+    return 1 / card.images_per_second if card.images_per_second else None
+
+
+def _sum(one: float | None, other: float | None) -> float:
+    return np.nan if one is None or other is None else float(one + other)
 
 
 def mean_gains(table: pd.DataFrame, alone: pd.DataFrame) -> pd.DataFrame:
@@ -35,7 +69,7 @@ def mean_gains(table: pd.DataFrame, alone: pd.DataFrame) -> pd.DataFrame:
     table
         One row a (base, sidekick, variant) with the columns of METRICS.
     alone
-        Metrics of every base alone, its name as the index.
+        Metrics of every model alone, its name as the index: a gain is over the more accurate of both.
 
     Returns
     -------
@@ -45,7 +79,7 @@ def mean_gains(table: pd.DataFrame, alone: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for key in METRICS:
-        found = gains(key, table[key], table["base"].map(alone[key])).dropna()
+        found = gains_over_better(key, table, alone).dropna()
         for variant, part in found.groupby(table["variant"], sort=False):
             rows.append({"metric": key, "variant": variant, "mean": part.mean(), "std": part.std(ddof=0), "pairs": len(part)})
     return pd.DataFrame(rows, columns=["metric", "variant", "mean", "std", "pairs"])
@@ -88,6 +122,29 @@ class Advice:
     def binds(self) -> bool:
         """Whether something dearer is better."""
         return any(self.best[column] != self.overall[column] for column in [*PAIR, "variant"])
+
+
+def chosen_under(table: pd.DataFrame, cost: str, budget: float) -> Advice | None:
+    """Return the duo of lowest NLL on the fit split whose cost is at most the budget; None where there is none.
+
+    What is chosen by the fit split may be judged on another, which had no say in it. Reversed pairs do not take part. `table` has
+    the columns `variant`, and `nll_fit` and `reversed` of `sweep.on_fit`.
+    """
+    duos = table[(table["variant"] == "duo") & ~table["reversed"]]
+    return best_under(duos, "nll_fit", cost, budget, higher_is_better=False)
+
+
+def worth_it(row: Row, images: int) -> bool:
+    """Whether a duo's NLL on the fit split is lower than that of either model alone by more than one more weight costs on average.
+
+    A weight that is fitted to n images costs about 1 / n nats on others.
+
+    >>> worth_it({"nll_fit": 0.4, "base_nll_fit": 0.5, "sidekick_nll_fit": 0.6}, 100)
+    True
+    >>> worth_it({"nll_fit": 0.495, "base_nll_fit": 0.5, "sidekick_nll_fit": 0.6}, 100)
+    False
+    """
+    return bool(min(row["base_nll_fit"], row["sidekick_nll_fit"]) - row["nll_fit"] > 1 / images)
 
 
 def best_under(table: pd.DataFrame, value: str, cost: str, budget: float, *, higher_is_better: bool) -> Advice | None:

@@ -172,7 +172,7 @@ class _Judge:
 
     def _drawn(self, statement: Statement, at: np.ndarray) -> Floats:
         """A statement's values at some pairs, on other images by draw where parts of them are known."""
-        value = statement.value[at]
+        value: Floats = statement.value[at]
         if statement.moves is None or self._steps is None:
             return value
         moved: Floats = value + self._steps @ statement.moves[:, at]

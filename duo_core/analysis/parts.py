@@ -57,33 +57,39 @@ def parts_of(
     count = min(PARTS, images // LEAST)
     if count < FEWEST or not pairs:
         return Parts({}, images)
-    cut, memory = _cut(own, split, count), memory or Memory()
+    models = sorted({model for pair in pairs for model in pair})
+    cut, memory = _cut(own, split, models, count), memory or Memory()
     known = Memory(memory.calibrated, memory.fitted, on_fit=memory.on_fit, nll_fit=memory.nll_fit)
     if store is None:
         return Parts(sweeps(cut, only=pairs, memory=known, progress=progress), images)
     return Parts(swept(cut, store, only=pairs, memory=known, progress=progress), images)
 
 
-def _cut(own: LogitSet, split: str, count: int) -> LogitSet:
-    """The set with the fit split and the parts of a split; every image is in one of them, whatever the order of the images is."""
+def _cut(own: LogitSet, split: str, models: Collection[str], count: int) -> LogitSet:
+    """Some models of the set on the fit split and the parts of a split; every image is in one part, whatever their order is."""
     order = torch.from_numpy(np.random.default_rng(0).permutation(len(own.labels[split])))
     rows = {f"{split} {at + 1}/{count}": order[at::count].sort().values for at in range(count)}
-    whole = {(model, FIT_SPLIT): own.digests.get((model, FIT_SPLIT)) for model in own.models(FIT_SPLIT, split)}
-    digests = {key: digest for key, digest in whole.items() if digest} | {
-        (model, part): f"{own.digests[model, split]} {part}" for model, _ in whole for part in rows if (model, split) in own.digests
-    }
-    labels = {FIT_SPLIT: own.labels[FIT_SPLIT], **{part: own.labels[split][at] for part, at in rows.items()}}
+    known = {key: digest for key, digest in own.digests.items() if key[0] in models}
+    digests = {(model, FIT_SPLIT): known[model, FIT_SPLIT] for model in models if (model, FIT_SPLIT) in known}
+    digests |= {(model, part): f"{known[model, split]} {part}" for part in rows for model in models if (model, split) in known}
     return replace(
-        own, name=f"{own.name}/parts", labels=labels, arrays=_Sliced(own, split, rows), ids={}, broken={}, digests=digests
+        own,
+        name=f"{own.name}/parts",
+        labels={FIT_SPLIT: own.labels[FIT_SPLIT], **{part: own.labels[split][at] for part, at in rows.items()}},
+        cards={model: own.cards[model] for model in models},
+        arrays=_Sliced(own, split, models, rows),
+        ids={},
+        broken={},
+        digests=digests,
     )
 
 
 class _Sliced(Mapping[tuple[str, str], Tensor]):
     """Logits of the parts, cut out of the whole when they are asked for."""
 
-    def __init__(self, own: LogitSet, split: str, rows: Mapping[str, Tensor]) -> None:
+    def __init__(self, own: LogitSet, split: str, models: Collection[str], rows: Mapping[str, Tensor]) -> None:
         self._own, self._split, self._rows = own, split, rows
-        self._keys = {(model, part): None for model in own.models(FIT_SPLIT, split) for part in (FIT_SPLIT, *rows)}
+        self._keys = {(model, part): None for model in models for part in (FIT_SPLIT, *rows)}
 
     def __getitem__(self, key: tuple[str, str]) -> Tensor:
         if key not in self._keys:
