@@ -105,7 +105,7 @@ def _filtered(table: pd.DataFrame, scope: str) -> pd.DataFrame:
     kept = table[table["variant"].isin(st.session_state["systems"])]
     every = (("bases", "base", "Bases"), ("families", "family", "Families of sidekicks"))
     filters = [each for each in every if scope == "all" or each[0] != "bases"]
-    for place, (key, column, label) in zip(st.columns(2), filters, strict=True):
+    for place, (key, column, label) in zip(st.columns(len(filters)), filters, strict=True):
         options = list(dict.fromkeys(table[column])) if key == "bases" else sorted(set(table[column]))
         link.settle_many(key, options)
         place.multiselect(label, options, key=key, placeholder="All", on_change=link.touched)

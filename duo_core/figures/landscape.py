@@ -148,7 +148,7 @@ def pairs_by_cost(
     drawn["hue"] = [look.hues.get(base, "neutral") for base in drawn["base"]]
     for (variant, hue), part in drawn.groupby(["variant", "hue"]):
         _points(figure, part, (key, cost), (str(variant), colours[hue]), look.symbols)
-    _mark(figure, drawn, marks.advised, ("Recommended", "square-open", colours["neutral"]))
+    _mark(figure, drawn, marks.advised, ("Best under the budget", "square-open", colours["neutral"]))
     _mark(figure, drawn, marks.chosen, ("This pair", "circle-open", colours["duo"]))
     _legends(figure, drawn, look, colours)
     _axes(figure, drawn[cost], marks, logarithmic, colours)
