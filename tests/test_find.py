@@ -18,7 +18,6 @@ from duo_core.sentences import verdict
 from duo_core.store import Store
 from duo_core.sweep import evaluate, on_fit, sweep
 
-
 ALL = PAIR | {"scope": "all"}
 """The address with the pairs of every base."""
 COST = {"large": 800, "middle": 200, "small": 80, "tiny": 40}
