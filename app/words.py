@@ -8,7 +8,7 @@ from duo_core.figures.screen import SCREEN
 from duo_core.figures.zoo import PowerLaw
 from duo_core.intervals import Interval
 from duo_core.metrics import METRICS
-from duo_core.sentences import decimals, ends, fit_warnings, headline, percent, share
+from duo_core.sentences import decimals, ends, fit_warnings, headline, percent, reversed_line, share
 from duo_core.sentences import label as card_label
 from duo_core.sentences import points as unit
 
@@ -43,19 +43,6 @@ def model_label(name: str, accuracy: float, balance: float | None = None) -> str
     ('resnet20 · 91.7 % · +33 % FLOPs', 'resnet56 · 93.3 %')
     """
     return f"{name} · {percent(accuracy)}" + ("" if balance is None else f" · +{share(balance)} FLOPs")
-
-
-def reversed_line(base: str, sidekick: str, splits: Sequence[str], better: str) -> str:
-    """That the sidekick is the better member, on which splits, and over which member gains are.
-
-    >>> reversed_line("large", "small", ["val", "test"], "sidekick")
-    'On val and test small alone is more accurate than large: this is no asymmetric duo. Gains are over small, the better member.'
-    """
-    name = base if better == "base" else sidekick
-    return (
-        f"On {listed(splits)} {sidekick} alone is more accurate than {base}: this is no asymmetric duo. Gains are over {name}, the "
-        f"better member{'' if len(splits) > 1 or better == 'sidekick' else ' where it is judged'}."
-    )
 
 
 def operating_point(coverage: float, duo: float, base: float) -> str:

@@ -56,6 +56,19 @@ def headline(balance: float | None, base: float, duo: float) -> str:
     return f"{cost}, errors {'down' if duo > base else 'up'} from {before} to {after}"
 
 
+def reversed_line(base: str, sidekick: str, splits: Sequence[str], better: str) -> str:
+    """That the sidekick is the better member, on which splits, and over which member gains are.
+
+    >>> reversed_line("large", "small", ["val", "test"], "sidekick")
+    'On val and test small alone is more accurate than large: this is no asymmetric duo. Gains are over small, the better member.'
+    """
+    name, there = (base, " where it is judged") if better == "base" else (sidekick, "")
+    return (
+        f"On {' and '.join(splits)} {sidekick} alone is more accurate than {base}: this is no asymmetric duo. Gains are over {name}, "
+        f"the better member{there}."
+    )
+
+
 def decimals(key: str) -> int:
     """Of a metric's difference; percent become percentage points with two."""
     return 2 if points(key) else SCREEN[key].decimals
