@@ -64,8 +64,8 @@ def reversed_line(base: str, sidekick: str, splits: Sequence[str], better: str) 
     """
     name, there = (base, " where it is judged") if better == "base" else (sidekick, "")
     return (
-        f"On {' and '.join(splits)} {sidekick} alone is more accurate than {base}: this is no asymmetric duo. Gains are over {name}, "
-        f"the better member{there}."
+        f"On {' and '.join(splits)} {sidekick} alone is more accurate than {base}: this is no asymmetric duo. Gains are over "
+        f"{name}, the better member{there}."
     )
 
 
