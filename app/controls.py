@@ -14,6 +14,7 @@ from duo_core.arrays import InputError, UncertaintyKind
 from duo_core.files import csv_text
 from duo_core.logits import FIT_SPLIT
 from duo_core.metrics import METRICS
+from duo_core.sentences import chosen_and_judged
 
 # Streamlit replaces these by the theme's chart colours in the browser, where alone it is known whether the page is dark; their
 # order is that of `chartCategoricalColors` in .streamlit/config.toml.
@@ -121,14 +122,15 @@ def _pair(place: Place) -> Choice:
     handle, accuracy = place.handle, place.known.accuracy
     link.settle("uncertainty", UNCERTAINTIES, "softmax")
     link.settle("metric", METRICS, "aurc")
-    link.settle("base", list(accuracy), state.first_base(accuracy, handle), renamed=True)
+    link.settle("base", list(accuracy), state.first_base(place.known, handle), renamed=True)
     st.selectbox(
         "Base",
         list(accuracy),
         key="base",
         format_func=lambda name: words.model_label(name, accuracy[name]),
         on_change=link.touched,
-        help="The larger model that would be used alone. Shown first: the most accurate that has an affordable sidekick.",
+        help=f"The larger model that would be used alone. Shown first: the most accurate on {FIT_SPLIT} that has an affordable "
+        "sidekick.",
     )
     base, kind = st.session_state["base"], cast(UncertaintyKind, st.session_state["uncertainty"])
     table = state.sidekicks(handle, base, place.split, kind)
@@ -140,15 +142,15 @@ def _pair(place: Place) -> Choice:
         key="sidekick",
         format_func=lambda name: words.model_label(name, accuracy[name], handle.logit_set.flops_balance(base, name)),
         on_change=link.touched,
-        help=f"The model that is added. Shown first: the lowest AURC at up to {state.AFFORDABLE:.0%} more compute.",
+        help=f"The model that is added. Shown first: the lowest NLL on {FIT_SPLIT} at up to {state.AFFORDABLE:.0%} more compute.",
     )
-    _presets(presets(table, st.session_state["metric"]))
+    _presets(presets(table), place.split)
     st.button("Swap base and sidekick", key="swap", on_click=link.swap, width="stretch")
     st.selectbox("Metric", list(METRICS), key="metric", format_func=lambda key: METRICS[key].label, on_change=link.touched)
     return Choice(handle, place.split, base, st.session_state["sidekick"], st.session_state["metric"], uncertainty())
 
 
-def _presets(sidekicks: Mapping[str, str]) -> None:
+def _presets(sidekicks: Mapping[str, str], split: str) -> None:
     """Draw the presets; the one that the pair happens to be is on."""
     link.show("preset", next((name for name, other in sidekicks.items() if other == st.session_state["sidekick"]), None))
     st.pills(
@@ -157,7 +159,7 @@ def _presets(sidekicks: Mapping[str, str]) -> None:
         key="preset",
         on_change=link.take_preset,
         args=(sidekicks,),
-        help="Of this base's sidekicks, by the metric below; costs are multiply-adds.",
+        help=f"Of this base's sidekicks. {chosen_and_judged(FIT_SPLIT, split)} Costs are multiply-adds.",
     )
 
 

@@ -4,9 +4,9 @@ import math
 
 import pandas as pd
 
-from duo_core.analysis.advice import PAIR, Advice, Row, losses
+from duo_core.analysis.advice import PAIR, Advice, Row, losses, worth_it
 from duo_core.duo import VARIANTS
-from duo_core.figures.landscape import UNITS
+from duo_core.figures.landscape import BY_COLUMN, UNITS
 from duo_core.figures.screen import SCREEN
 from duo_core.intervals import Interval
 from duo_core.metrics import METRICS
@@ -58,51 +58,61 @@ def signed_share(value: float) -> str:
 
 
 def extra(row: Row, cost: str) -> str:
-    """What a pair costs beside its base alone.
+    """What a pair costs: beside its base alone, or both models together where pairs of several bases are compared by that.
 
     >>> extra({"flops_balance": 0.131}, "flops_balance"), extra({"flops_balance": float("nan")}, "flops_balance")
     ('+13 % compute', 'an unknown cost')
+    >>> extra({"total_multiply_adds": 1.42e9}, "total_multiply_adds")
+    '1.42 G multiply-adds in all'
     """
-    known = cost in UNITS and not math.isnan(row[cost])
-    return f"+{share(row[cost])} {UNITS[cost]}" if known else "an unknown cost"
+    total = BY_COLUMN.get(cost)
+    if (cost not in UNITS and total is None) or math.isnan(row[cost]):
+        return "an unknown cost"
+    return f"{total.text(row[cost])} in all" if total else f"+{share(row[cost])} {UNITS[cost]}"
 
 
-def stated(row: Row, key: str, by_gain: bool) -> str:
-    """What a pair is compared by: its metric, or its gain in it."""
-    return signed_share(row["gain"]) if by_gain else SCREEN[key].text(row[key])
-
-
-def why(found: Advice, key: str, cost: str, base: float, *, by_gain: bool) -> str:
-    """Why a pair is recommended; `base` is its base's own value."""
+def why(found: Advice, key: str, cost: str, alone: float, fit_split: str) -> str:
+    """Why a pair is recommended; `alone` is the value of its better member."""
     best, second = found.best, found.runner_up
     gain = "" if math.isnan(best["gain"]) else f", {signed_share(best['gain'])} of the way to perfect,"
-    values = f"from {SCREEN[key].text(base)} to **{SCREEN[key].text(best[key])}**{gain}"
-    rank = "is the only pair" if found.within == 1 else f"is the best of the {found.within} pairs"
-    next_one = f"; next comes {system(second)} with {stated(second, key, by_gain)}" if second else ""
-    return f"It takes {label(key)} {values} for {extra(best, cost)}. It {rank} within the budget{next_one}."
+    values = f"from {SCREEN[key].text(alone)} to **{SCREEN[key].text(best[key])}**{gain}"
+    lowest = f"the lowest NLL on {fit_split} ({best['nll_fit']:.4f})"
+    rank = "It is the only pair" if found.within == 1 else f"It has {lowest} of the {found.within} pairs"
+    next_one = f"; next comes {system(second)} ({second['nll_fit']:.4f})" if second else ""
+    return f"{rank} within the budget{next_one}. It takes {label(key)} {values} for {extra(best, cost)}."
 
 
-def given_up(found: Advice, key: str, cost: str, *, by_gain: bool) -> str:
-    """What the recommended pair gives up against the best at any cost."""
+def given_up(found: Advice, key: str, cost: str, fit_split: str) -> str:
+    """What the recommended pair gives up against the one that would be chosen at any cost."""
     best, overall = found.best, found.overall
     if not found.binds:
-        return f"Nothing against dearer pairs: it is the best of all {found.pairs}."
+        return f"Nothing against dearer pairs: on {fit_split} it is the best of all {found.pairs}."
     comparable = overall["base"] == best["base"] and overall["gain"] > 0 and best["gain"] > 0
     kept = f"; this pair keeps {percent(best['gain'] / overall['gain'], 0)} of its gain" if comparable else ""
     return (
-        f"Against the best of all {found.pairs}: {system(overall)} has {stated(overall, key, by_gain)} for "
+        f"Against {system(overall)}, on {fit_split} the best of all {found.pairs}, with {SCREEN[key].text(overall[key])} for "
         f"{extra(overall, cost)}{kept}."
     )
 
 
-def lost_to_base(row: Row, alone: Row) -> str:
-    """What a pair loses against its base alone, given the metrics of that.
+def lost_to(better: str, row: Row, alone: Row) -> str:
+    """What a pair loses against the better of its members alone, given the metrics of that.
 
-    >>> lost_to_base({"base": "a", "accuracy": 0.8, "ece": 0.01}, {"accuracy": 0.7, "ece": 0.005})
+    >>> lost_to("a", {"accuracy": 0.8, "ece": 0.01}, {"accuracy": 0.7, "ece": 0.005})
     'Against a alone: ECE (0.5 % → 1.0 %).'
     """
     worse = [f"{METRICS[key].label} ({SCREEN[key].text(alone[key])} → {SCREEN[key].text(row[key])})" for key in losses(row, alone)]
-    return f"Against {row['base']} alone: {', '.join(worse) if worse else 'nothing, no metric is worse'}."
+    return f"Against {better} alone: {', '.join(worse) if worse else 'nothing, no metric is worse'}."
+
+
+def warning(row: Row, better: str, images: int, fit_split: str, split: str) -> str:
+    """Why to leave the sidekick out, given the better member and the images of the fit split; nothing where there is no reason."""
+    if not worth_it(row, images):
+        return (
+            f"On {fit_split} the duo's NLL is not lower than a model's alone by more than 1 / {images:,}, which chance gives a "
+            "second weight: leave the sidekick out."
+        )
+    return "" if row["gain"] > 0 else f"On {split} {better} alone is as good or better: leave the sidekick out."
 
 
 def stands(key: str, difference: Interval | None, other: str) -> str:

@@ -5,34 +5,26 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from duo_core.analysis.claims import MODELS, WIDE, Claim, Verdict
+from duo_core.analysis.claims import MODELS, Claim, Verdict
 from duo_core.figures.claims import on_screen, range_picture
 from duo_core.intervals import Interval
-from duo_core.sentences import SIGNS, percent, said
+from duo_core.sentences import SIGNS, claims_that_hold, percent, said
 
 
 def headline(found: Sequence[Claim], title: str) -> str:
     """How many claims hold on a set."""
-    holds = sum(claim.verdict == "holds" for claim in found)
-    return f"{holds} of {len(found)} claims hold on {title}"
-
-
-def left_out(reverse: int) -> str:
-    """That pairs were left out because their sidekick is the more accurate model; nothing where there are none.
-
-    >>> left_out(0), left_out(17)
-    ('', '; 17 pairs whose sidekick is the more accurate model are left out')
-    """
-    if not reverse:
-        return ""
-    pairs = "1 pair" if reverse == 1 else f"{reverse} pairs"
-    return f"; {pairs} whose sidekick is the more accurate model {'is' if reverse == 1 else 'are'} left out"
+    return f"{claims_that_hold(found)} on {title}"
 
 
 def counted(found: Sequence[Claim]) -> str:
     """How many claims have which verdict."""
     count = Counter(claim.verdict for claim in found)
-    plural: dict[Verdict, str] = {"holds": "hold", "does not hold": "do not hold", "too little data": "have too little data"}
+    plural: dict[Verdict, str] = {
+        "holds": "hold",
+        "contradicted": "are contradicted",
+        "inconclusive": "are inconclusive",
+        "too few models": "have too few models",
+    }
     return " · ".join(f"{sign} **{count[verdict]}** {plural[verdict]}" for verdict, sign in SIGNS.items())
 
 
@@ -81,7 +73,7 @@ def claims_numbers(found: Sequence[Claim]) -> pd.DataFrame:
 def why(claim: Claim) -> str:
     """What a verdict rests on."""
     if claim.share is None:
-        return "**? too little data**: it is about none of the pairs of this set."
+        return f"**{said(claim.verdict)}**: it is about none of the pairs of this set."
     of = "comparisons between two sidekicks of one base" if claim.key == "ratio_falls" else "pairs"
     numbers = f"{percent(claim.share, 0)} of the {of} agree"
     if claim.interval is not None:
@@ -90,17 +82,21 @@ def why(claim: Claim) -> str:
 
 
 def _reason(claim: Claim) -> str:
-    asked, models, pairs = percent(claim.asked, 0), len({*claim.pairs["base"], *claim.pairs["sidekick"]}), len(claim.pairs)
-    if claim.verdict == "holds":
-        return f"the whole interval lies above the {asked} asked for"
-    if claim.verdict == "does not hold":
-        return f"the interval does not lie above the {asked} asked for"
+    asked = percent(claim.asked, 0)
+    decided = {
+        "holds": f"the whole interval lies above the {asked} asked for",
+        "contradicted": f"the whole interval lies below the {asked} asked for",
+        "inconclusive": f"with other models and images the share could lie on either side of the {asked} asked for",
+    }
+    return claim.note or decided.get(claim.verdict) or _too_few(claim)
+
+
+def _too_few(claim: Claim) -> str:
+    models, pairs = len({*claim.pairs["base"], *claim.pairs["sidekick"]}), len(claim.pairs)
     if claim.interval is None:
         return f"with other models than these {models} there might be no such pair at all, so there is no interval"
     if models < MODELS:
         return f"its pairs are made of {models} models, fewer than {MODELS}"
-    if claim.interval.high - claim.interval.low > WIDE and claim.interval.low <= claim.asked < claim.interval.high:
-        return f"the interval is wider than {WIDE * 100:.0f} points and holds the {asked} asked for"
     return f"chance alone would have all of so few pairs ({pairs}) agree more than once in 40 times"
 
 

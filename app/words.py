@@ -8,7 +8,7 @@ from duo_core.figures.screen import SCREEN
 from duo_core.figures.zoo import PowerLaw
 from duo_core.intervals import Interval
 from duo_core.metrics import METRICS
-from duo_core.sentences import decimals, ends, exactly, fit_warnings, headline, percent, share
+from duo_core.sentences import decimals, ends, exactly, fit_warnings, headline, percent, reversed_line, share
 from duo_core.sentences import label as card_label
 from duo_core.sentences import points as unit
 
@@ -26,6 +26,7 @@ __all__ = [
     "operating_point",
     "percent",
     "points",
+    "reversed_line",
     "share",
     "slowdown_line",
     "speed_line",
@@ -163,8 +164,8 @@ def within(key: str, gain: Interval | None) -> str | None:
     return None if gain is None else ends(key, gain)
 
 
-def would_be(key: str, gain: Interval) -> str:
-    """Where a metric would lie beside the base's with other images.
+def would_be(key: str, gain: Interval, other: str = "base") -> str:
+    """Where a metric would lie beside the base's, or the sidekick's, with other images.
 
     >>> would_be("accuracy", Interval(0.0053, 0.002, 0.0085)), would_be("aurc", Interval(0.0, -0.001, 0.0005))
     ('0.20 to 0.85 points above the base', '1.00 below to 0.50 above the base')
@@ -172,15 +173,15 @@ def would_be(key: str, gain: Interval) -> str:
     said = " points" if unit(key) else ""
     low, high = (f"{abs(end) * SCREEN[key].factor:.{decimals(key)}f}" for end in (gain.low, gain.high))
     if gain.low == gain.high == 0:
-        return "the same as the base"
+        return f"the same as the {other}"
     if gain.low < 0 < gain.high:
-        return f"{low}{said} below to {high}{said} above the base"
+        return f"{low}{said} below to {high}{said} above the {other}"
     ends = (low, high) if gain.low >= 0 else (high, low)
-    return f"{ends[0]} to {ends[1]}{said} {'above' if gain.high > 0 else 'below'} the base"
+    return f"{ends[0]} to {ends[1]}{said} {'above' if gain.high > 0 else 'below'} the {other}"
 
 
-def standing(gains: Mapping[str, Interval | None]) -> str:
-    """Whether differences to the base would stand with other images, by metric.
+def standing(gains: Mapping[str, Interval | None], other: str = "base") -> str:
+    """Whether differences to the base, or to the sidekick, would stand with other images, by metric.
 
     >>> standing({"accuracy": Interval(0.0053, 0.002, 0.0085), "aurc": Interval(-0.001, -0.002, -0.0005), "auroc": None})
     'With other images of this kind, accuracy would be 0.20 to 0.85 points above the base (95 %). **The gains in accuracy and AURC \
@@ -203,7 +204,9 @@ stand.** AUROC has no interval.'
     first = next(iter(known), None)
     if first is not None:
         level = percent(known[first].level, 0)
-        said.insert(0, f"With other images of this kind, {_in_sentence(first)} would be {would_be(first, known[first])} ({level}).")
+        said.insert(
+            0, f"With other images of this kind, {_in_sentence(first)} would be {would_be(first, known[first], other)} ({level})."
+        )
         if (p_value := known[first].p_value) is not None:
             said.insert(1, f"Whether it stands is decided by the {exactly(p_value)}.")
     return " ".join(said)

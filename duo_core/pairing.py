@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,14 @@ PREDICTED = 16
 """Single models whose predictions are kept; of 50,000 images each takes some 2 MB."""
 
 
+class OnFit(NamedTuple):
+    """What a model alone is on the fit split: what is chosen is chosen by this."""
+
+    accuracy: float
+    nll: float
+    """After its own temperature scaling, nats."""
+
+
 @dataclass(frozen=True)
 class Memory:
     """What was found of a logit set's models and pairs before, so that it is found once, not once a pair, split or sweep."""
@@ -44,6 +52,10 @@ class Memory:
     """By the names of both models, the first in the alphabet as base."""
     classes: dict[tuple[str, str], NDArray[np.int32]] = field(default_factory=dict)
     """What a single model predicts, (n,), by model and split."""
+    on_fit: dict[str, OnFit] = field(default_factory=dict)
+    """Of single models."""
+    nll_fit: dict[Pair, float] = field(default_factory=dict)
+    """NLL of duos on the fit split, by the names as in `fitted`."""
     judged: dict[tuple[str, str], Metrics] = field(default_factory=dict)
     """Metrics of single models by model and split."""
     predicted: dict[tuple[str, str, float], Predictions] = field(default_factory=dict)

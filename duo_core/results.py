@@ -3,17 +3,18 @@
 import contextlib
 import hashlib
 from collections.abc import Callable, Collection, Iterable
-from math import isnan
+from math import isnan, nan
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from duo_core.arrays import KINDS, UncertaintyKind
 from duo_core.files import locked, replaced
 from duo_core.logits import FIT_SPLIT, LogitSet, tensor_digest
 from duo_core.metrics import METRICS
-from duo_core.pairing import SINGLE, Memory, Metrics, Pair
-from duo_core.sweep import COLUMNS, check_judged, pairs, sweeps
+from duo_core.pairing import SINGLE, Memory, Metrics, OnFit, Pair
+from duo_core.sweep import COLUMNS, check_judged, on_fit, pairs, sweeps
 
 FOLDER = ".results"
 """In the store; may be deleted at any time."""
@@ -25,6 +26,12 @@ DIGEST = "rows_sha256"
 """What the file calls the digest of its rows."""
 
 _ROW = ["base", "sidekick", "split"]
+
+_FIT = ["nll_fit", "accuracy_fit"]
+"""What is remembered beside a sweep's rows: NLL and accuracy on the fit split, where the row's variant has one of its own."""
+
+_KEPT = [*COLUMNS, *_FIT, "uncertainty", "key"]
+"""Columns of the file."""
 
 
 def swept(
@@ -40,7 +47,7 @@ def swept(
 
     A pair is known by the digests of its logits and labels, so that a model that was added or replaced costs its own pairs. What
     is computed is computed both ways, as the other way costs little more. A store that cannot be written to gives the same tables
-    and remembers nothing. What is remembered of models alone goes into `memory`.
+    and remembers nothing. What is remembered of models alone and of the fit split goes into `memory`.
     """
     chosen = list(splits) if splits is not None else logit_set.evaluation_splits
     for split in chosen:
@@ -48,13 +55,13 @@ def swept(
     known, memory = _valid(logit_set, store, chosen).drop(columns="key"), memory or Memory()
     _recall(known, memory)
     missing: dict[frozenset[Pair], list[str]] = {}
-    wanted = {split: set(only if only is not None else pairs(logit_set, FIT_SPLIT, split)) for split in chosen}
+    wanted = {split: set(only if only is not None else pairs(logit_set, FIT_SPLIT, split, memory=memory)) for split in chosen}
     for split in chosen:
         there = _pairs_of(known[known["split"] == split])
         new = wanted[split] - there
         missing.setdefault(frozenset(new | {pair[::-1] for pair in new} - there), []).append(split)
     computed = [
-        table.assign(uncertainty=kind)
+        _with_fit(table, logit_set, memory).assign(uncertainty=kind)
         for todo, of in missing.items()
         if todo
         for kind, table in sweeps(logit_set, of, only=todo, memory=memory, progress=progress).items()
@@ -71,7 +78,7 @@ def swept(
 
 
 def recall(logit_set: LogitSet, store: Path, memory: Memory, splits: Iterable[str] | None = None) -> None:
-    """Put into the memory what is remembered of models alone on exactly the logits and labels that the set holds now."""
+    """Put into the memory what is remembered of models alone, and of the fit split, on the logits and labels that there are now."""
     chosen = list(splits) if splits is not None else logit_set.evaluation_splits
     _recall(_valid(logit_set, store, chosen), memory)
 
@@ -81,14 +88,33 @@ def _by_kind(table: pd.DataFrame) -> dict[UncertaintyKind, pd.DataFrame]:
 
 
 def _recall(table: pd.DataFrame, memory: Memory) -> None:
-    """Put what the table says of models alone into the memory."""
+    """Put what the table says of models alone, and of the fit split, into the memory."""
+    duos = table[table["variant"] == "duo"]
+    known_pairs = zip(duos["base"], duos["sidekick"], duos["nll_fit"], strict=True)
+    memory.nll_fit.update({(base, sidekick): nll for base, sidekick, nll in known_pairs if base < sidekick})
     found: dict[tuple[str, str], Metrics] = {}
     for role in SINGLE:
         rows = table[table["variant"] == role].drop_duplicates([role, "split", "uncertainty"])
         for model, split, kind, *values in rows[[role, "split", "uncertainty", *METRICS]].itertuples(index=False, name=None):
             known = {key: None if isnan(value) else value for key, value in zip(METRICS, values, strict=True)}
             found.setdefault((model, split), {})[kind] = known
+        models = rows.drop_duplicates(role)
+        memory.on_fit.update(
+            {m: OnFit(*of) for m, *of in models[[role, "accuracy_fit", "nll_fit"]].itertuples(index=False, name=None)}
+        )
     memory.judged.update(found)
+
+
+def _with_fit(table: pd.DataFrame, logit_set: LogitSet, memory: Memory) -> pd.DataFrame:
+    """A sweep's rows with what the fit split says of each one's system: a model alone, or the duo."""
+    known = on_fit(logit_set, sorted(_pairs_of(table)), memory)
+    rows = table[["base", "sidekick"]].merge(known, how="left")
+    variant = table["variant"].to_numpy()
+    nll, accuracy = np.where(variant == "duo", rows["nll_fit"], nan), np.full(len(table), nan)
+    for role in SINGLE:
+        nll = np.where(variant == role, rows[f"{role}_nll_fit"], nll)
+        accuracy = np.where(variant == role, rows[f"{role}_accuracy_fit"], accuracy)
+    return table.assign(nll_fit=nll, accuracy_fit=accuracy)
 
 
 def _pairs_of(table: pd.DataFrame) -> set[Pair]:
@@ -111,9 +137,9 @@ def _read(file: Path) -> pd.DataFrame:
     """The file's rows; none where it is not there, or not as it was written: it is then made anew."""
     with contextlib.suppress(Exception):  # bytes that are no table make the library raise anything
         table = pd.read_parquet(file)
-        if list(table.columns) == [*COLUMNS, "uncertainty", "key"] and table.attrs.get(DIGEST) == _digest(table):
+        if list(table.columns) == _KEPT and table.attrs.get(DIGEST) == _digest(table):
             return table
-    return pd.DataFrame(columns=[*COLUMNS, "uncertainty", "key"]).astype(dict.fromkeys(COLUMNS[5:], float))
+    return pd.DataFrame(columns=_KEPT).astype(dict.fromkeys([*COLUMNS[5:], *_FIT], float))
 
 
 def _digest(table: pd.DataFrame) -> str:
@@ -129,7 +155,7 @@ def _remember(table: pd.DataFrame, logit_set: LogitSet, store: Path) -> None:
         others = _valid(logit_set, store, list(logit_set.labels))
         rows = pd.concat([table.assign(key=_row_keys(table, logit_set)), *([others] if len(others) else [])])
         rows = rows.drop_duplicates([*_ROW, "variant", "uncertainty"], ignore_index=True)
-        rows = rows[[*COLUMNS, "uncertainty", "key"]]
+        rows = rows[_KEPT]
         rows.attrs = {DIGEST: _digest(rows)}
         with replaced(file) as beside:
             rows.to_parquet(beside, index=False)

@@ -3,15 +3,14 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from duo_core.analysis.advice import Advice
-from duo_core.analysis.claims import RULE, Claim, Verdict
+from duo_core.analysis.claims import RULE, Claim, Verdict, by_chance
 from duo_core.analysis.diagnosis import Exchange
 from duo_core.duo import Fit
 from duo_core.figures.screen import SCREEN
 from duo_core.intervals import FEW, LEVEL, UNBIASED, Interval
 from duo_core.metrics import METRICS
 
-SIGNS: dict[Verdict, str] = {"holds": "✓", "does not hold": "✗", "too little data": "?"}
+SIGNS: dict[Verdict, str] = {"holds": "✓", "contradicted": "✗", "inconclusive": "?", "too few models": "–"}
 """Of a claim's verdict."""
 
 
@@ -55,6 +54,19 @@ def headline(balance: float | None, base: float, duo: float) -> str:
     if before == after:
         return f"{cost}, errors stay at {before}"
     return f"{cost}, errors {'down' if duo > base else 'up'} from {before} to {after}"
+
+
+def reversed_line(base: str, sidekick: str, splits: Sequence[str], better: str) -> str:
+    """That the sidekick is the better member, on which splits, and over which member gains are.
+
+    >>> reversed_line("large", "small", ["val", "test"], "sidekick")
+    'On val and test small alone is more accurate than large: this is no asymmetric duo. Gains are over small, the better member.'
+    """
+    name, there = (base, " where it is judged") if better == "base" else (sidekick, "")
+    return (
+        f"On {' and '.join(splits)} {sidekick} alone is more accurate than {base}: this is no asymmetric duo. Gains are over "
+        f"{name}, the better member{there}."
+    )
 
 
 def decimals(key: str) -> int:
@@ -161,16 +173,20 @@ def fit_warnings(fit: Fit, names: Mapping[str, str]) -> list[str]:
     return said
 
 
-def flattered(found: Advice) -> str:
-    """What choosing the best does to its number."""
-    return "" if found.within == 1 else f"Being the best of {found.within} flatters a pair a little; its interval does not know."
+def chosen_and_judged(fit_split: str, split: str) -> str:
+    """Which split chose, and which one judges.
+
+    >>> chosen_and_judged("val", "test")
+    'Chosen on val by the NLL of the fitted duo, judged on test.'
+    """
+    return f"Chosen on {fit_split} by the NLL of the fitted duo, judged on {split}."
 
 
 def said(verdict: Verdict) -> str:
     """A claim's verdict with its sign.
 
-    >>> said("does not hold")
-    '✗ does not hold'
+    >>> said("contradicted")
+    '✗ contradicted'
     """
     return f"{SIGNS[verdict]} {verdict}"
 
@@ -180,7 +196,43 @@ def claims_rule(found: Sequence[Claim]) -> str:
     own = next((claim.interval for claim in found if claim.interval), None)
     if own is None:
         return RULE
+    images = any(claim.images for claim in found)
+    others = "of the images by parts of them" if images else "none of the images, which stay as they are"
     return (
-        f"{RULE} Intervals: {percent(own.level, 0)}, from {own.replicates:,} draws of the models, seed {own.seed}. Pairs share "
-        "models, so pairs are not drawn by themselves; the images stay as they are."
+        f"{RULE} Intervals: {percent(own.level, 0)}, from {own.replicates:,} draws of the models, seed {own.seed}, and {others}. "
+        "Pairs share models and images, so pairs are not drawn by themselves."
     )
+
+
+def claims_that_hold(found: Sequence[Claim]) -> str:
+    """How many claims hold, as the beginning of a sentence.
+
+    >>> claims_that_hold([])
+    'Too few models to judge a claim'
+    """
+    if all(claim.verdict == "too few models" for claim in found):
+        return "Too few models to judge a claim"
+    holds = sum(claim.verdict == "holds" for claim in found)
+    return f"{holds} of {len(found)} claims hold{'s' * (len(found) == 1)}"
+
+
+def claims_by_chance(found: Sequence[Claim]) -> str:
+    """How many claims chance alone would have hold; nothing where none was judged."""
+    expected, judged = by_chance(found), sum(claim.verdict != "too few models" for claim in found)
+    if not judged:
+        return ""
+    return (
+        f"Chance alone would have up to {expected:.1f} of the {judged} that were judged hold, and as many contradicted: each once "
+        "in 40 times, many of them together, as they are about the same pairs."
+    )
+
+
+def reversed_pairs(count: int, of: int, where: str) -> str:
+    """Pairs that are left out because their sidekick is the better member; nothing where none is.
+
+    >>> reversed_pairs(17, 78, "val")
+    '17 of 78 pairs are left out: on val their sidekick is more accurate than their base.'
+    """
+    if not count:
+        return ""
+    return f"{count} of {of} pairs are left out: on {where} their sidekick is more accurate than their base."

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -14,14 +14,17 @@ from duo_core.fitting import Single, calibrate, fit_calibrated
 from duo_core.logits import FIT_SPLIT, LogitSet, check_pair
 from duo_core.metrics import METRICS, metrics
 from duo_core.newton import LARGE
-from duo_core.pairing import SINGLE, CancelledError, Memory, Metrics, Pair, Steps, bytes_a_pair, judge_pairs
+from duo_core.pairing import SINGLE, CancelledError, Memory, Metrics, OnFit, Pair, Steps, bytes_a_pair, judge_pairs
 from duo_core.predictions import precision, variant_predictions
 
 COLUMNS = ["set", "split", "base", "sidekick", "variant", "T_base", "T_sidekick", "T_ratio", "flops_balance", *METRICS]
-"""Columns of the sweep's table; undefined values are NaN there."""
+"""Columns of the sweep's table; undefined values, and temperatures that a variant does not have, are NaN there."""
 
 LEARNED = ("duo", "uq_only")
-"""Variants with the two learned temperatures."""
+"""Variants whose temperatures were learned together."""
+
+ON_FIT = ["nll_fit", *(f"{role}_{what}" for role in SINGLE for what in ("nll_fit", "accuracy_fit")), "reversed"]
+"""What `on_fit` says of pairs beside their names."""
 
 BYTES = 640 << 20
 """What a sweep may hold beside the logits: enough for all 435 pairs of thirty models on 47,500 images at once."""
@@ -43,6 +46,12 @@ class Evaluation:
     def flops_balance(self) -> float | None:
         """Multiply-adds of the sidekick over those of the base; None where unknown."""
         return self.logit_set.flops_balance(self.base, self.sidekick)
+
+    @property
+    def better(self) -> Literal["base", "sidekick"]:
+        """The more accurate member on this split, over which a gain is one; the base where both are as accurate."""
+        own, other = (self.metrics[role]["accuracy"] or 0.0 for role in SINGLE)
+        return "sidekick" if other > own else "base"
 
     def document(self) -> dict[str, Any]:
         """Return everything but the images as what `duo fit --json` prints."""
@@ -142,12 +151,60 @@ def check_judged(logit_set: LogitSet, split: str) -> None:
         raise InputError(f"expected a split to judge on, got '{split}'{why}; the set '{logit_set.name}' has {others}")
 
 
-def pairs(logit_set: LogitSet, *splits: str) -> list[Pair]:
-    """Every (base, sidekick) with logits of the splits; the base has at least the sidekick's multiply-adds where both are known."""
+def pairs(logit_set: LogitSet, *splits: str, memory: Memory | None = None) -> list[Pair]:
+    """Every (base, sidekick) with logits of the splits; the base has at least the sidekick's multiply-adds.
+
+    Where either's are unknown the base is the model that is more accurate on the fit split, of equal ones the first, so that every
+    two models are a pair once.
+    """
     models = logit_set.models(*splits)
-    return [
-        (base, other) for base in models for other in models if base != other and (logit_set.flops_balance(base, other) or 0) <= 1
-    ]
+    cost = {model: logit_set.cards[model].multiply_adds for model in models}
+    alone = alone_on_fit(logit_set, models, memory or Memory()) if None in cost.values() else {}
+
+    def leads(base: str, other: str) -> bool:
+        own, others = cost[base], cost[other]
+        if own is not None and others is not None:
+            return own >= others
+        return (-alone[base].accuracy, base) < (-alone[other].accuracy, other)
+
+    return [(base, other) for base in models for other in models if base != other and leads(base, other)]
+
+
+def alone_on_fit(logit_set: LogitSet, models: Iterable[str], memory: Memory) -> dict[str, OnFit]:
+    """What each model alone is on the fit split; `memory` has it then."""
+    models = list(models)
+    new = [model for model in models if model not in memory.on_fit]
+    calibrate_models(logit_set, new, memory)
+    for model in new:
+        right = logit_set.logits(model, FIT_SPLIT).argmax(1) == logit_set.labels[FIT_SPLIT]
+        memory.on_fit[model] = OnFit(right.double().mean().item(), memory.calibrated[model].nll)
+    return {model: memory.on_fit[model] for model in models}
+
+
+def on_fit(logit_set: LogitSet, of: Collection[Pair], memory: Memory | None = None) -> pd.DataFrame:
+    """Return what the fit split says of pairs, one row each in their order: they are chosen by it, so it is no result.
+
+    Columns: `base`, `sidekick`, and ON_FIT: the NLL of the duo, and of either model after its own temperature scaling, in nats;
+    either's accuracy; and whether the pair is `reversed`: its sidekick is the more accurate, so that it is no asymmetric duo.
+    """
+    memory = memory or Memory()
+    alone = alone_on_fit(logit_set, dict.fromkeys(model for pair in of for model in pair), memory)
+
+    def row(base: str, sidekick: str) -> list[Any]:
+        own, other = alone[base], alone[sidekick]
+        found = _nll_fit(logit_set, (base, sidekick), memory)
+        return [base, sidekick, found, own.nll, own.accuracy, other.nll, other.accuracy, other.accuracy > own.accuracy]
+
+    table = pd.DataFrame([row(*pair) for pair in of], columns=["base", "sidekick", *ON_FIT])
+    return table.astype({**dict.fromkeys(ON_FIT, float), "reversed": bool})
+
+
+def _nll_fit(logit_set: LogitSet, pair: Pair, memory: Memory) -> float:
+    once = _once(*pair)
+    if once not in memory.nll_fit:
+        found = memory.fitted[once] if once in memory.fitted else fit_pair(logit_set, *once, memory)
+        memory.nll_fit[once] = found.nll["duo"]
+    return memory.nll_fit[once]
 
 
 def sweep(
@@ -194,11 +251,12 @@ def sweeps(
     chosen = list(splits) if splits is not None else logit_set.evaluation_splits
     for split in chosen:
         check_judged(logit_set, split)
-    todo = {split: sorted(only) if only is not None else pairs(logit_set, FIT_SPLIT, split) for split in chosen}
+    memory = memory or Memory()
+    todo = {s: sorted(only) if only is not None else pairs(logit_set, FIT_SPLIT, s, memory=memory) for s in chosen}
     every = sorted(set().union(*todo.values()))
     groups = [(split, group) for split in chosen for group in _groups(logit_set, split, todo[split])]
     steps = Steps(len({_once(*pair) for pair in every}) + sum(2 * len(group) for _, group in groups), progress)
-    memory, found = memory or Memory(), dict[tuple[str, str, str], tuple[Fit, dict[str, Metrics]]]()
+    found: dict[tuple[str, str, str], tuple[Fit, dict[str, Metrics]]] = {}
     with contextlib.suppress(CancelledError):
         fits = _fits(logit_set, every, steps, memory)
         for split, group in groups:
@@ -277,7 +335,7 @@ def _fits(logit_set: LogitSet, every: Sequence[Pair], steps: Steps, memory: Memo
 def _rows(
     logit_set: LogitSet, base: str, sidekick: str, split: str, found: Fit, values: Mapping[str, Metrics], kind: UncertaintyKind
 ) -> list[dict[str, Any]]:
-    """The rows of one pair on one split."""
+    """The rows of one pair on one split, each with its variant's own temperatures."""
     shared = {
         "set": logit_set.name,
         "split": split,
@@ -285,18 +343,14 @@ def _rows(
         "sidekick": sidekick,
         "flops_balance": logit_set.flops_balance(base, sidekick),
     }
-    return [{**shared, "variant": variant, **_weights(variant, found), **values[variant][kind]} for variant in VARIANTS]
+    return [{**shared, "variant": key, **_temperatures(key, found), **values[key][kind]} for key in VARIANTS]
 
 
-def _weights(variant: str, found: Fit) -> dict[str, float | None]:
-    """The temperatures of a variant itself; a model that it does not have has none, and only learned ones have a ratio."""
-    weights = VARIANTS[variant].weights(found)
-    learned = variant in LEARNED
-    return {
-        "T_base": None if variant == "sidekick" else weights.base,
-        "T_sidekick": None if variant == "base" else weights.sidekick,
-        "T_ratio": found.ratio if learned else None,
-    }
+def _temperatures(variant: str, found: Fit) -> dict[str, float | None]:
+    """What weights a variant's logits: None for the model that a single one leaves out, and for a ratio that nothing learned."""
+    weights = zip(SINGLE, VARIANTS[variant].weights(found), strict=True)
+    own = {f"T_{role}": weight if variant == role or variant not in SINGLE else None for role, weight in weights}
+    return {**own, "T_ratio": found.ratio if variant in LEARNED else None}
 
 
 def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:

@@ -45,11 +45,11 @@ def open_app(monkeypatch):
 def test_the_first_view_is_the_most_accurate_base_and_its_best_affordable_sidekick(open_app, toy):
     app = open_app(toy, set="toy")
     own = Store(toy).open("toy")
-    accuracy = {m: evaluate(own, m, next(o for o in own.models() if o != m)).metrics["base"]["accuracy"] for m in own.models()}
+    accuracy = {m: (own.logits(m, "val").argmax(1) == own.labels["val"]).double().mean().item() for m in own.models()}
     base = app.selectbox(key="base").value
     assert base == max(["large", "middle"], key=accuracy.get)
     affordable = [o for o in own.models() if o != base and own.flops_balance(base, o) <= state.AFFORDABLE]
-    best = min(affordable, key=lambda o: evaluate(own, base, o).metrics["duo"]["aurc"])
+    best = min(affordable, key=lambda o: evaluate(own, base, o).fit.nll["duo"])
     assert app.selectbox(key="sidekick").value == best
 
 
@@ -153,22 +153,22 @@ def test_swap_changes_places_and_the_address(open_app, toy):
 def test_presets_take_the_sidekick_they_name(open_app, toy):
     app = open_app(toy, set="toy", base="large", sidekick="middle")
     own = Store(toy).open("toy")
-    aurc = {other: evaluate(own, "large", other).metrics["duo"]["aurc"] for other in ("middle", "small", "tiny")}
-    expected = {"Best under +15 %": min(("small", "tiny"), key=aurc.get), "Best": min(aurc, key=aurc.get), "Cheapest": "tiny"}
+    nll = {other: evaluate(own, "large", other).fit.nll["duo"] for other in ("middle", "small", "tiny")}
+    expected = {"Best under +15 %": min(("small", "tiny"), key=nll.get), "Best": min(nll, key=nll.get), "Cheapest": "tiny"}
     for preset, sidekick in expected.items():
         app.button_group(key="preset").set_value(preset).run()
         assert not app.exception
         assert app.selectbox(key="sidekick").value == sidekick
 
 
-def test_presets_follow_the_metric_and_show_which_the_pair_is(open_app, toy):
+def test_presets_do_not_follow_the_judged_metric_and_show_which_the_pair_is(open_app, toy):
     app = open_app(toy, set="toy", base="large", sidekick="tiny")
     assert app.session_state["preset"] in {"Cheapest", "Best under +15 %"}
     own = Store(toy).open("toy")
-    sac = {other: evaluate(own, "large", other).metrics["duo"]["sac98"] for other in ("middle", "small", "tiny")}
+    nll = {other: evaluate(own, "large", other).fit.nll["duo"] for other in ("middle", "small", "tiny")}
     app.selectbox(key="metric").set_value("sac98").run()
     app.button_group(key="preset").set_value("Best").run()
-    assert sac[app.selectbox(key="sidekick").value] == max(sac.values())
+    assert nll[app.selectbox(key="sidekick").value] == min(nll.values())
 
 
 def test_without_costs_only_the_best_is_a_preset(open_app, tmp_path):
@@ -485,7 +485,7 @@ def test_the_set_that_is_shown_first_is_read_before_somebody_comes(toy, monkeypa
     st.cache_resource.clear()
     state.read_ahead()
     first = state.open_set(min(state.set_names()))
-    monkeypatch.setattr("app.state.sets._accuracy", None)  # nothing is left to be read
+    monkeypatch.setattr("app.state.sets._accuracies", None)  # nothing is left to be read
     assert set(state.survey(first, "test").accuracy) == set(first.logit_set.models("val", "test"))
 
 

@@ -15,8 +15,7 @@ def pairs(accuracies, balances, alone=0.8):
             "base": "large",
             "sidekick": f"s{i}",
             "flops_balance": balance,
-            "base_accuracy": alone,
-            "sidekick_accuracy": 0.7,
+            "reversed": False,
             **dict.fromkeys(METRICS, accuracy),
         }
         for i, (accuracy, balance) in enumerate(zip(accuracies, balances, strict=True))
@@ -35,7 +34,7 @@ def test_only_the_band_counts(balances, counted):
 def test_gains_are_those_of_each_split_and_reversed_pairs_are_left_out():
     table, alone = pairs([0.9, 0.9], [0.1, 0.15])
     other, less = pairs([0.8, 0.5], [0.1, 0.15], alone=0.6)
-    other["sidekick_accuracy"] = [0.5, 0.61]
+    other["reversed"] = [False, True]
     found = gains_within({"test": table, "shift": other}, {"test": alone, "shift": less}, BAND).set_index(["split", "metric"])
     assert found.loc[("test", "accuracy"), "mean"] == pytest.approx(0.5)
     assert found.loc[("shift", "accuracy"), ["mean", "pairs"]].tolist() == [pytest.approx(0.5), 1]

@@ -3,8 +3,10 @@
 import functools
 import re
 
+import numpy as np
 import pytest
 import streamlit as st
+import torch
 from browsing import click_point, settle
 from dashboard import query, step, text_of
 from logit_sets import write_set
@@ -12,9 +14,12 @@ from playwright.sync_api import expect
 
 from app import verdicts
 from app.views.claims import open_pair
-from duo_core.analysis.claims import RULE, claims
+from duo_core.analysis.claims import RULE
+from duo_core.analysis.judged import judged_claims
+from duo_core.logits import Card
+from duo_core.sentences import said
 from duo_core.store import Store
-from duo_core.sweep import sweep
+from duo_core.sweep import sweeps
 
 PLACE = {"set": "toy", "split": "test"}
 
@@ -22,7 +27,7 @@ PLACE = {"set": "toy", "split": "test"}
 @pytest.fixture(scope="module")
 def judged(toy_store):
     own = Store(toy_store).open("toy")
-    return claims(*(sweep(own, ["test"], kind=kind) for kind in ("softmax", "entropy")))
+    return judged_claims(own, "test", sweeps(own, ["test"])).claims
 
 
 @pytest.fixture
@@ -41,10 +46,48 @@ def test_every_claim_is_a_line_with_its_sentence_source_share_and_verdict(open_c
     assert listed(app)["Pairs"].tolist() == [len(claim.pairs) for claim in judged]
     for line, claim in zip(listed(app).to_dict("records"), judged, strict=True):
         assert line["Verdict"].endswith(claim.verdict)
-        assert line["Verdict"][0] in "✓✗?"
+        assert line["Verdict"][0] in "✓✗?–"
         assert line["Pairs that agree"].startswith("n/a" if claim.share is None else f"{claim.share * 100:.0f} %")
-    assert app.title[0].value == f"{sum(c.verdict == 'holds' for c in judged)} of {len(judged)} claims hold on The toy set"
+    assert app.title[0].value == "Too few models to judge a claim on The toy set"
     assert query(app) == {}
+
+
+def write_many(path, models=8, n=600):
+    """Eight models, each a little worse and a third cheaper than the one before; the last but one knows more than all."""
+    random, names = np.random.default_rng(3), [f"m{at}" for at in range(models)]
+    labels = {split: torch.from_numpy(random.integers(5, size=n)) for split in ("val", "test")}
+    store = Store(path)
+    store.prepare("many", title="Many", classes=list("abcde"), labels=labels)
+    for at, name in enumerate(names):
+        logits = {split: torch.from_numpy(random.normal(size=(n, 5))).float() for split in labels}
+        for split, own in logits.items():
+            own[torch.arange(n), labels[split]] += 3 - 0.15 * at if at != models - 2 else 5
+        store.write_model("many", Card(name, name, "python", multiply_adds=int(1e6 * 0.65**at)), logits)
+    return path
+
+
+def test_verdicts_chance_and_reversed_pairs_are_said_and_can_be_included(open_claims, tmp_path):
+    store = write_many(tmp_path)
+    own = Store(store).open("many")
+    tables = sweeps(own, ["test"])
+    app = open_claims(store)
+    found = judged_claims(own, "test", tables)
+    assert listed(app)["Pairs that agree"].tolist() == [verdicts.agreement(claim) for claim in found.claims]
+    holds = sum(claim.verdict == "holds" for claim in found.claims)
+    assert holds > 3
+    assert app.title[0].value == f"{holds} of 39 claims hold on Many"
+    assert "Chance alone would have up to " in text_of(app)
+    left_out = f"{found.reversed} of 28 pairs are left out: on val, or clearly on test, their sidekick is more accurate"
+    assert found.reversed >= 6
+    assert left_out in text_of(app)
+    assert len(found.claims[0].pairs) == 28 - found.reversed
+    app.button_group(key="with_reversed").set_value("yes").run()
+    assert not app.exception
+    assert query(app)["with_reversed"] == "yes"
+    assert listed(app)["Pairs"].tolist()[0] == 28
+    assert left_out not in text_of(app)
+    whole = judged_claims(own, "test", tables, reversed_too=True).claims
+    assert listed(app)["Verdict"].tolist() == [said(claim.verdict) for claim in whole]
 
 
 def test_the_rule_and_the_seed_are_said(open_claims):
@@ -89,7 +132,7 @@ def test_another_split_is_judged_anew(open_claims, toy_store):
     app.selectbox(key="split").set_value("shift").run()
     assert not app.exception
     own = Store(toy_store).open("toy")
-    there = claims(*(sweep(own, ["shift"], kind=kind) for kind in ("softmax", "entropy")))
+    there = judged_claims(own, "shift", sweeps(own, ["shift"])).claims
     assert listed(app)["Pairs that agree"].tolist() == [verdicts.agreement(claim) for claim in there]
 
 

@@ -50,7 +50,7 @@ def duos(gains, ratios):
             "flops_balance": np.linspace(0.1, 0.9, n),
             "accuracy": 0.8 + np.array(gains),
             "base_accuracy": 0.8,
-            "sidekick_accuracy": 0.7,
+            "reversed": False,
         }
     )
 
@@ -76,7 +76,7 @@ def test_a_pair_without_a_ratio_is_left_out():
 @pytest.mark.parametrize("reverse", [[0], [1, 2], [0, 1, 2]])
 def test_pairs_with_the_better_model_as_sidekick_take_no_colour(reverse):
     table = duos([0.01, -0.02, 0.03], [2.0, 3.0, 4.0])
-    table.loc[reverse, "sidekick_accuracy"] = 0.81
+    table.loc[reverse, "reversed"] = True
     figure = ratios_by_gain(table)
     drawn = {row[1] for trace in figure.data if trace.customdata is not None for row in trace.customdata}
     assert drawn == {f"s{i}" for i in range(3)} - {f"s{i}" for i in reverse}

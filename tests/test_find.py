@@ -10,18 +10,28 @@ from dashboard import PAIR, query, text_of
 from logit_sets import write_set
 
 from app import controls, recommendation
-from duo_core.analysis.advice import best_under
+from duo_core.analysis.advice import chosen_under
 from duo_core.figures.screen import SCREEN
 from duo_core.intervals import differences
 from duo_core.metrics import METRICS, relative_gain
 from duo_core.sentences import verdict
 from duo_core.store import Store
-from duo_core.sweep import evaluate, sweep
+from duo_core.sweep import evaluate, on_fit, sweep
+
+ALL = PAIR | {"scope": "all"}
+"""The address with the pairs of every base."""
+COST = {"large": 800, "middle": 200, "small": 80, "tiny": 40}
 
 
 @pytest.fixture(scope="module")
 def duos(toy_store):
-    return sweep(Store(toy_store).open("toy"), ["test"]).query("variant == 'duo'")
+    """The duos of every base, with what they are chosen by."""
+    own = Store(toy_store).open("toy")
+    table = sweep(own, ["test"]).query("variant == 'duo'")
+    chosen = on_fit(own, list(zip(table["base"], table["sidekick"], strict=True)))
+    assert not chosen["reversed"].any()
+    total = table["base"].map(COST) + table["sidekick"].map(COST)
+    return table.merge(chosen, on=["base", "sidekick"]).assign(total=total.to_numpy())
 
 
 @pytest.fixture
@@ -39,27 +49,28 @@ def pairs(app):
 
 
 def test_every_pair_stands_in_the_table_best_first(open_find, duos):
-    app = open_find(**PAIR)
-    expected = duos.sort_values("aurc")
-    assert pairs(app) == list(zip(expected["base"], expected["sidekick"], strict=True))
-    assert shown(app)["aurc"].to_list() == pytest.approx((1000 * expected["aurc"]).to_list())
-    assert "6 pairs" in text_of(app)
+    for address, there in ((PAIR, duos["base"] == "large"), (ALL, duos["base"] != "")):
+        app = open_find(**address)
+        expected = duos[there].sort_values("aurc")
+        assert pairs(app) == list(zip(expected["base"], expected["sidekick"], strict=True))
+        assert shown(app)["aurc"].to_list() == pytest.approx((1000 * expected["aurc"]).to_list())
+        assert "6 pairs in all" in text_of(app)
 
 
 @pytest.mark.parametrize("key", METRICS)
 def test_every_metric_is_compared_in_its_own_direction(open_find, key):
     app = open_find(**PAIR, metric=key)
     assert shown(app)[key].is_monotonic_decreasing if METRICS[key].higher_is_better else shown(app)[key].is_monotonic_increasing
-    assert f"Best {METRICS[key].label} under +15 %" in text_of(app)
+    assert "Recommended under +15 %" in text_of(app)
+    assert "Chosen on val by the NLL of the fitted duo, judged on test." in text_of(app)
 
 
-def test_gains_are_those_over_each_pairs_own_base(open_find, toy_store):
-    app = open_find(**PAIR)
+def test_gains_are_those_over_each_pairs_better_member(open_find, toy_store):
+    app = open_find(**ALL)
     app.button_group(key="show").set_value("gain").run()
     assert not app.exception
     assert query(app)["show"] == "gain"
     assert shown(app)["gain"].is_monotonic_decreasing
-    assert "Largest gain in AURC under +15 %" in text_of(app)
     found = evaluate(Store(toy_store).open("toy"), "middle", "tiny").metrics
     row = shown(app).query("base == 'middle' and sidekick == 'tiny'").iloc[0]
     assert row["gain"] == pytest.approx(relative_gain("aurc", found["duo"]["aurc"], found["base"]["aurc"]))
@@ -89,7 +100,7 @@ def test_ablations_are_added_and_taken_away(open_find):
 
 
 def test_filters_leave_the_chosen_bases_and_families(open_find):
-    app = open_find(**PAIR)
+    app = open_find(**ALL)
     app.multiselect(key="bases").set_value(["middle", "large"]).run()
     assert not app.exception
     assert {base for base, _ in pairs(app)} == {"large", "middle"}
@@ -106,24 +117,28 @@ def test_the_card_recommends_the_best_within_the_budget(open_find, duos, budget)
     app.slider(key="budget").set_value(budget).run()
     assert not app.exception
     assert query(app)["budget"] == str(budget)
-    best = duos[duos["flops_balance"] <= budget / 100].sort_values("aurc").iloc[0]
+    duos = duos[duos["base"] == "large"]
+    best = duos[duos["flops_balance"] <= budget / 100].sort_values("nll_fit").iloc[0]
     text = text_of(app)
-    assert f"Best AURC under +{budget} %" in text
+    assert f"Recommended under +{budget} %" in text
     assert f":blue-background[{best['base']}] + :orange-background[{best['sidekick']}]" in text
     assert f"**{SCREEN['aurc'].text(best['aurc'])}**" in text
-    overall = duos.sort_values("aurc").iloc[0]
-    dearer = f"Against the best of all 6: {overall['base']} + {overall['sidekick']} has {SCREEN['aurc'].text(overall['aurc'])}"
+    overall = duos.sort_values("nll_fit").iloc[0]
+    dearer = (
+        f"Against {overall['base']} + {overall['sidekick']}, on val the best of all 3, with {SCREEN['aurc'].text(overall['aurc'])}"
+    )
     assert ("Nothing against dearer pairs" if best["sidekick"] == overall["sidekick"] else dearer) in text
 
 
 def test_the_card_says_whether_differences_stand(open_find, toy_store, duos):
     app = open_find(**PAIR, budget="5")
-    best = duos[duos["flops_balance"] <= 0.05].sort_values("aurc").iloc[0]
+    duos = duos[duos["base"] == "large"]
+    best = duos[duos["flops_balance"] <= 0.05].sort_values("nll_fit").iloc[0]
     found = evaluate(Store(toy_store).open("toy"), best["base"], best["sidekick"]).predictions
     text = text_of(app)
     interval = differences(found["duo"], found["base"], keys=["aurc"])["aurc"]
     assert f"AURC against {best['base']} alone: {verdict('aurc', interval)}." in text
-    overall = duos.sort_values("aurc").iloc[0]
+    overall = duos.sort_values("nll_fit").iloc[0]
     dearer = evaluate(Store(toy_store).open("toy"), overall["base"], overall["sidekick"]).predictions["duo"]
     interval = differences(found["duo"], dearer, keys=["aurc"])["aurc"]
     assert f"AURC against {overall['base']} + {overall['sidekick']}: {verdict('aurc', interval)}." in text
@@ -157,7 +172,7 @@ def test_the_advised_pair_is_taken_with_a_button(open_find, duos):
     app.slider(key="budget").set_value(5).run()
     app.button(key="take").click().run()
     assert not app.exception
-    best = duos[duos["flops_balance"] <= 0.05].sort_values("aurc").iloc[0]
+    best = duos[(duos["flops_balance"] <= 0.05) & (duos["base"] == "large")].sort_values("nll_fit").iloc[0]
     assert (query(app)["base"], query(app)["sidekick"]) == (best["base"], best["sidekick"])
     assert app.selectbox(key="sidekick").value == best["sidekick"]
 
@@ -168,14 +183,15 @@ def test_a_budget_below_every_pair_names_the_cheapest(open_find):
 
 
 def test_the_row_of_this_pair_is_the_selected_one(open_find):
-    app = open_find(**PAIR)
+    app = open_find(**ALL)
     assert app.session_state["table_pairs"]["selection"]["rows"] == [pairs(app).index(("large", "small"))]
     app.multiselect(key="bases").set_value(["middle"]).run()
     assert app.session_state["table_pairs"]["selection"]["rows"] == []
 
 
 def test_an_address_opens_its_view(open_find):
-    own = {"show": "gain", "cost": "parameter_balance", "scale": "linear", "systems": "uq_only", "budget": "30", "bases": "large"}
+    own = {"show": "gain", "cost": "parameter_balance", "scale": "linear", "systems": "uq_only", "budget": "30", "scope": "all"}
+    own |= {"bases": "large"}
     app = open_find(**PAIR, metric="nll", **own)
     assert query(app) == PAIR | {"metric": "nll"} | own
     assert set(shown(app)["variant"]) == {"UQ only"}
@@ -184,7 +200,7 @@ def test_an_address_opens_its_view(open_find):
 
 
 def test_invalid_values_in_the_address_fall_back_quietly(open_find):
-    bad = {"show": "x", "cost": "x", "scale": "x", "systems": "x", "budget": "x", "bases": "x", "families": "x"}
+    bad = {"show": "x", "cost": "x", "scale": "x", "systems": "x", "budget": "x", "scope": "x", "families": "x"}
     app = open_find(**bad)
     assert not app.warning
     # A list without any option left is empty, not the default: whoever turns all systems off sees none.
@@ -196,7 +212,7 @@ def test_unknown_costs_leave_the_comparison_without_a_budget(open_find, tmp_path
     app = open_find(write_set(tmp_path, costs=False))
     assert "their own accuracy instead" in app.info[0].value
     assert not app.slider
-    assert "Best AURC\n" in text_of(app) + "\n"
+    assert "Recommended\n" in text_of(app) + "\n"
     assert "for an unknown cost" in text_of(app)
 
 
@@ -210,39 +226,50 @@ def test_the_whole_table_can_be_saved_as_csv_and_parquet(open_find):
 
 
 def row(**values):
-    return {"base": "a", "sidekick": "b", "variant": "duo", "flops_balance": 0.1, "aurc": 0.02, "gain": 0.2} | values
+    own = {"base": "a", "sidekick": "b", "variant": "duo", "flops_balance": 0.1, "aurc": 0.02, "gain": 0.2, "nll_fit": 0.4}
+    return own | {"reversed": False, "base_nll_fit": 0.5, "sidekick_nll_fit": 0.9} | values
 
 
 def advised(*rows):
-    return best_under(pd.DataFrame(rows), "aurc", "flops_balance", 0.15, higher_is_better=False)
+    return chosen_under(pd.DataFrame(rows), "flops_balance", 0.15)
 
 
 def test_the_reason_gives_values_cost_rank_and_the_next():
-    found = advised(row(), row(sidekick="c", aurc=0.03), row(sidekick="d", flops_balance=0.5, aurc=0.01, gain=0.5))
-    assert recommendation.why(found, "aurc", "flops_balance", 0.025, by_gain=False) == (
-        "It takes AURC × 1000 from 25.00 to **20.00**, +20.0 % of the way to perfect, for +10 % compute. "
-        "It is the best of the 2 pairs within the budget; next comes a + c with 30.00."
+    """Another pair is better where it is judged; reversed pairs and ablations are none to choose."""
+    others = row(sidekick="c", aurc=0.01, nll_fit=0.42), row(sidekick="d", flops_balance=0.5, aurc=0.01, gain=0.5, nll_fit=0.3)
+    found = advised(
+        row(), *others, row(sidekick="e", nll_fit=0.1, reversed=True), row(sidekick="f", nll_fit=0.1, variant="uq_only")
     )
-    assert recommendation.given_up(found, "aurc", "flops_balance", by_gain=False) == (
-        "Against the best of all 3: a + d has 10.00 for +50 % compute; this pair keeps 40 % of its gain."
+    assert recommendation.why(found, "aurc", "flops_balance", 0.025, "val") == (
+        "It has the lowest NLL on val (0.4000) of the 2 pairs within the budget; next comes a + c (0.4200). "
+        "It takes AURC × 1000 from 25.00 to **20.00**, +20.0 % of the way to perfect, for +10 % compute."
+    )
+    assert recommendation.given_up(found, "aurc", "flops_balance", "val") == (
+        "Against a + d, on val the best of all 3, with 10.00 for +50 % compute; this pair keeps 40 % of its gain."
     )
 
 
 def test_gains_of_other_bases_are_not_set_in_proportion():
-    found = advised(row(), row(base="z", flops_balance=0.5, aurc=0.01, gain=0.5, variant="uq_only"))
-    assert recommendation.given_up(found, "aurc", "flops_balance", by_gain=True) == (
-        "Against the best of all 2: z + b (UQ only) has +50.0 % for +50 % compute."
+    found = advised(row(), row(base="z", flops_balance=0.5, aurc=0.01, gain=0.5, nll_fit=0.3))
+    assert recommendation.given_up(found, "aurc", "flops_balance", "val") == (
+        "Against z + b, on val the best of all 2, with 10.00 for +50 % compute."
     )
 
 
 def test_the_best_of_all_gives_nothing_up():
     found = advised(row())
-    assert recommendation.given_up(found, "aurc", "flops_balance", by_gain=False).startswith("Nothing against dearer pairs")
-    assert "It is the only pair within the budget." in recommendation.why(found, "aurc", "flops_balance", 0.025, by_gain=False)
+    assert recommendation.given_up(found, "aurc", "flops_balance", "val").startswith("Nothing against dearer pairs")
+    assert "It is the only pair within the budget." in recommendation.why(found, "aurc", "flops_balance", 0.025, "val")
 
 
 def test_nothing_worse_than_the_base_is_said_so():
-    assert recommendation.lost_to_base(row(), {"aurc": 0.03}) == "Against a alone: nothing, no metric is worse."
+    assert recommendation.lost_to("a", row(), {"aurc": 0.03}) == "Against a alone: nothing, no metric is worse."
+
+
+def test_a_sidekick_that_fits_no_better_than_chance_is_advised_against():
+    assert recommendation.warning(row(), "a", 100, "val", "test") == ""
+    assert "leave the sidekick out" in recommendation.warning(row(nll_fit=0.4999), "a", 1000, "val", "test")
+    assert recommendation.warning(row(gain=-0.1), "b", 100, "val", "test").startswith("On test b alone is as good or better")
 
 
 def test_a_pair_that_does_not_help_is_advised_against(open_find, monkeypatch, tmp_path):
@@ -250,7 +277,54 @@ def test_a_pair_that_does_not_help_is_advised_against(open_find, monkeypatch, tm
     keys = [key for key in METRICS if not gain_of(store, key) > 0]
     assert keys, "the toy's duo must lose somewhere for this test to test anything"
     app = open_find(store, metric=keys[0])
-    assert "large alone is as good or better: leave the sidekick out" in app.warning[0].value
+    assert "leave the sidekick out" in app.warning[0].value
+
+
+def reversed_set(path):
+    """`small` knows more than `middle`, on every split; `middle` costs more."""
+    store = Store(write_set(path))
+    own = store.open("toy")
+    better = {split: own.logits("small", split).clone() for split in own.labels}
+    for split, logits in better.items():
+        logits[torch.arange(len(logits)), own.labels[split]] += 3
+    (path / "toy" / "small.safetensors").unlink()
+    store.write_model("toy", own.cards["small"], better)
+    return path
+
+
+def test_reversed_pairs_are_left_out_counted_and_shown_on_demand(open_find, tmp_path):
+    store = reversed_set(tmp_path)
+    app = open_find(store, **ALL)
+    said = "2 of 6 pairs are left out: on val their sidekick is more accurate than their base."
+    assert text_of(app).count(said) == 2  # under the chart, and by the means
+    assert not {("middle", "small"), ("large", "small")} & {*pairs(app)}
+    before = app.expander[-1].dataframe[0].value
+    app.button_group(key="reversed").set_value("yes").run()
+    assert not app.exception
+    assert query(app)["reversed"] == "yes"
+    assert {("middle", "small"), ("large", "small")} <= {*pairs(app)}
+    assert said not in text_of(app)
+    assert ":orange-background[small]" not in text_of(app)
+    with_reversed = app.expander[-1].dataframe[0].value
+    assert (with_reversed["mean"] < before["mean"]).mean() > 0.5  # over the better member there is little to gain
+    found = evaluate(Store(store).open("toy"), "middle", "small").metrics
+    row = shown(app).query("base == 'middle' and sidekick == 'small'").iloc[0]
+    assert row["gain"] == pytest.approx(relative_gain("aurc", found["duo"]["aurc"], found["sidekick"]["aurc"]))
+
+
+def test_pairs_of_several_bases_are_compared_by_what_both_models_cost(open_find, duos):
+    """The budget is that of the sidebar's base; the cheapest pair of all is the last one."""
+    app = open_find(**ALL)
+    assert shown(app)["total_multiply_adds"].tolist() == pytest.approx((duos.sort_values("aurc")["total"] * 1e-9).tolist())
+    most = 1.15 * COST["large"]
+    best = duos[duos["total"] <= most].sort_values("nll_fit").iloc[0]
+    text = text_of(app)
+    assert "Recommended under large +15 %: 9.2e-07 G multiply-adds" in text
+    assert f":blue-background[{best['base']}] + :orange-background[{best['sidekick']}]" in text
+    assert "multiply-adds in all" in text
+    one = open_find(**PAIR)
+    assert "multiply-adds in all" not in text_of(one)
+    assert {base for base, _ in pairs(one)} == {"large"}
 
 
 def gain_of(store, key):

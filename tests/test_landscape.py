@@ -7,7 +7,7 @@ from logit_sets import write_set
 
 from duo_core import figures
 from duo_core.analysis.advice import pareto
-from duo_core.figures.landscape import AXES, FILLS, Marks, look_of
+from duo_core.figures.landscape import AXES, FILLS, TOTALS, Marks, comparable_cost, look_of
 from duo_core.figures.screen import DARK, HUES, LABELS, LIGHT, SCREEN, SYMBOLS, metric_title
 from duo_core.metrics import METRICS
 from duo_core.store import Store
@@ -23,6 +23,9 @@ def table(tmp_path_factory):
         family=rows["sidekick"].map({"middle": "Net", "small": "Mobile", "tiny": "Mobile"}),
         throughput_balance=rows["flops_balance"] * 2,
         parameter_balance=rows["flops_balance"],
+        total_multiply_adds=rows["base"].map({"large": 8e8, "middle": 2e8, "small": 8e7}) * (1 + rows["flops_balance"]),
+        total_parameters=rows["base"].map({"large": 8e6, "middle": 2e6, "small": 8e5}) * (1 + rows["flops_balance"]),
+        total_seconds=rows["base"].map({"large": 0.02, "middle": 0.01, "small": 0.005}),
         gain=np.linspace(-0.1, 0.3, len(rows)),
     )
 
@@ -66,19 +69,41 @@ def test_gains_stand_in_percent_over_a_base_at_zero(table):
     figure = figures.pairs_by_cost(table, "aurc", cost="flops_balance", gain=True)
     assert sorted(y for *_, y in drawn(figure)) == pytest.approx(sorted(table["gain"] * 100))
     assert figure.layout.yaxis.title.text == "Gain in AURC: share of the way to perfect (%), higher is better"
-    assert named(figure, "Base alone")
+    assert named(figure, "Better member alone")
     assert figure.layout.shapes[0].y0 == 0
 
 
 @pytest.mark.parametrize("gain", [False, True])
-def test_the_front_is_the_paretos(table, gain):
-    figure = figures.pairs_by_cost(table, "aurc", cost="flops_balance", gain=gain)
-    value = table["gain"] if gain else -table["aurc"]
-    on = table[pareto(table["flops_balance"].to_numpy(), value.to_numpy(), higher_is_better=True)].sort_values("flops_balance")
+@pytest.mark.parametrize(("cost", "factor"), [("flops_balance", 100), ("total_multiply_adds", 1e-9), ("total_seconds", 1e3)])
+def test_the_front_is_the_paretos_of_costs_that_compare(table, gain, cost, factor):
+    """Shares of one base's cost, or totals of several."""
+    rows = table[table["base"] == "large"] if cost == "flops_balance" else table
+    figure = figures.pairs_by_cost(rows, "aurc", cost=cost, gain=gain)
+    value = rows["gain"] if gain else -rows["aurc"]
+    on = rows[pareto(rows[cost].to_numpy(), value.to_numpy(), higher_is_better=True)].sort_values(cost)
     front = named(figure, "Pareto front")
-    assert front.x == pytest.approx(on["flops_balance"] * 100)
+    assert front.x == pytest.approx(on[cost] * factor)
     assert front.line.shape == "hv"
     assert front.hoverinfo == "skip"
+
+
+@pytest.mark.parametrize("cost", AXES)
+def test_shares_of_several_bases_have_no_front(table, cost):
+    """A tenth of a large base is more than half of a small one."""
+    figure = figures.pairs_by_cost(table, "aurc", cost=cost)
+    assert not [trace for trace in figure.data if trace.name == "Pareto front"]
+    assert comparable_cost(table, cost) == TOTALS[cost].column
+    assert comparable_cost(table[table["base"] == "middle"], cost) == cost
+    assert comparable_cost(table, "sidekick_accuracy") == "sidekick_accuracy"
+
+
+@pytest.mark.parametrize(("cost", "limit", "x"), [("total_multiply_adds", 9.2e8, 0.92), ("total_parameters", 5e6, 5.0)])
+def test_a_budget_of_totals_stands_in_their_unit(table, cost, limit, x):
+    figure = figures.pairs_by_cost(table, "aurc", cost=cost, marks=Marks(budget=limit, limit="Budget large +15 %"))
+    assert figure.layout.shapes[-1].x0 == pytest.approx(x)
+    assert named(figure, "Budget large +15 %")
+    assert figure.layout.xaxis.title.text == next(total.title for total in TOTALS.values() if total.column == cost)
+    assert " in all · " in points(figure)[0].text[0]
 
 
 def test_colour_is_the_base_symbol_the_family_and_fill_the_variant(table):

@@ -10,7 +10,7 @@ from duo_core.arrays import KINDS
 from duo_core.logits import Card
 from duo_core.pairing import Memory
 from duo_core.store import Store
-from duo_core.sweep import COLUMNS, judge_models, pairs, sweeps
+from duo_core.sweep import COLUMNS, judge_models, on_fit, pairs, sweeps
 
 
 @pytest.fixture
@@ -82,6 +82,23 @@ def test_what_is_remembered_of_models_alone_is_known(store, monkeypatch, remembe
         assert list(memory.judged[model, "test"]) == list(KINDS)
         for kind, values in fresh.judged[model, "test"].items():
             assert memory.judged[model, "test"][kind] == pytest.approx(values, rel=1e-12)
+
+
+@pytest.mark.parametrize("costs", [True, False])
+def test_what_the_fit_split_says_is_remembered_too(tmp_path, monkeypatch, costs):
+    """A finished table is chosen from without a logit being read, whatever way round a pair is."""
+    store = write_set(tmp_path, costs=costs)
+    own = Store(store).open("toy")
+    table = results.swept(own, store)["softmax"]
+    asked = sorted({*zip(table["base"], table["sidekick"], strict=True)})
+    asked += [pair[::-1] for pair in asked]
+    expected = on_fit(own, asked)
+    monkeypatch.setattr("duo_core.sweep.calibrate", None)
+    monkeypatch.setattr("duo_core.sweep.fit_calibrated", None)
+    monkeypatch.setattr("duo_core.logits.LogitSet.logits", None)
+    memory = Memory()
+    pd.testing.assert_frame_equal(results.swept(own, store, memory=memory)["softmax"], table)
+    pd.testing.assert_frame_equal(on_fit(own, asked, memory), expected, rtol=1e-12)
 
 
 def test_splits_do_not_mix(store, computed):

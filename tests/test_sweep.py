@@ -11,7 +11,7 @@ import torch
 from duo_core import pairing, predictions
 from duo_core import sweep as s
 from duo_core.arrays import InputError, UncertaintyKind
-from duo_core.duo import VARIANTS
+from duo_core.duo import VARIANTS, Fit, Temperatures
 from duo_core.fitting import calibrate
 from duo_core.logits import Card, LogitSet
 from duo_core.metrics import METRICS
@@ -45,11 +45,56 @@ def test_bases_cost_at_least_as_much(logit_set: LogitSet) -> None:
     ]
 
 
-def test_without_costs_every_order_is_a_pair(logit_set: LogitSet) -> None:
-    cards = {name: dataclasses.replace(card, multiply_adds=None) for name, card in logit_set.cards.items()}
-    unknown = dataclasses.replace(logit_set, cards=cards)
-    assert len(s.pairs(unknown, "val")) == 12
-    assert s.sweep(unknown, ["test"])["flops_balance"].isna().all()
+def costing(logit_set: LogitSet, **costs: int | None) -> LogitSet:
+    """The set with other multiply-adds of some models."""
+    cards = {m: dataclasses.replace(card, multiply_adds=costs.get(m, card.multiply_adds)) for m, card in logit_set.cards.items()}
+    return dataclasses.replace(logit_set, cards=cards)
+
+
+def accuracy(logit_set: LogitSet, model: str, split: str = "val") -> float:
+    return (logit_set.logits(model, split).argmax(1) == logit_set.labels[split]).double().mean().item()
+
+
+@pytest.mark.parametrize("unknown", [tuple(COSTS), ("large",), ("middle", "twin")])
+def test_without_costs_every_two_models_are_a_pair_once_the_more_accurate_the_base(
+    logit_set: LogitSet, unknown: tuple[str, ...]
+) -> None:
+    some = costing(logit_set, **dict.fromkeys(unknown))
+    found = s.pairs(some, "val", "test")
+    open_pairs = [pair for pair in found if {*pair} & {*unknown}]
+    expected = [{a, b} for i, a in enumerate(COSTS) for b in list(COSTS)[i + 1 :] if {a, b} & {*unknown}]
+    assert sorted(map(sorted, open_pairs)) == sorted(map(sorted, expected))
+    for base, sidekick in open_pairs:
+        assert accuracy(some, base) >= accuracy(some, sidekick)
+    assert s.sweep(some, ["test"], only=open_pairs)["flops_balance"].isna().all()
+
+
+def test_of_equally_accurate_models_of_unknown_cost_the_first_is_the_base(logit_set: LogitSet) -> None:
+    copies = {("twin", split): logit_set.arrays["small", split] for split in logit_set.labels}
+    same = dataclasses.replace(logit_set, arrays={**logit_set.arrays, **copies})
+    found = s.pairs(costing(same, small=None, twin=None), "val")
+    assert ("small", "twin") in found
+    assert ("twin", "small") not in found
+
+
+def test_the_fit_split_says_what_pairs_are_chosen_by(logit_set: LogitSet) -> None:
+    """With and without what a sweep found before; either way round; which the split that is judged has no part in."""
+    memory, asked = pairing.Memory(), [("large", "small"), ("twin", "middle"), ("small", "twin")]
+    s.sweep(logit_set, ["test"], memory=memory)
+    other = {**logit_set.arrays, **{(m, "test"): -logit_set.arrays[m, "test"] for m in COSTS}}
+    for own, known in ((logit_set, memory), (dataclasses.replace(logit_set, arrays=other), None)):
+        table = s.on_fit(own, asked, known)
+        assert list(table.columns) == ["base", "sidekick", *s.ON_FIT]
+        for (base, sidekick), row in zip(asked, table.to_dict("records"), strict=True):
+            fit = s.fit_pair(logit_set, base, sidekick)
+            assert (row["nll_fit"], row["base_nll_fit"], row["sidekick_nll_fit"]) == pytest.approx(
+                tuple(fit.nll[name] for name in ("duo", "base", "sidekick")), rel=1e-12
+            )
+            own_accuracy = [accuracy(logit_set, model) for model in (base, sidekick)]
+            assert [row["base_accuracy_fit"], row["sidekick_accuracy_fit"]] == own_accuracy
+            assert row["reversed"] == (own_accuracy[1] > own_accuracy[0])
+    assert table["reversed"].tolist() == [False, True, accuracy(logit_set, "twin") > accuracy(logit_set, "small")]
+    assert s.on_fit(logit_set, []).empty
 
 
 def test_sweep_says_what_each_pair_says(logit_set: LogitSet) -> None:
@@ -59,15 +104,32 @@ def test_sweep_says_what_each_pair_says(logit_set: LogitSet) -> None:
     for row in table.to_dict("records"):
         one = s.evaluate(logit_set, row["base"], row["sidekick"], row["split"])
         assert {key: row[key] for key in METRICS} == pytest.approx(one.metrics[row["variant"]], rel=1e-12)
-        found = (row["T_base"], row["T_sidekick"], row["T_ratio"])
-        ratio = np.nan if one.fit.ratio is None else one.fit.ratio
-        own = {
-            "base": (one.fit.calibration.base, np.nan, np.nan),
-            "sidekick": (np.nan, one.fit.calibration.sidekick, np.nan),
-            "unweighted": (one.fit.calibration.base / 2, one.fit.calibration.sidekick / 2, np.nan),
-        }
-        assert found == pytest.approx(own.get(row["variant"], (*one.fit.temperatures, ratio)), rel=1e-9, nan_ok=True)
+        assert [row[key] for key in ("T_base", "T_sidekick", "T_ratio")] == pytest.approx(
+            temperatures(one.fit, row["variant"]), rel=1e-9, nan_ok=True
+        )
         assert row["flops_balance"] == COSTS[row["sidekick"]] / COSTS[row["base"]]
+
+
+def temperatures(fit: Fit, variant: str) -> list[float]:
+    """T_base, T_sidekick and T_ratio of a variant; NaN for what it does not have."""
+    alone, nan = fit.calibration, float("nan")
+    ratio = nan if fit.ratio is None else fit.ratio
+    return {
+        "base": [alone.base, nan, nan],
+        "sidekick": [nan, alone.sidekick, nan],
+        "unweighted": [alone.base / 2, alone.sidekick / 2, nan],
+        "duo": [*fit.temperatures, ratio],
+        "uq_only": [*fit.temperatures, ratio],
+    }[variant]
+
+
+def test_a_row_gives_its_metrics_with_its_own_temperatures(logit_set: LogitSet) -> None:
+    """What a reader of the table does: weight the logits as the row says, nothing where it says nothing."""
+    pair = [logit_set.logits(model, "test") for model in ("middle", "small")]
+    rows = s.sweep(logit_set, ["test"], only=[("middle", "small")]).fillna({"T_base": 0.0, "T_sidekick": 0.0})
+    for row in rows.to_dict("records"):
+        weights = Temperatures(row["T_base"], row["T_sidekick"])
+        assert predictions.pair_predictions(*pair, logit_set.labels["test"], weights).nll.mean() == pytest.approx(row["nll"])
 
 
 def test_sweep_takes_entropy_and_splits(logit_set: LogitSet) -> None:
@@ -275,7 +337,7 @@ def test_a_model_at_temperature_0_answers_its_own_class(rng: np.random.Generator
     arrays = {(name, split): x for name, x in (("a", wrong), ("b", right)) for split in ("val", "test")}
     cards = {name: Card(name, name, "upload") for name in "ab"}
     own = LogitSet("own", "Own", tuple(map(str, range(k))), {"val": labels, "test": labels}, cards, arrays)
-    table = s.sweep(own)
+    table = s.sweep(own, only=[("a", "b")])
     alone = table[(table["base"] == "a") & (table["variant"] == "base")].iloc[0]
     assert calibrate(wrong, labels).temperature == 0
     assert alone["accuracy"] == (wrong.argmax(1) == labels).double().mean().item()

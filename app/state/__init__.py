@@ -8,7 +8,7 @@ import torch
 from app.state.bowls import LIVE, bowl_of, marks_of, refit_work, refits
 from app.state.diagnosis import begin_gains, calibration, classes, entropy_gains, every_split, gains, moves
 from app.state.exports import exported
-from app.state.holding import claims_of, exchangeable, promised, reversed_of
+from app.state.holding import claims_of, exchangeable, promised
 from app.state.landscape import difference, landscape, singles
 from app.state.pairs import (
     AFFORDABLE,
@@ -64,7 +64,6 @@ __all__ = [
     "refits",
     "report_of_pair",
     "report_of_set",
-    "reversed_of",
     "set_names",
     "sidekicks",
     "singles",

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import pandas as pd
 
@@ -19,18 +20,22 @@ from duo_core.metrics import METRICS
 from duo_core.predictions import pair_predictions
 from duo_core.sweep import Evaluation
 
+Single = Literal["base", "sidekick"]
+"""A member alone."""
+
 _DRAWING = threading.Lock()
 """One at a time, as the draws of one call keep all cores busy."""
 
 
 def begin_gains(
-    handle: Handle, found: Evaluation, kind: UncertaintyKind, keys: tuple[str, ...] = tuple(METRICS)
+    handle: Handle, found: Evaluation, kind: UncertaintyKind, keys: tuple[str, ...] = tuple(METRICS), over: Single = "base"
 ) -> tuple[Work[Drawn], Work[Drawn]]:
-    """Begin the draws of duo and base beside what else is done; the base's serve all its sidekicks."""
-    of_base = handle.digest((found.base, FIT_SPLIT), (found.base, found.split))
+    """Begin the draws of duo and one member beside what else is done; those of a member serve all its pairs."""
+    member = {"base": found.base, "sidekick": found.sidekick}[over]
+    alone = handle.digest((member, FIT_SPLIT), (member, found.split))
     places = {
         "duo": _draws(handle.pair(found.base, found.sidekick, found.split), "duo", kind, keys),
-        "base": _draws(of_base, "base", kind, keys),
+        over: _draws(alone, "alone", kind, keys),
     }
     new = [variant for variant, place in places.items() if not place.under_way()]
     together: Once[list[Drawn]] = Once()
@@ -40,8 +45,8 @@ def begin_gains(
             return lambda _: _drawn([found.predictions[variant]], keys)[0]
         return lambda _: together.value(lambda _: _drawn([found.predictions[each] for each in new], keys))[new.index(variant)]
 
-    duo, base = (place.begin(draws_of(variant)) for variant, place in places.items())
-    return duo, base
+    duo, member_alone = (place.begin(draws_of(variant)) for variant, place in places.items())
+    return duo, member_alone
 
 
 def _drawn(systems: list[Predictions], keys: tuple[str, ...]) -> list[Drawn]:
@@ -50,14 +55,14 @@ def _drawn(systems: list[Predictions], keys: tuple[str, ...]) -> list[Drawn]:
 
 
 def gains(
-    handle: Handle, found: Evaluation, kind: UncertaintyKind, keys: tuple[str, ...] = tuple(METRICS)
+    handle: Handle, found: Evaluation, kind: UncertaintyKind, keys: tuple[str, ...] = tuple(METRICS), over: Single = "base"
 ) -> Mapping[str, Interval | None]:
-    """Intervals of duo minus base."""
-    both = begin_gains(handle, found, kind, keys)
+    """Intervals of duo minus base, or minus the other member."""
+    both = begin_gains(handle, found, kind, keys, over)
     for work in both:
         told("Drawing other images of this kind")(work)
-    duo, base = (work.result() for work in both)
-    return between(duo, base)
+    duo, alone = (work.result() for work in both)
+    return between(duo, alone)
 
 
 @remembered(max_entries=128)

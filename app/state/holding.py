@@ -1,16 +1,18 @@
 """What a set says about the claims of the paper, and what thresholds of a pair promise."""
 
+from collections.abc import Callable, Mapping
+
 import pandas as pd
 
 from app.state.caches import remembered
-from app.state.once import Once
+from app.state.once import Once, Progress
 from app.state.pairs import fitted
-from app.state.sets import Handle
+from app.state.sets import Handle, memory
 from app.state.tables import all_pairs
 from app.state.waiting import told
-from duo_core.analysis.claims import Claim, claims, reversed_count
+from duo_core.analysis.judged import Judged, judged_claims
 from duo_core.analysis.promise import chance_of_difference, promises
-from duo_core.arrays import Predictions, UncertaintyKind
+from duo_core.arrays import KINDS, Predictions, UncertaintyKind
 from duo_core.duo import Fit
 from duo_core.logits import FIT_SPLIT, LogitSet
 from duo_core.predictions import variant_predictions
@@ -20,19 +22,25 @@ PROMISING = ("duo", "base")
 """Systems whose thresholds are shown."""
 
 
-def claims_of(handle: Handle, split: str) -> list[Claim]:
-    """Every claim, judged on all pairs of a split."""
-    softmax, entropy = (all_pairs(handle, split, kind) for kind in ("softmax", "entropy"))
-    return _judged(handle.stamp, split).value(lambda _: claims(softmax, entropy), told("Judging the claims"))
+def claims_of(handle: Handle, split: str, *, reversed_too: bool = False) -> Judged:
+    """Every claim, judged on the pairs of a split; on reversed ones, too, if these are asked for."""
+    place, judge = claims_work(handle, split, reversed_too=reversed_too)
+    return place.value(judge, told(f"Judging the pairs of {handle.logit_set.title} on parts of the images"))
 
 
-def reversed_of(handle: Handle, split: str) -> int:
-    """How many pairs the claims leave out, as their sidekick is the more accurate model."""
-    return reversed_count(all_pairs(handle, split, "softmax"))
+def claims_work(handle: Handle, split: str, *, reversed_too: bool = False) -> tuple[Once[Judged], Callable[[Progress], Judged]]:
+    """Where the claims come to lie and what judges them, on any thread; all that belongs to the session is asked for here."""
+    own, known = handle.logit_set, memory(handle)
+    tables: Mapping[UncertaintyKind, pd.DataFrame] = {kind: all_pairs(handle, split, kind) for kind in KINDS}
+
+    def judge(progress: Progress) -> Judged:
+        return judged_claims(own, split, tables, reversed_too=reversed_too, store=handle.store, memory=known, progress=progress)
+
+    return _judged(handle.stamp, split, reversed_too), judge
 
 
 @remembered(max_entries=64)
-def _judged(stamp: str, split: str) -> Once[list[Claim]]:  # noqa: ARG001 (a cache's key)
+def _judged(stamp: str, split: str, reversed_too: bool) -> Once[Judged]:  # noqa: ARG001 (a cache's key)
     return Once()
 
 

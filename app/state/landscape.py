@@ -8,7 +8,7 @@ from app.state.caches import remembered
 from app.state.pairs import evaluation
 from app.state.sets import Handle, memory, survey
 from app.state.tables import all_pairs
-from duo_core.analysis.advice import better_member, gains, reversed_pairs
+from duo_core.analysis.advice import gains_over_better
 from duo_core.arrays import UncertaintyKind
 from duo_core.intervals import Interval, differences
 from duo_core.logits import FIT_SPLIT, Card, LogitSet
@@ -51,9 +51,8 @@ def _facts(card: Card) -> dict[str, object]:
 
 
 def landscape(handle: Handle, split: str, kind: UncertaintyKind, metric: str) -> pd.DataFrame:
-    """The rows of `all_pairs` with the sidekick's `family`, the `throughput_balance` and the `gain` in a metric.
-
-    The gain is over the better member; `reversed` says whether the sidekick is the more accurate one.
+    """The rows of `all_pairs` with the sidekick's `family`, the `throughput_balance`, and the `gain` in a metric over the better
+    member alone.
     """
     table = all_pairs(handle, split, kind)
     alone = singles(handle, split, kind)
@@ -61,12 +60,7 @@ def landscape(handle: Handle, split: str, kind: UncertaintyKind, metric: str) ->
     return table.assign(
         family=table["sidekick"].map(alone["family"]),
         throughput_balance=[_throughput_balance(handle.logit_set, *pair) for pair in pairs],
-        gain=gains(
-            metric,
-            table[metric].astype(float),
-            better_member(metric, table["base"].map(alone[metric]), table["sidekick"].map(alone[metric])),
-        ),
-        reversed=reversed_pairs(table),
+        gain=gains_over_better(metric, table, alone),
     )
 
 

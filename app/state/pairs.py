@@ -1,13 +1,14 @@
 """One pair of an open set: its fit, its evaluation, and how it compares with other sidekicks."""
 
+import math
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from app.state.caches import remembered
-from app.state.sets import Handle, memory
+from app.state.sets import Handle, Survey, memory
+from duo_core.analysis.advice import chosen_under
 from duo_core.arrays import UncertaintyKind
 from duo_core.blocks import in_parallel
 from duo_core.duo import Fit, Temperatures
@@ -88,16 +89,18 @@ def by_hand(
     return {**metrics(judged), "nll_fit": float(fit_split.nll.mean())}
 
 
-def first_base(accuracy: Mapping[str, float], handle: Handle) -> str:
-    """The most accurate model that has an affordable sidekick; the most accurate where none has."""
-    own = handle.logit_set
-    affordable = [b for b in accuracy if any(o != b and (own.flops_balance(b, o) or 1.0) <= AFFORDABLE for o in accuracy)]
-    return max(affordable or accuracy, key=lambda model: accuracy[model])
+def first_base(known: Survey, handle: Handle) -> str:
+    """The most accurate model on the fit split that has an affordable sidekick; the most accurate where none has."""
+    own, names = handle.logit_set, known.on_fit
+    affordable = [b for b in names if any(o != b and (own.flops_balance(b, o) or 1.0) <= AFFORDABLE for o in names)]
+    return max(affordable or names, key=lambda model: names[model])
 
 
 def first_sidekick(table: pd.DataFrame) -> str:
-    """The affordable sidekick whose duo has the lowest AURC; the lowest of all where none is affordable or costs are unknown."""
+    """The affordable sidekick whose duo has the lowest NLL on the fit split; the lowest of all where none is affordable.
+
+    A sidekick that is more accurate than the base comes last.
+    """
+    found = chosen_under(table, "flops_balance", AFFORDABLE) or chosen_under(table, "flops_balance", math.inf)
     duos = table[table["variant"] == "duo"]
-    affordable = duos[duos["flops_balance"].astype(float) <= AFFORDABLE]
-    chosen = affordable if len(affordable) else duos
-    return str(chosen.loc[chosen["aurc"].astype(float).idxmin(), "sidekick"])
+    return str(found.best["sidekick"] if found else duos.loc[duos["nll_fit"].idxmin(), "sidekick"])

@@ -4,8 +4,9 @@ import datetime
 from collections.abc import Callable
 
 from app.state.caches import remembered
+from app.state.holding import claims_work
 from app.state.once import Once
-from app.state.sets import Handle
+from app.state.sets import Handle, memory
 from app.state.tables import all_pairs
 from duo_core.arrays import UncertaintyKind
 from duo_core.report import pair_report, set_report
@@ -30,11 +31,12 @@ def _of_pair(key: str, stamp: str, metric: str, kind: UncertaintyKind, created: 
 
 def report_of_set(handle: Handle, split: str, metric: str, kind: UncertaintyKind) -> Writer:
     """What writes the HTML file about all pairs of a set."""
-    tables, created = {of: all_pairs(handle, split, of) for of in (kind, "entropy")}, _today()
+    own, table, known, created = handle.logit_set, all_pairs(handle, split, kind), memory(handle), _today()
+    claims, judge = claims_work(handle, split)
 
     def write() -> bytes:
-        report = set_report(handle.logit_set, tables[kind], metric=metric, kind=kind, entropy=tables["entropy"], created=created)
-        return report.encode()
+        judged = claims.value(judge)
+        return set_report(own, table, metric=metric, kind=kind, judged=judged, memory=known, created=created).encode()
 
     place = _of_set(handle.stamp, split, metric, kind, created)
     return lambda: place.value(lambda _: write())

@@ -47,6 +47,8 @@ class Survey:
     """Models that can be paired on a split: their accuracies, most multiply-adds first; and why others cannot."""
 
     accuracy: Mapping[str, float]
+    on_fit: Mapping[str, float]
+    """Accuracies on the fit split, by which the base is chosen that is shown first."""
     broken: Mapping[str, str]
 
 
@@ -118,19 +120,23 @@ def _survey(stamp: str, split: str, _set: LogitSet, _store: Path | None) -> Surv
     models, known = _set.models(FIT_SPLIT, split), _memory(stamp)
     if _store is not None:
         results.recall(_set, _store, known, [split])
-    found = {m: known.judged[m, split]["softmax"]["accuracy"] for m in models if (m, split) in known.judged}
+    found = {
+        m: (known.judged[m, split]["softmax"]["accuracy"] or 0.0, known.on_fit[m].accuracy)
+        for m in models
+        if (m, split) in known.judged and m in known.on_fit
+    }
     unknown = [model for model in models if model not in found]
-    read = dict(zip(unknown, in_parallel(lambda model: _accuracy(_set, model, split), unknown), strict=True))
+    read = dict(zip(unknown, in_parallel(lambda model: _accuracies(_set, model, split), unknown), strict=True))
     broken = {model: str(error) for model, error in read.items() if isinstance(error, InputError)}
-    accuracy = {model: value for model in models if isinstance(value := (found | read)[model], float)}
-    return Survey(accuracy, {**_set.broken, **broken})
+    both = {model: values for model in models if not isinstance(values := (found | read)[model], InputError)}
+    accuracy, on_fit = ({model: values[at] for model, values in both.items()} for at in (0, 1))
+    return Survey(accuracy, on_fit, {**_set.broken, **broken})
 
 
-def _accuracy(own: LogitSet, model: str, split: str) -> float | InputError:
-    """The model's accuracy, or why it cannot be read."""
+def _accuracies(own: LogitSet, model: str, split: str) -> tuple[float, float] | InputError:
+    """The model's accuracy on a split and on the fit split, or why it cannot be read."""
     try:
-        own.logits(model, FIT_SPLIT)
-        logits = own.logits(model, split)
+        judged, fit = ((own.logits(model, s).argmax(1) == own.labels[s]).double().mean().item() for s in (split, FIT_SPLIT))
     except InputError as error:
         return error
-    return (logits.argmax(1) == own.labels[split]).double().mean().item()
+    return judged, fit

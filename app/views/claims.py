@@ -9,10 +9,12 @@ from app.controls import THEMED
 from app.views import explore
 from duo_core.analysis.claims import BANDS, Claim
 from duo_core.figures.claims import measured_metric, pairs_behind
-from duo_core.sentences import claims_rule
+from duo_core.logits import FIT_SPLIT
+from duo_core.sentences import claims_by_chance, claims_rule, reversed_pairs
 
 TITLE = "Does it hold?"
-LINKED = (*link.SET, "band", "claim")
+LINKED = (*link.SET, "band", "claim", "with_reversed")
+REVERSED = {"no": "Left out", "yes": "Included"}
 EVERY, WHOLE = "every", "all"
 SHOWN = {EVERY: "Every claim", WHOLE: "All pairs", **{band.key: band.words.capitalize() for band in BANDS}}
 
@@ -31,13 +33,21 @@ def show() -> None:
         st.title("No pair to judge", anchor=False)
         st.markdown(f"The claims are about pairs; on `{place.split}` **{own.title}** has fewer than two models.")
         return
-    every = state.claims_of(place.handle, place.split)
+    too = link.held("with_reversed") == "yes"
+    found = state.claims_of(place.handle, place.split, reversed_too=too)
+    every = found.claims
     st.title(verdicts.headline(every, own.title), anchor=False)
     st.caption(
-        f"{own.title} · {place.split} · {len(own.labels[place.split]):,} images · the pairs of {len(place.known.accuracy)} models, "
-        f"the base the dearer one{verdicts.left_out(state.reversed_of(place.handle, place.split))}"
+        f"{own.title} · {place.split} · {len(own.labels[place.split]):,} images · {found.pairs} pairs of "
+        f"{len(place.known.accuracy)} models, the base the dearer one"
     )
     st.markdown(verdicts.counted(every))
+    if chance := claims_by_chance(every):
+        st.caption(chance)
+    if found.reversed:
+        where = f"{FIT_SPLIT}, or clearly on {place.split}"
+        controls.switch("Reversed pairs", "with_reversed", REVERSED, f"Their sidekick is more accurate than their base on {where}.")
+        st.caption("" if too else reversed_pairs(found.reversed, found.pairs, f"{where},"))
     band = controls.switch(
         "Claims about",
         "band",

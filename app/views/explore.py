@@ -9,7 +9,7 @@ from app.controls import THEMED, Choice
 from duo_core import figures
 from duo_core.analysis.guarantee import ASSUMPTION
 from duo_core.figures.curves import risk_at
-from duo_core.figures.screen import SCREEN, cost_column
+from duo_core.figures.screen import LABELS, SCREEN, cost_column
 from duo_core.intervals import Interval
 from duo_core.logits import FIT_SPLIT
 from duo_core.metrics import METRICS
@@ -36,11 +36,13 @@ def show() -> None:
     if choice is None:
         return
     found = state.evaluation(choice.handle, choice.base, choice.sidekick, choice.split, choice.kind)
+    better = found.better
     _heading(choice, found)
+    _reversed(choice, found)
     place = st.container(key="cards").empty()
     with place.container():  # the pair at once; its intervals take longest and come last
         _cards(found, {})
-    state.begin_gains(choice.handle, found, choice.kind, tuple(CARDS))
+    state.begin_gains(choice.handle, found, choice.kind, tuple(CARDS), better)
     _fit(choice)
     st.space("small")
     left, right = st.columns([3, 2], gap="large")
@@ -56,7 +58,7 @@ def show() -> None:
         _temperatures(choice, found)
     with right:
         _ratios(choice)
-    gains = state.gains(choice.handle, found, choice.kind, tuple(CARDS))  # before the cards are taken away
+    gains = state.gains(choice.handle, found, choice.kind, tuple(CARDS), better)  # before the cards are taken away
     with place.container():
         _cards(found, gains)
 
@@ -64,16 +66,29 @@ def show() -> None:
 def _heading(choice: Choice, found: Evaluation) -> None:
     own = choice.handle.logit_set
     st.markdown(f":blue-background[{choice.base}] + :orange-background[{choice.sidekick}]")
-    accuracy = {key: found.metrics[key]["accuracy"] or 0.0 for key in ("base", "duo")}
-    st.title(words.headline(found.flops_balance, accuracy["base"], accuracy["duo"]), anchor=False)
+    accuracy = {key: found.metrics[key]["accuracy"] or 0.0 for key in ("base", "sidekick", "duo")}
+    st.title(words.headline(found.flops_balance, accuracy[found.better], accuracy["duo"]), anchor=False)
     st.caption(
         f"{own.title} · {choice.split} · {len(own.labels[choice.split]):,} images · {own.k:,} classes",
         help="Compute is the FLOPs balance: multiply-adds of the sidekick over those of the base, where the set says them.",
     )
 
 
+def _reversed(choice: Choice, found: Evaluation) -> None:
+    """Say where the sidekick is the better member, and offer to swap the two."""
+    table = state.sidekicks(choice.handle, choice.base, choice.split, choice.kind)
+    on_fit = bool(table.loc[table["sidekick"] == choice.sidekick, "reversed"].any())
+    if not on_fit and found.better == "base":
+        return
+    splits = [FIT_SPLIT] * on_fit + [choice.split] * (found.better == "sidekick")
+    st.warning(words.reversed_line(found.base, found.sidekick, splits, found.better))
+    if on_fit:
+        st.button("Swap: make it the base", key="swap_reversed", on_click=link.swap)
+
+
 def _cards(found: Evaluation, gains: Mapping[str, Interval | None]) -> None:
-    duo, base = found.metrics["duo"], found.metrics["base"]
+    """The duo beside its better member."""
+    duo, base = found.metrics["duo"], found.metrics[found.better]
     with st.container(horizontal=True):
         for key, meaning in CARDS.items():
             st.metric(
@@ -81,12 +96,12 @@ def _cards(found: Evaluation, gains: Mapping[str, Interval | None]) -> None:
                 SCREEN[key].text(duo[key]),
                 words.delta(key, duo[key], base[key]),
                 delta_color="normal" if METRICS[key].higher_is_better else "inverse",
-                delta_description=words.within(key, gains.get(key)) or words.beside(key, duo[key], base[key], "base"),
-                help=f"{meaning} Base alone: {SCREEN[key].text(base[key])}.",
+                delta_description=words.within(key, gains.get(key)) or words.beside(key, duo[key], base[key], found.better),
+                help=f"{meaning} {LABELS[found.better]} alone: {SCREEN[key].text(base[key])}.",
                 border=True,
                 height="stretch",
             )
-    st.markdown(words.standing(gains) if gains else "Drawing other images of this kind…")
+    st.markdown(words.standing(gains, found.better) if gains else "Drawing other images of this kind…")
     st.caption(f"{telling.draws_line(gains.get('accuracy'))} {COVERED}")
 
 

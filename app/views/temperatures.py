@@ -167,7 +167,7 @@ def even_say(table: pd.DataFrame) -> str:
     """Whether pairs of even say gain more, as in the paper's Figure 10, and how many are left out.
 
     >>> rows = {"variant": "duo", "T_ratio": [8.0, 4.0, 2.0, 0.1], "accuracy": [0.8, 0.81, 0.82, 0.9]}
-    >>> even_say(pd.DataFrame({**rows, "base_accuracy": 0.8, "sidekick_accuracy": [0.7, 0.7, 0.7, 0.9]}))
+    >>> even_say(pd.DataFrame({**rows, "base_accuracy": 0.8, "reversed": [False, False, False, True]}))
     'Paper Figure 10, right: the nearer the ratio is to 1, the more a duo gains. Here, rank correlation of the gain with \
 the distance from 1 is −1.00 over 3 pairs; 1 is left out, whose sidekick is the more accurate model.'
     """

@@ -1,4 +1,4 @@
-"""Which pair to take: gains over the base, the Pareto front of cost and value, the best pair under a budget."""
+"""Which pair to take: gains over the better member, the Pareto front of cost and value, the best pair under a budget."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from duo_core.analysis.roles import better_members
 from duo_core.arrays import Booleans, Floats, same_length
+from duo_core.logits import Card
 from duo_core.metrics import METRICS, relative_gain
 
 PAIR = ["base", "sidekick"]
@@ -17,7 +19,7 @@ Row = Mapping[str, Any]
 
 
 def gains(key: str, values: pd.Series, alone: pd.Series) -> pd.Series:
-    """Return each row's relative gain in a metric over its base alone (paper Figure 1); NaN where one is undefined.
+    """Return each row's relative gain in a metric over one model alone (paper Figure 1); NaN where one is undefined.
 
     >>> gains("accuracy", pd.Series([0.75, 0.8]), pd.Series([0.5, 1.0])).tolist()
     [0.5, nan]
@@ -27,33 +29,36 @@ def gains(key: str, values: pd.Series, alone: pd.Series) -> pd.Series:
     return pd.Series(found, index=values.index, dtype=float)
 
 
-def better_member(key: str, base: pd.Series, sidekick: pd.Series) -> pd.Series:
-    """Return each pair's better value of a metric among its two members alone: what a duo must beat to be worth having.
+def gains_over_better(key: str, table: pd.DataFrame, alone: pd.DataFrame) -> pd.Series:
+    """Return each row's relative gain in a metric over the better member of its pair, the more accurate one, alone.
 
-    NaN where the base's is undefined; where the sidekick's is, the base's counts.
-
-    >>> better_member("aurc", pd.Series([0.2, 0.1]), pd.Series([0.1, 0.3])).tolist()
-    [0.1, 0.1]
+    Of an asymmetric duo that is the base. `alone` has the metrics of single models, their names as the index.
     """
-    own, other = base.to_numpy(float), sidekick.to_numpy(float)
-    better = (np.fmax if METRICS[key].higher_is_better else np.fmin)(own, other)
-    return pd.Series(np.where(np.isnan(own), np.nan, better), index=base.index)
+    return gains(key, table[key].astype(float), better_members(table, alone["accuracy"]).map(alone[key]).astype(float))
 
 
-def reversed_pairs(table: pd.DataFrame) -> pd.Series:
-    """Return which of a sweep's rows (bool) are of a pair whose sidekick alone is more accurate than its base alone.
+def total_costs(table: pd.DataFrame, cards: Mapping[str, Card]) -> pd.DataFrame:
+    """Return what both models of each row's pair cost together, which compares pairs of different bases.
 
-    The paper pairs no such models: the sidekick by itself is the better choice, and the cheaper one.
-
-    >>> rows = [("a", "b", "base", 0.8), ("a", "b", "sidekick", 0.9), ("a", "b", "duo", 0.9), ("b", "c", "duo", 0.9)]
-    >>> reversed_pairs(pd.DataFrame(rows, columns=["base", "sidekick", "variant", "accuracy"])).tolist()
-    [True, True, True, False]
+    Columns: `total_multiply_adds`, `total_parameters`, and `total_seconds` an image; NaN where one of the models' is unknown, or
+    their speeds are of two devices.
     """
-    own = [table[table["variant"] == role].drop_duplicates(PAIR).set_index(PAIR)["accuracy"] for role in PAIR]
-    ahead = (own[1] - own[0]).astype(float) > 0
-    found = {pair for pair, is_ahead in ahead.items() if is_ahead}
-    rows = zip(table["base"], table["sidekick"], strict=True)
-    return pd.Series([pair in found for pair in rows], index=table.index, dtype=bool)
+    pairs = [(cards[base], cards[sidekick]) for base, sidekick in zip(table["base"], table["sidekick"], strict=True)]
+    columns = {
+        "total_multiply_adds": [_sum(base.multiply_adds, other.multiply_adds) for base, other in pairs],
+        "total_parameters": [_sum(base.parameters, other.parameters) for base, other in pairs],
+        "total_seconds": [_sum(seconds(base), seconds(other)) if base.device == other.device else np.nan for base, other in pairs],
+    }
+    return pd.DataFrame(columns, index=table.index, dtype=float)
+
+
+def seconds(card: Card) -> float | None:
+    """Return how long a model takes for an image; None where that was not measured."""
+    return 1 / card.images_per_second if card.images_per_second else None
+
+
+def _sum(one: float | None, other: float | None) -> float:
+    return np.nan if one is None or other is None else float(one + other)
 
 
 def mean_gains(table: pd.DataFrame, alone: pd.DataFrame) -> pd.DataFrame:
@@ -66,7 +71,7 @@ def mean_gains(table: pd.DataFrame, alone: pd.DataFrame) -> pd.DataFrame:
     table
         One row a (base, sidekick, variant) with the columns of METRICS.
     alone
-        Metrics of every model alone, its name as the index.
+        Metrics of every model alone, its name as the index: a gain is over the more accurate of both.
 
     Returns
     -------
@@ -76,8 +81,7 @@ def mean_gains(table: pd.DataFrame, alone: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for key in METRICS:
-        better = better_member(key, table["base"].map(alone[key]), table["sidekick"].map(alone[key]))
-        found = gains(key, table[key], better).dropna()
+        found = gains_over_better(key, table, alone).dropna()
         for variant, part in found.groupby(table["variant"], sort=False):
             rows.append({"metric": key, "variant": variant, "mean": part.mean(), "std": part.std(ddof=0), "pairs": len(part)})
     return pd.DataFrame(rows, columns=["metric", "variant", "mean", "std", "pairs"])
@@ -95,8 +99,7 @@ def gains_within(
     Parameters
     ----------
     tables
-        By split, one row a (base, sidekick, variant), with `base_accuracy` and `sidekick_accuracy`. Pairs whose sidekick is
-        the more accurate one are left out: they are no duos of the paper.
+        By split, one row a (base, sidekick, variant), with `reversed` of `sweep.on_fit`: such pairs are left out.
     alone
         By split, metrics of every model alone, its name as the index.
 
@@ -108,7 +111,7 @@ def gains_within(
     parts = [pd.DataFrame(columns=["split", "metric", "variant", "mean", "std", "pairs"])]
     for split, table in tables.items():
         kept = (table["variant"] == "duo") & table["flops_balance"].astype(float).between(*band)
-        duos = table[kept & (table["sidekick_accuracy"] <= table["base_accuracy"])]
+        duos = table[kept & ~table["reversed"]]
         parts.append(mean_gains(duos, alone[split]).assign(split=split))
     return pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)[list(parts[0])]
 
@@ -150,6 +153,29 @@ class Advice:
     def binds(self) -> bool:
         """Whether something dearer is better."""
         return any(self.best[column] != self.overall[column] for column in [*PAIR, "variant"])
+
+
+def chosen_under(table: pd.DataFrame, cost: str, budget: float) -> Advice | None:
+    """Return the duo of lowest NLL on the fit split whose cost is at most the budget; None where there is none.
+
+    What is chosen by the fit split may be judged on another, which had no say in it. Reversed pairs do not take part. `table` has
+    the columns `variant`, and `nll_fit` and `reversed` of `sweep.on_fit`.
+    """
+    duos = table[(table["variant"] == "duo") & ~table["reversed"]]
+    return best_under(duos, "nll_fit", cost, budget, higher_is_better=False)
+
+
+def worth_it(row: Row, images: int) -> bool:
+    """Whether a duo's NLL on the fit split is lower than that of either model alone by more than one more weight costs on average.
+
+    A weight that is fitted to n images costs about 1 / n nats on others.
+
+    >>> worth_it({"nll_fit": 0.4, "base_nll_fit": 0.5, "sidekick_nll_fit": 0.6}, 100)
+    True
+    >>> worth_it({"nll_fit": 0.495, "base_nll_fit": 0.5, "sidekick_nll_fit": 0.6}, 100)
+    False
+    """
+    return bool(min(row["base_nll_fit"], row["sidekick_nll_fit"]) - row["nll_fit"] > 1 / images)
 
 
 def best_under(table: pd.DataFrame, value: str, cost: str, budget: float, *, higher_is_better: bool) -> Advice | None:

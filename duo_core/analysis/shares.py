@@ -7,6 +7,7 @@ its sidekick was (the pigeonhole bootstrap, Owen 2007, which errs on the wide si
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from duo_core.arrays import Floats
 from duo_core.intervals import LEVEL, REPLICATES, UNDEFINED, Interval
@@ -28,7 +29,7 @@ class ModelDraws:
         self._counts = np.random.default_rng(seed).multinomial(m, np.full(m, 1 / m), size=replicates).astype(float)
         self._level, self._seed = level, seed
 
-    def interval(self, members: Sequence[Sequence[str]], agrees: Sequence[float]) -> Interval | None:
+    def interval(self, members: Sequence[Sequence[str]], agrees: ArrayLike) -> Interval | None:
         """Percentile interval of the mean of `agrees`.
 
         Parameters
@@ -36,24 +37,26 @@ class ModelDraws:
         members
             Two columns of models for pairs (p,), three for triples; no pair or triple twice.
         agrees
-            Whether each does, (p,), in [0, 1].
+            Whether each does, (p,), in [0, 1]; or, for pairs, on each draw by itself, (replicates, p).
 
         Returns
         -------
         Interval or None
             None without members, and where more than 5 % of the draws hold none of them.
         """
-        if not len(agrees):
+        if not len(members[0]):
             return None
-        at = tuple(np.array([self._place[name] for name in column]) for column in members)
-        there, agreed = (self._totals(at, weights) for weights in (np.ones(len(agrees)), np.asarray(agrees, dtype=float)))
+        at, shares = tuple(np.array([self._place[name] for name in column]) for column in members), np.asarray(agrees, dtype=float)
+        there, agreed = (self._totals(at, weights) for weights in (np.ones(len(members[0])), shares))
         if np.mean(there > 0) < 1 - UNDEFINED:
             return None
         low, high = np.quantile(agreed[there > 0] / there[there > 0], [(1 - self._level) / 2, (1 + self._level) / 2])
-        return Interval(float(np.mean(agrees)), float(low), float(high), self._level, len(there), self._seed)
+        return Interval(float(shares.mean()), float(low), float(high), self._level, len(there), self._seed)
 
     def _totals(self, at: tuple[np.ndarray, ...], weights: Floats) -> Floats:
         """Sum of the weights on each draw, (replicates,), each times the product of its models' counts."""
+        if weights.ndim == 2:
+            return np.asarray((self._counts[:, at[0]] * self._counts[:, at[1]] * weights).sum(axis=1))
         dense = np.zeros([len(self._place)] * len(at))
         dense[at] = weights
         return self._contracted(dense)

@@ -4,13 +4,16 @@ import argparse
 import datetime
 from pathlib import Path
 
+from duo_core.analysis.judged import judged_claims
 from duo_core.arrays import InputError
 from duo_core.cli.arguments import seed
 from duo_core.cli.uploading import logit_set_of, tables_of
 from duo_core.files import check_output, write_text
 from duo_core.logits import LogitSet
 from duo_core.metrics import METRICS
+from duo_core.pairing import Memory
 from duo_core.report import pair_report, set_report
+from duo_core.store import Store
 from duo_core.sweep import check_judged, evaluate
 
 
@@ -48,13 +51,16 @@ def _of_pair(own: LogitSet, options: argparse.Namespace) -> str:
 
 
 def _of_set(own: LogitSet, options: argparse.Namespace) -> str:
-    tables = tables_of(own, options, [options.split])
+    tables, memory = tables_of(own, options, [options.split]), Memory()
+    store = None if options.file else Store(options.store).path
+    judged = judged_claims(own, options.split, tables, store=store, memory=memory, seed=options.bootstrap_seed)
     return set_report(
         own,
         tables[options.uncertainty],
         metric=options.metric,
         kind=options.uncertainty,
-        entropy=tables["entropy"],
+        judged=judged,
+        memory=memory,
         seed=options.bootstrap_seed,
         created=_today(),
     )

@@ -96,9 +96,8 @@ def ratios_by_gain(table: pd.DataFrame, *, colours: Colours = LIGHT) -> go.Figur
 
 
 def paired(table: pd.DataFrame) -> pd.DataFrame:
-    """The duos of a table that have a temperature ratio and a base that is at least as accurate as the sidekick."""
-    rows = (table["variant"] == "duo") & table["T_ratio"].notna() & (table["sidekick_accuracy"] <= table["base_accuracy"])
-    return table[rows]
+    """The duos of a table that have a temperature ratio and are not reversed, as `sweep.on_fit` says."""
+    return table[(table["variant"] == "duo") & table["T_ratio"].notna() & ~table["reversed"]]
 
 
 def _pair_hover(row: Mapping[str, object], column: str) -> str:

@@ -35,9 +35,9 @@ def note(figure: go.Figure, text: str, colours: Colours) -> None:
     )
 
 
-def cost_axis(figure: go.Figure, costs: pd.Series, *, logarithmic: bool | None = None) -> None:
-    """Show costs in percent; unless told, on a logarithmic axis where they range over more than a factor of ten."""
-    known = costs[costs > 0] * 100
+def cost_axis(figure: go.Figure, costs: pd.Series, *, logarithmic: bool | None = None, factor: float = 100.0) -> None:
+    """Show costs times a factor; unless told, on a logarithmic axis where they range over more than a factor of ten."""
+    known = costs[costs > 0] * factor
     wide = not known.empty and known.max() > 10 * known.min()
     if known.empty or not (wide if logarithmic is None else logarithmic):
         low, high = (known.min(), known.max()) if len(known) else (0.0, 100.0)

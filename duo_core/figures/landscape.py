@@ -18,10 +18,45 @@ AXES = {
     "throughput_balance": "Throughput balance: time added (%), lower is faster",
     "parameter_balance": COSTS["parameter_balance"],
 }
-"""Costs that pairs may stand on, and the titles of their axes."""
+"""Costs that pairs of one base may stand on, shares of the base's own, and the titles of their axes."""
 
 UNITS = {"flops_balance": "compute", "throughput_balance": "time", "parameter_balance": "parameters"}
 """What a cost is a share of, in a word."""
+
+
+@dataclass(frozen=True)
+class Total:
+    """A cost of both models together, on which pairs of several bases may stand."""
+
+    column: str
+    title: str
+    factor: float
+    unit: str
+
+    def text(self, value: float) -> str:
+        """The cost in words.
+
+        >>> TOTALS["flops_balance"].text(1.2548e9)
+        '1.25 G multiply-adds'
+        """
+        return f"{value * self.factor:,.3g} {self.unit}"
+
+
+TOTALS = {
+    "flops_balance": Total("total_multiply_adds", "Multiply-adds of both models (G), lower is cheaper", 1e-9, "G multiply-adds"),
+    "throughput_balance": Total("total_seconds", "Time of both models for an image (ms), lower is faster", 1e3, "ms an image"),
+    "parameter_balance": Total("total_parameters", "Parameters of both models (M), lower is smaller", 1e-6, "M parameters"),
+}
+"""By the share that it stands for where pairs have one base."""
+
+BY_COLUMN = {total.column: total for total in TOTALS.values()}
+"""The same by their columns."""
+
+
+def comparable_cost(table: pd.DataFrame, cost: str) -> str:
+    """Return the column in which the costs of a table's pairs compare: shares of one base's own, totals where there are several."""
+    return TOTALS[cost].column if cost in TOTALS and table["base"].nunique() > 1 else cost
+
 
 FILLS = {"duo": "", "uq_only": "-open", "unweighted": "-open-dot"}
 """How a variant fills its family's symbol."""
@@ -38,7 +73,9 @@ class Marks:
     advised: tuple[str, str, str] | None = None
     """Base, sidekick and variant that get a square."""
     budget: float | None = None
-    """Largest cost, a fraction: a vertical line."""
+    """Largest cost, in the unit of its column: a vertical line."""
+    limit: str = ""
+    """What it is called."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +123,8 @@ def pairs_by_cost(
     key
         Of METRICS.
     cost
-        A column of AXES, or of COSTS where none of those is known.
+        A column of AXES or of TOTALS, or of COSTS where none of those is known; shares compare pairs of one base only, so that
+        those of several get no Pareto front on them.
     gain
         Whether the column `gain`, the relative gain in the metric, stands on the axis instead of the metric.
     look
@@ -96,21 +134,24 @@ def pairs_by_cost(
     """
     value, factor = ("gain", 100.0) if gain else (key, SCREEN[key].factor)
     rows = table[table[value].notna() & table[cost].notna()]
-    drawn = rows.assign(x=rows[cost] * 100, y=rows[value] * factor)
+    total = BY_COLUMN.get(cost)
+    drawn = rows.assign(x=rows[cost] * (total.factor if total else 100.0), y=rows[value] * factor)
     look = look or look_of(list(dict.fromkeys(table["base"])), sorted(set(table["family"])))
-    figure = go.Figure(layout=layout({**COSTS, **AXES}[cost], gain_title(key) if gain else metric_title(key)))
+    title = total.title if total else {**COSTS, **AXES}[cost]
+    figure = go.Figure(layout=layout(title, gain_title(key) if gain else metric_title(key)))
     if gain:
-        level(figure, 0.0, "Base alone", colours)
+        level(figure, 0.0, "Better member alone", colours)
     elif marks.base is not None and not pd.isna(marks.base[1]):
         level(figure, marks.base[1] * factor, f"{marks.base[0]} alone {SCREEN[key].text(marks.base[1])}", colours)
-    _front(figure, drawn, gain or METRICS[key].higher_is_better, colours)
+    if total or cost not in AXES or drawn["base"].nunique() <= 1:
+        _front(figure, drawn, gain or METRICS[key].higher_is_better, colours)
     drawn["hue"] = [look.hues.get(base, "neutral") for base in drawn["base"]]
     for (variant, hue), part in drawn.groupby(["variant", "hue"]):
         _points(figure, part, (key, cost), (str(variant), colours[hue]), look.symbols)
     _mark(figure, drawn, marks.advised, ("Best under the budget", "square-open", colours["neutral"]))
     _mark(figure, drawn, marks.chosen, ("This pair", "circle-open", colours["duo"]))
     _legends(figure, drawn, look, colours)
-    _axes(figure, drawn, marks.budget, logarithmic, colours)
+    _axes(figure, drawn[cost], marks, logarithmic, colours)
     if gain:
         _gain_axis(figure, drawn["y"], colours)
     elif not METRICS[key].higher_is_better:
@@ -157,6 +198,7 @@ def _points(
 def _hover(row: Mapping[str, Any], key: str, cost: str) -> str:
     gain = "" if pd.isna(row["gain"]) else f", {row['gain']:+.1%} of the way to perfect"
     price = f"+{row[cost]:.1%} {UNITS[cost]} · " if cost in UNITS else ""
+    price = f"{BY_COLUMN[cost].text(row[cost])} in all · " if cost in BY_COLUMN else price
     return (
         f"<b>{row['base']} + {row['sidekick']}</b><br>{LABELS[row['variant']]}: {METRICS[key].label} {SCREEN[key].text(row[key])}"
         f"{gain}<br>{price}sidekick of the family {row['family']}"
@@ -239,13 +281,16 @@ def _entry(figure: go.Figure, name: str, marker: Mapping[str, Any], group: str) 
     )
 
 
-def _axes(figure: go.Figure, drawn: pd.DataFrame, budget: float | None, logarithmic: bool, colours: Colours) -> None:
+def _axes(figure: go.Figure, costs: pd.Series, marks: Marks, logarithmic: bool, colours: Colours) -> None:
     """The cost axis, with the budget as a vertical line; what that means stands in the legend, as for a level."""
-    budgets = [] if budget is None else [budget]
-    cost_axis(figure, pd.Series([*drawn["x"] / 100, *budgets], dtype=float), logarithmic=logarithmic)
-    for share in budgets:
+    total = BY_COLUMN.get(str(costs.name))
+    factor = total.factor if total else 100.0
+    budgets = [] if marks.budget is None else [marks.budget]
+    cost_axis(figure, pd.Series([*costs, *budgets], dtype=float), logarithmic=logarithmic, factor=factor)
+    for most in budgets:
         line = {"color": colours["duo"], "width": 1.5, "dash": "dash"}
-        figure.add_shape(type="line", yref="paper", y0=0, y1=1, x0=share * 100, x1=share * 100, line=line, layer="below")
-        figure.add_scatter(x=[None], y=[None], name=f"Budget +{share * 100:.0f} %", mode="lines", line=line, hoverinfo="skip")
-    if drawn.empty:
+        figure.add_shape(type="line", yref="paper", y0=0, y1=1, x0=most * factor, x1=most * factor, line=line, layer="below")
+        name = marks.limit or f"Budget +{most * factor:.0f} %"
+        figure.add_scatter(x=[None], y=[None], name=name, mode="lines", line=line, hoverinfo="skip")
+    if costs.empty:
         note(figure, "No pair is left to draw: its value or its cost is unknown, or the filters leave none.", colours)

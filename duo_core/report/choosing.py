@@ -7,20 +7,25 @@ import numpy as np
 import pandas as pd
 
 from duo_core import sentences
-from duo_core.analysis.advice import Advice, best_under, better_member, gains, losses, reversed_pairs
+from duo_core.analysis.advice import PAIR, Advice, chosen_under, gains_over_better, losses, total_costs
+from duo_core.analysis.roles import alone, better_members, named
 from duo_core.arrays import InputError, UncertaintyKind
-from duo_core.figures.landscape import Marks, look_of, pairs_by_cost
+from duo_core.figures.landscape import Marks, comparable_cost, look_of, pairs_by_cost
 from duo_core.figures.screen import cost_column
 from duo_core.intervals import Interval, differences
-from duo_core.logits import LogitSet
+from duo_core.logits import FIT_SPLIT, LogitSet
 from duo_core.metrics import METRICS
+from duo_core.pairing import Memory
 from duo_core.report import words
 from duo_core.report.markup import Content, Section, paragraph, table
 from duo_core.report.page import Charts
-from duo_core.sweep import evaluate
+from duo_core.sweep import ON_FIT, evaluate, on_fit
 
 BUDGETS = (0.05, 0.1, 0.2, 0.5, np.inf)
-"""Shares of the base's multiply-adds that a sidekick may add; the last leaves all pairs."""
+"""Shares of the base's multiply-adds that a sidekick may add; the last leaves all of its sidekicks."""
+
+AFFORDABLE = 0.35
+"""FLOPs balance up to which a base may have a sidekick to be the one that is advised on."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,10 @@ class Whole:
     own: LogitSet
     split: str
     table: pd.DataFrame
-    """A sweep's rows with the sidekick's `family`, `gain`, `parameter_balance`, `base_accuracy`, `sidekick_accuracy`."""
+    """A sweep's rows with the sidekick's `family`, `gain`, `parameter_balance`, `base_accuracy`, `sidekick_accuracy`, what both
+    cost together, and what the fit split says; those of reversed pairs are left out."""
+    every: pd.DataFrame
+    """The same with reversed pairs."""
     alone: pd.DataFrame
     """Metrics of every model alone, its name as the index, dearest first."""
     metric: str
@@ -44,43 +52,58 @@ class Whole:
     @property
     def cost(self) -> str:
         """The column that pairs stand on."""
-        return cost_column(self.duos)
+        cost = comparable_cost(self.duos, cost_column(self.duos))
+        return cost if cost in self.duos else cost_column(self.duos)
+
+    @property
+    def left_out(self) -> str:
+        """What of reversed pairs is left out, in words."""
+        count, every = (len(rows.drop_duplicates(PAIR)) for rows in (self.every[self.every["reversed"]], self.every))
+        return sentences.reversed_pairs(count, every, FIT_SPLIT)
+
+    @property
+    def base(self) -> str | None:
+        """The base that is advised on: the most accurate on the fit split that has an affordable sidekick, or any."""
+        affordable = self.duos[self.duos["flops_balance"] <= AFFORDABLE]
+        rows = affordable if len(affordable) else self.duos
+        return None if rows.empty else str(rows.loc[rows["base_accuracy_fit"].idxmax(), "base"])
+
+    def better(self, base: str, sidekick: str) -> str:
+        """The better member of a pair on the judged split."""
+        return str(better_members(pd.DataFrame([{"base": base, "sidekick": sidekick}]), self.alone["accuracy"]).iloc[0])
 
 
-def whole_of(own: LogitSet, rows: pd.DataFrame, metric: str, kind: UncertaintyKind) -> Whole:
+def whole_of(own: LogitSet, rows: pd.DataFrame, metric: str, kind: UncertaintyKind, memory: Memory | None = None) -> Whole:
     """Gather what a report says of all pairs; InputError unless the rows are of one split."""
     splits = list(rows["split"].unique())
     if len(splits) != 1:
         raise InputError(f"expected the pairs of one split, got {'no pairs' if rows.empty else ', '.join(splits)}")
-    sides = [rows[rows["variant"] == role].set_index(role)[list(METRICS)] for role in ("base", "sidekick")]
-    every = pd.concat(sides)
-    singles = every[~every.index.duplicated()]
+    singles = alone(rows)[list(METRICS)]
     order = [name for name in own.models() if name in singles.index]
     cards = own.cards
     size = pd.Series({name: card.parameters for name, card in cards.items()}, dtype=float)
     table = rows.assign(
         family=[cards[name].family or "unknown" for name in rows["sidekick"]],
-        gain=gains(
-            metric,
-            rows[metric].astype(float),
-            better_member(metric, rows["base"].map(singles[metric]), rows["sidekick"].map(singles[metric])),
-        ),
-        reversed=reversed_pairs(rows),
+        gain=gains_over_better(metric, rows, singles),
         parameter_balance=rows["sidekick"].map(size) / rows["base"].map(size),
         base_accuracy=rows["base"].map(singles["accuracy"]),
         sidekick_accuracy=rows["sidekick"].map(singles["accuracy"]),
+        **total_costs(rows, cards),
     )
-    return Whole(own, splits[0], table, singles.loc[order], metric, kind)
+    fit = on_fit(own, list(dict.fromkeys(named(rows))), memory)
+    table[ON_FIT] = rows[PAIR].merge(fit, how="left")[ON_FIT].to_numpy()
+    table = table.astype({**dict.fromkeys(ON_FIT, float), "reversed": bool})
+    return Whole(own, splits[0], table[~table["reversed"]], table, singles.loc[order], metric, kind)
 
 
 @dataclass(frozen=True)
 class Advised:
-    """The best pair under a budget."""
+    """The pair chosen under a budget."""
 
     budget: float
     found: Advice
     difference: Interval | None
-    """Of the metric to its base alone."""
+    """Of the metric to its better member alone."""
 
     @property
     def pair(self) -> tuple[str, str]:
@@ -89,16 +112,16 @@ class Advised:
 
 
 def advised_pairs(whole: Whole, replicates: int, seed: int) -> list[Advised]:
-    """What to take under every budget; each pair once, under the smallest budget that allows it."""
+    """What to take beside the base under every budget; each pair once, under the smallest budget that allows it."""
     advised: list[Advised] = []
-    higher = METRICS[whole.metric].higher_is_better
+    duos = whole.duos[(whole.duos["base"] == whole.base) & whole.duos[whole.metric].notna()]
     for budget in BUDGETS:
-        duos = whole.duos[~whole.duos["reversed"]]
-        found = best_under(duos, whole.metric, "flops_balance", budget, higher_is_better=higher)
+        found = chosen_under(duos, "flops_balance", budget)
         pair = found and (found.best["base"], found.best["sidekick"])
         if found and pair and pair not in [other.pair for other in advised]:
-            judged = evaluate(whole.own, *pair, whole.split, kind=whole.kind, variants=("base", "duo")).predictions
-            gain = differences(judged["duo"], judged["base"], keys=[whole.metric], replicates=replicates, seed=seed)
+            member = "base" if whole.better(*pair) == pair[0] else "sidekick"
+            judged = evaluate(whole.own, *pair, whole.split, kind=whole.kind, variants=(member, "duo")).predictions
+            gain = differences(judged["duo"], judged[member], keys=[whole.metric], replicates=replicates, seed=seed)
             advised.append(Advised(budget, found, gain[whole.metric]))
     return advised
 
@@ -115,30 +138,27 @@ def landscape(whole: Whole, advised: Sequence[Advised], charts: Charts) -> Secti
         look=look_of(bases, sorted(set(drawn["family"]))),
         marks=Marks(chosen=(words.plain(advised[-1].pair[0]), words.plain(advised[-1].pair[1])) if advised else None),
     )
-    figure.for_each_trace(lambda trace: trace.update(name="Best of all"), {"name": "This pair"})
-    front = "along the Pareto front no pair is both cheaper and better"
-    said = f"{sentences.label(whole.metric)} of every pair against what the sidekick costs; {front}."
+    figure.for_each_trace(lambda trace: trace.update(name="Recommended at any cost"), {"name": "This pair"})
+    front = "along the Pareto front no pair is both cheaper and better" if "Pareto front" in {t.name for t in figure.data} else ""
+    what = "what both models cost" if whole.cost.startswith("total") else "what the sidekick costs"
+    said = f"{sentences.label(whole.metric)} of every pair against {what}{'; ' * bool(front)}{front}. {whole.left_out}".strip()
     return Section("pairs", "All pairs", [charts.add("landscape", figure, said)])
 
 
 def recommendation(whole: Whole, advised: Sequence[Advised], draws: str) -> Section:
-    """The best pair under each budget, what it gains for sure and what it loses."""
+    """The pair chosen under each budget, what it gains for sure and what it loses."""
     title = "Which pair to take"
     if not advised:
         return Section("advice", title, [paragraph(f"No pair has a defined {METRICS[whole.metric].label}.")])
-    columns = ["Pair", "Budget", "Extra compute", sentences.label(whole.metric), "Base alone", "Worse than its base in"]
+    columns = ["Pair", "Budget", "Extra compute", sentences.label(whole.metric), "Better member alone", "Worse than that in"]
     rows = [_advice_row(whole, one) for one in advised]
-    best = advised[-1]
-    caption = f"Best {METRICS[whole.metric].label} under a budget"
-    return Section(
-        "advice",
-        title,
-        [table("advice", caption, columns, rows), paragraph(f"{draws} {sentences.flattered(best.found)}", class_="aside")],
-    )
+    caption = f"Sidekicks of {whole.base}, the most accurate base on {FIT_SPLIT}, under a budget"
+    how = sentences.chosen_and_judged(FIT_SPLIT, whole.split)
+    return Section("advice", title, [table("advice", caption, columns, rows), paragraph(f"{how} {draws}", class_="aside")])
 
 
 def _advice_row(whole: Whole, one: Advised) -> list[Content]:
-    best, alone = one.found.best, whole.alone.loc[one.pair[0]]
+    best, alone = one.found.best, whole.alone.loc[whole.better(*one.pair)]
     worse = [METRICS[key].label for key in losses(best, alone)]
     return [
         " + ".join(one.pair),

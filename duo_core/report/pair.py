@@ -61,16 +61,23 @@ def pair_report(
     ]
     title = f"{found.base} + {found.sidekick}"
     name = f"{title} · {found.logit_set.title} · {found.split}"
-    return page(name, _header(found, title, gains["duo"], metric), sections, charts, f"Asymmetric duo: {name}")
+    over = gains["duo"]
+    if found.better == "sidekick":
+        over = differences(found.predictions["duo"], found.predictions["sidekick"], replicates=replicates, seed=seed)
+    return page(name, _header(found, title, over, metric), sections, charts, f"Asymmetric duo: {name}")
 
 
 def _header(found: Evaluation, title: str, gains: dict[str, Interval | None], metric: str) -> Html:
     own = found.logit_set
     where = f"{own.title} · {found.split} · {len(own.labels[found.split]):,} images · {own.k:,} classes"
-    accuracy = {key: found.metrics[key]["accuracy"] or 0.0 for key in ("base", "duo")}
-    lead = f"{sentences.headline(found.flops_balance, accuracy['base'], accuracy['duo'])}. {words.stands(metric, gains[metric])}"
+    before, after = (found.metrics[key]["accuracy"] or 0.0 for key in (found.better, "duo"))
     names = {"base": found.base, "sidekick": found.sidekick}
-    warnings = [paragraph(text, class_="warning") for text in sentences.fit_warnings(found.fit, names)]
+    stands = words.stands(metric, gains[metric], "" if found.better == "base" else f"{found.sidekick} alone")
+    lead = f"{sentences.headline(found.flops_balance, before, after)}. {stands}"
+    said = sentences.fit_warnings(found.fit, names)
+    if found.better == "sidekick":
+        said.append(sentences.reversed_line(found.base, found.sidekick, [found.split], found.better))
+    warnings = [paragraph(text, class_="warning") for text in said]
     parts = [tag("p", where, class_="eyebrow"), tag("h1", title), paragraph(lead, class_="lead"), *warnings]
     return joined([*parts, _cards(found, gains)])
 
@@ -83,8 +90,8 @@ def _cards(found: Evaluation, gains: dict[str, Interval | None]) -> Html:
 
 
 def _card(key: str, found: Evaluation, gain: Interval | None) -> Html:
-    duo, base = (SCREEN[key].text(found.metrics[of][key]) for of in ("duo", "base"))
-    lines = [tag("dd", f"base {base}")] + ([tag("dd", words.cell(key, gain))] if gain else [])
+    duo, alone = (SCREEN[key].text(found.metrics[of][key]) for of in ("duo", found.better))
+    lines = [tag("dd", f"{found.better} {alone}")] + ([tag("dd", words.cell(key, gain))] if gain else [])
     return tag("div", tag("dt", sentences.label(key)), tag("dd", duo, class_="value"), *lines)
 
 

@@ -6,7 +6,8 @@ import pandas as pd
 
 from duo_core import sentences
 from duo_core.analysis.advice import mean_gains
-from duo_core.analysis.claims import Claim, claims
+from duo_core.analysis.claims import Claim
+from duo_core.analysis.judged import Judged, judged_claims
 from duo_core.arrays import UncertaintyKind
 from duo_core.duo import VARIANTS
 from duo_core.figures.fitting import all_ratios
@@ -14,6 +15,7 @@ from duo_core.figures.gains import gains_by_metric
 from duo_core.intervals import REPLICATES
 from duo_core.logits import FIT_SPLIT, LogitSet
 from duo_core.metrics import METRICS
+from duo_core.pairing import Memory
 from duo_core.report import words
 from duo_core.report.choosing import Whole, advised_pairs, landscape, recommendation, whole_of
 from duo_core.report.markup import Content, Html, Number, Section, definitions, folded, joined, paragraph, table, tag
@@ -28,6 +30,8 @@ def set_report(
     metric: str = "aurc",
     kind: UncertaintyKind = "softmax",
     entropy: pd.DataFrame | None = None,
+    judged: Judged | None = None,
+    memory: Memory | None = None,
     replicates: int = REPLICATES,
     seed: int = 0,
     created: str | None = None,
@@ -44,6 +48,10 @@ def set_report(
         The uncertainty that the sweep ranked the images by.
     entropy
         The sweep's rows with images ranked by entropy, for the claims about it; those are left out without.
+    judged
+        What the claims say, where that was found before.
+    memory
+        What was found of the set before; what is found now is added.
     replicates, seed
         Of the bootstrap behind the intervals.
     created
@@ -54,15 +62,21 @@ def set_report(
     InputError
         Where the table has no pairs, or those of several splits.
     """
-    whole = whole_of(own, table, metric, kind)
-    found = claims(table, entropy, replicates=replicates, seed=seed)
+    memory = memory or Memory()
+    whole = whole_of(own, table, metric, kind, memory)
+    if judged is None:
+        tables: dict[UncertaintyKind, pd.DataFrame] = {"softmax": table}
+        if entropy is not None:
+            tables["entropy"] = entropy
+        judged = judged_claims(own, whole.split, tables, memory=memory, replicates=replicates, seed=seed)
+    found = judged.claims
     charts = Charts()
     advised = advised_pairs(whole, replicates, seed)
     sections = [
         landscape(whole, advised, charts),
         recommendation(whole, advised, words.draws(replicates, seed)),
         _gains(whole, charts),
-        _claims(found),
+        _claims(judged, whole.split),
         _ratios(whole, charts),
         _alone(whole),
         _pairs(whole),
@@ -75,28 +89,23 @@ def set_report(
 
 
 def _header(whole: Whole, found: Sequence[Claim]) -> Html:
-    own, duos = whole.own, whole.duos[~whole.duos["reversed"]]
+    own, duos = whole.own, whole.duos
     where = f"{whole.split} · {len(own.labels[whole.split]):,} images · {own.k:,} classes · {len(whole.alone)} models"
     better = int((duos["gain"] > 0).sum())
-    holding, failing = (sum(claim.verdict == verdict for claim in found) for verdict in ("holds", "does not hold"))
-    verdicts = f"{holding} hold here and {failing} do not; for the others there is too little data"
+    contradicted = sum(claim.verdict == "contradicted" for claim in found)
     lead = (
-        f"The duo has the better {METRICS[whole.metric].label} than either model alone in **{better} of {len(duos)} pairs**, and a "
-        f"mean gain of {sentences.percent(duos['gain'].mean())} of the way to perfect{_left_out(whole)}. "
-        f"Of {len(found)} claims of the paper {verdicts}."
+        f"The duo has the better {METRICS[whole.metric].label} than its better member in **{better} of {len(duos)} pairs**, and a "
+        f"mean gain of {sentences.percent(duos['gain'].mean())} of the way to perfect. {whole.left_out} Of the paper's claims: "
+        f"{sentences.claims_that_hold(found)} here, and {contradicted} {'is' if contradicted == 1 else 'are'} contradicted."
     )
     return joined([tag("p", where, class_="eyebrow"), tag("h1", f"{own.title}: all pairs"), paragraph(lead, class_="lead")])
 
 
-def _left_out(whole: Whole) -> str:
-    reverse = int(whole.duos["reversed"].sum())
-    return f"; {reverse} pairs whose sidekick is the more accurate model are left out" if reverse else ""
-
-
 def _gains(whole: Whole, charts: Charts) -> Section:
-    shown = whole.table[whole.table["variant"].isin(("duo", "uq_only", "unweighted")) & ~whole.table["reversed"]]
+    shown = whole.table[whole.table["variant"].isin(("duo", "uq_only", "unweighted"))]
     summary = mean_gains(shown, whole.alone)
-    said = "Mean relative gain over the better model of each pair, with one standard deviation over pairs to either side."
+    said = "Mean relative gain over each pair's better member, with one standard deviation over pairs to either side."
+    said = f"{said} {whole.left_out}".strip()
     rows: list[list[Content]] = [
         [
             METRICS[row["metric"]].label,
@@ -111,12 +120,14 @@ def _gains(whole: Whole, charts: Charts) -> Section:
     return Section("gains", "What pairs gain on average", [chart, folded("The gains as numbers", numbers)])
 
 
-def _claims(found: Sequence[Claim]) -> Section:
+def _claims(judged: Judged, split: str) -> Section:
+    found = judged.claims
     columns = ["Claim", "Verdict", "Pairs that agree", "of", "Asked for", "In the paper"]
     listed = table("claims", "The paper's claims, each by the share of pairs that agree", columns, map(_claim_row, found))
-    return Section(
-        "claims", "Does it hold?", [paragraph(sentences.claims_rule(found), class_="aside"), tag("div", listed, class_="prose")]
-    )
+    where = f"{FIT_SPLIT}, or clearly on {split},"
+    said = [sentences.reversed_pairs(judged.reversed, judged.pairs, where), sentences.claims_by_chance(found)]
+    asides = [paragraph(text, class_="aside") for text in (*said, sentences.claims_rule(found)) if text]
+    return Section("claims", "Does it hold?", [*asides, tag("div", listed, class_="prose")])
 
 
 def _claim_row(claim: Claim) -> list[Content]:
@@ -152,7 +163,7 @@ def _alone(whole: Whole) -> Section:
 
 def _pairs(whole: Whole) -> Section:
     higher = METRICS[whole.metric].higher_is_better
-    ranked = whole.table[~whole.table["variant"].isin(("base", "sidekick"))]
+    ranked = whole.every[~whole.every["variant"].isin(("base", "sidekick"))]
     ranked = ranked.sort_values(
         [whole.metric, "base", "sidekick", "variant"], ascending=[not higher, True, True, True], kind="stable"
     )
@@ -174,7 +185,11 @@ def _pairs(whole: Whole) -> Section:
 
 
 def _terms() -> Html:
-    gain = ("Gain", "Share of the way from the base's value to the perfect one: 0 % is the base, 100 % perfect.")
+    gain = (
+        "Gain",
+        "Share of the way from the better member's value to the perfect one: 0 % is that member alone, 100 % perfect. The better "
+        "member is the more accurate one: of an asymmetric duo the base.",
+    )
     return definitions([*((sentences.label(key), words.MEANINGS[key]) for key in METRICS), gain], class_="terms")
 
 
@@ -183,7 +198,10 @@ def _settings(whole: Whole, draws: str, created: str | None) -> Section:
     entries = [
         ("Logit set", f"{whole.own.title} ({whole.own.name})"),
         ("Split", f"{whole.split}; temperatures fitted on {FIT_SPLIT}"),
-        ("Pairs", f"{len(whole.duos):,}, the base has at least the sidekick's multiply-adds where both are known"),
+        (
+            "Pairs",
+            f"{len(whole.duos):,}, the base has at least the sidekick's multiply-adds where known. {whole.left_out}".strip(),
+        ),
         ("Metric", sentences.label(whole.metric)),
         ("Uncertainty", kind),
         ("Draws", draws),

@@ -49,13 +49,14 @@ def cell(key: str, gain: Interval | None) -> str:
     return f"{signed(key, gain.estimate)}{points(key)} {between.replace(' ', NARROW)}"
 
 
-def stands(key: str, gain: Interval | None) -> str:
-    """A metric's difference in a sentence.
+def stands(key: str, gain: Interval | None, other: str = "") -> str:
+    """A metric's difference, to another system where it is not the base, in a sentence.
 
     >>> stands("auroc", None), stands("aurc", Interval(-0.001, -0.002, 0.0))
     ('AUROC is undefined here.', 'AURC × 1000 −1.00, 95 % interval −2.00 to +0.00: **it may be chance**.')
     """
-    return no_interval(key) if gain is None else f"{label(key)} {verdict(key, gain)}."
+    against = f" against {other}" if other else ""
+    return no_interval(key) if gain is None else f"{label(key)}{against} {verdict(key, gain)}."
 
 
 def draws(replicates: int, seed: int) -> str:
