@@ -14,6 +14,7 @@ from duo_core.arrays import InputError, UncertaintyKind
 from duo_core.files import csv_text
 from duo_core.logits import FIT_SPLIT
 from duo_core.metrics import METRICS
+from duo_core.plaintext import escaped
 from duo_core.sentences import chosen_and_judged
 
 # Streamlit replaces these by the theme's chart colours in the browser, where alone it is known whether the page is dark; their
@@ -88,7 +89,7 @@ def set_sidebar() -> Place | None:
         handle = state.opened(st.session_state["set"])
         return _place(handle)
     except InputError as error:
-        stop("This logit set cannot be read", str(error))
+        stop("This logit set cannot be read", escaped(str(error)))
         return None
 
 
@@ -189,7 +190,7 @@ def _warn_of(known: state.Survey) -> None:
         count = len(known.broken)
         st.warning(
             f"**{count} model{' is' if count == 1 else 's are'} left out; the others are not affected.**\n\n"
-            + "\n".join(f"- {reason}" for reason in known.broken.values())
+            + "\n".join(f"- {escaped(reason)}" for reason in known.broken.values())
         )
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 import streamlit as st
 
 from app.state import uploads
-from app.uploading import plain
 from duo_core.formats import ArrayFacts, Reading
+from duo_core.plaintext import escaped
 
 LOGITS = "logits"
 CHOICES = {
@@ -41,10 +41,10 @@ def _asked(offered: Iterator[tuple[int, str, ArrayFacts]]) -> Iterator[tuple[str
     """The file, the name and the chosen role of each array that is not left alone."""
     for number, (place, file, array) in enumerate(offered):
         left, middle, right = st.columns([2, 1, 1], vertical_alignment="bottom")
-        left.markdown(f"{plain(array.name)}  \n`{array.dtype} {array.shape}` · {plain(file)}")
+        left.markdown(f"{escaped(array.name)}  \n`{array.dtype} {array.shape}` · {escaped(file)}")
         kind, model = (LOGITS, array.role[7:]) if array.role.startswith("logits/") else (array.role, "")
         now = list(CHOICES).index(kind) if kind in CHOICES else 0
-        name = plain(array.name)
+        name = escaped(array.name)
         role = middle.selectbox(
             f"What {name} is", CHOICES, now, format_func=CHOICES.__getitem__, key=f"role_{place}_{number}_{array.name}"
         )
@@ -57,7 +57,7 @@ def _say(said: Sequence[tuple[str, str, str]]) -> None:
     twice = [role for role, times in Counter(role for _, _, role in said).items() if times > 1 and role.startswith("logits/")]
     if twice:
         st.error(
-            plain(
+            escaped(
                 f"Expected a name of its own for each model, got '{twice[0].removeprefix('logits/')}' twice; nothing was changed."
             )
         )

@@ -11,6 +11,7 @@ import streamlit as st
 from app import controls, link
 from app.views import claims, data, diagnose, explore, find, learn, method, temperatures, zoo
 from duo_core.arrays import InputError
+from duo_core.plaintext import escaped
 
 FIRST = "explore"
 VIEWS = {
@@ -34,5 +35,5 @@ link.follow_link(name, VIEWS[name].LINKED, carried=carried)
 try:
     page.run()
 except InputError as error:  # a file that was altered since the page listed its model, say
-    controls.stop("This cannot be shown", str(error))
+    controls.stop("This cannot be shown", escaped(str(error)))
 link.share(whole=True)

@@ -3,9 +3,9 @@
 import streamlit as st
 
 from app.state import saving
-from app.uploading import plain
 from duo_core.arrays import InputError
 from duo_core.formats import Reading
+from duo_core.plaintext import escaped
 from duo_core.store import safe_name
 
 
@@ -23,7 +23,7 @@ def save(read: Reading) -> None:
         title = right.text_input("Title", read.logit_set.title, key="save_title").strip()
         models = [facts.name for facts in read.found.models]
         called = {
-            model: st.text_input(f"Name of {plain(model)} in the set", safe_name(model), key=f"save_model_{place}").strip()
+            model: st.text_input(f"Name of {escaped(model)} in the set", safe_name(model), key=f"save_model_{place}").strip()
             for place, model in enumerate(models)
         }
         if st.form_submit_button("Save"):
@@ -34,8 +34,8 @@ def _save(read: Reading, name: str, title: str, called: dict[str, str]) -> None:
     try:
         made = saving.save(read, name, title, called)
     except InputError as error:
-        st.error(plain(f"{error}."))
+        st.error(escaped(f"{error}."))
         return
     what = ", ".join(made.written) or "nothing new"
     rounded = f" The float64 logits of {', '.join(made.rounded)} were rounded to float32." if made.rounded else ""
-    st.success(plain(f"Saved in the set {name}: {what}.{rounded} It stands under Logit set on every page."))
+    st.success(escaped(f"Saved in the set {name}: {what}.{rounded} It stands under Logit set on every page."))

@@ -1,6 +1,5 @@
 """Forms of the page Your data: what files do not say, and commands that make such files."""
 
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,19 +9,11 @@ import streamlit as st
 from app.state import uploads
 from duo_core.arrays import InputError
 from duo_core.formats import Cost, Found, costs_of, known_cost
+from duo_core.plaintext import escaped
 
 LACKS = {"costs": "the models' costs", "class_names": "the classes' names"}
 GIGA, MEGA = 1e9, 1e6
 PASTED = "resnet50\t4.1G\t25.6M"
-
-
-def plain(text: str) -> str:
-    r"""Text of a file as it is, where Markdown is read.
-
-    >>> plain("![a](b)")
-    '\\!\\[a\\]\\(b\\)'
-    """
-    return re.sub(r"([\\`*_{}\[\]()#+\-.!|~<>$:&])", r"\\\1", text)
 
 
 def answers(found: Found) -> None:
@@ -48,7 +39,7 @@ def answers(found: Found) -> None:
         try:
             costs |= _pasted(pasted, found)
         except InputError as error:
-            st.error(plain(f"{error}; nothing was changed."))
+            st.error(escaped(f"{error}; nothing was changed."))
             return
         known = {model: cost for model, cost in costs.items() if any(cost)}
         uploads.say(replace(uploads.said(), base=base, sidekick=None, seed=seed, fit=fit, costs=known, class_names=names or None))
@@ -86,7 +77,7 @@ def _draw(found: Found) -> tuple[int, int | float | None]:
 
 def _cost(place: int, found: Found) -> Cost:
     facts, known = found.models[place], known_cost(found.models[place].name)
-    name = plain(facts.name)
+    name = escaped(facts.name)
     multiply_adds, parameters = facts.multiply_adds, facts.parameters
     if known and multiply_adds is None:
         multiply_adds, parameters = known.cost.multiply_adds, parameters or known.cost.parameters
@@ -118,7 +109,7 @@ def commands() -> None:
         fit = left.text_input("Images to fit on: a folder or tar (empty: a fifth of the others)", "", key="val_images")
         test = right.text_input("Images to judge on: a folder or tar", "images/test", key="test_images")
         checkpoints = {
-            model: st.text_input(f"Checkpoint of {plain(model)} (empty: its published weights)", "", key=f"checkpoint_{model}")
+            model: st.text_input(f"Checkpoint of {escaped(model)} (empty: its published weights)", "", key=f"checkpoint_{model}")
             for model in dict.fromkeys(models.split())
         }
         st.markdown("**From images.** The set then stands in the sidebar of the dashboard on that machine:")

@@ -21,6 +21,7 @@ from duo_core.cli.arguments import (
     positive,
     seed,
 )
+from duo_core.cli.printing import say
 
 EXAMPLE = """\
 example:
@@ -70,12 +71,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _say_warnings(options: argparse.Namespace) -> None:
     for warning in getattr(options, "warnings", ()):
-        print(f"duo {options.command}: {warning}", file=sys.stderr)
+        say(f"duo {options.command}: {warning}", sys.stderr)
 
 
 def _fail(options: argparse.Namespace, *messages: str) -> int:
     for message in messages:
-        print(f"duo {options.command}: {' '.join(message.split())}", file=sys.stderr)
+        say(f"duo {options.command}: {' '.join(message.split())}", sys.stderr)
     return 2
 
 

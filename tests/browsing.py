@@ -120,7 +120,7 @@ def opened_pages(browser: "Browser", server: str) -> "Iterator[Pages]":
         for context in pages.contexts:
             context.close()
     assert outside_requests(pages.requested) == []
-    assert pages.complaints == []
+    assert pages.complaints == [], pages.complaints
 
 
 class Pages:

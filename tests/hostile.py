@@ -1,9 +1,12 @@
 """A logit set whose every name tries to be markup, and reports about it."""
 
+from pathlib import Path
+
 import torch
 
 from duo_core.logits import Card, LogitSet
 from duo_core.report import pair_report, set_report
+from duo_core.store import Store
 from duo_core.sweep import evaluate, sweep
 
 ATTACK = "<script>window.attacked = 1</script>"
@@ -38,3 +41,56 @@ def hostile_pair_report(**options: object) -> str:
 def hostile_set_report(**options: object) -> str:
     own = hostile_set()
     return set_report(own, sweep(own, ["test"]), entropy=sweep(own, ["test"], kind="entropy"), replicates=50, **options)
+
+
+MARKUP = (
+    "![evil](https://outside.example/i.png)",
+    "[evil](https://outside.example)",
+    "<img src=https://outside.example/x onerror=window.attacked=1>",
+    "<https://outside.example/evil>",
+    "https://outside.example/evil",
+    "www.outside.example/evil",
+    "evil@outside.example",
+    "**evil**",
+    "_evil_",
+    "`evil`",
+    "~~evil~~",
+    "$evil$",
+    ":red[evil]",
+    ":material/skull:",
+    "&lt;evil&gt;",
+)
+"""What Markdown, its extensions in Streamlit, or a chart would make something of."""
+
+
+def written_names(what: str) -> list[str]:
+    """Names that are markup, one of each kind."""
+    return [f"{what} {i} {markup}" for i, markup in enumerate(MARKUP)]
+
+
+def hostile_store(path: Path, n: int = 150) -> Path:
+    """A store with a set whose every text is markup; names of models are names of files, which the store has few letters for."""
+    random, classes = torch.Generator().manual_seed(3), written_names("class")
+    splits = {"val": "val", "test": "test", "shift": f"shift {MARKUP[1]}"}
+    labels = {split: torch.randint(0, len(classes), (n,), generator=random) for split in splits.values()}
+    every = " ".join(MARKUP)
+    store = Store(path)
+    store.prepare(
+        "hostile",
+        title=f"# {every}",
+        classes=classes,
+        labels=labels,
+        ids={split: [f"{at} {every}" for at in range(n)] for split in labels},
+        source=every,
+        licence=every,
+        details={"how": dict.fromkeys(labels, every)},
+    )
+    for at, name in enumerate(("large", "middle", "small", "www.tiny")):
+        logits = {}
+        for split, y in labels.items():
+            logits[split] = torch.randn(n, len(classes), generator=random)
+            logits[split][torch.arange(n), y] += 4 - at
+        known = {"multiply_adds": 1000 >> at, "parameters": 1000 >> at, "images_per_second": 10.0 * (at + 1), "device": every}
+        card = Card(name, every, "python", weights=every, family=f"{every} {at // 2}", versions={every: every}, **known)
+        store.write_model("hostile", card, logits)
+    return path

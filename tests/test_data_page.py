@@ -36,8 +36,8 @@ def page(monkeypatch, tmp_path) -> AppTest:
 @pytest.fixture
 def used(monkeypatch):
     """The sets that were used."""
-    sets, handle = [], uploads._handle
-    monkeypatch.setattr(uploads, "_handle", lambda own: (sets.append(own), handle(own))[1])
+    sets, handle_of = [], uploads.handle_of
+    monkeypatch.setattr(uploads, "handle_of", lambda own, stamp: (sets.append(own), handle_of(own, stamp))[1])
     return sets
 
 

@@ -18,6 +18,7 @@ ORDER = [
     "tallies",
     "plain",
     "files",
+    "plaintext",
     "logits",
     "pixels",
     "transforms",

@@ -11,6 +11,7 @@ from app.views.method import CITATION
 from duo_core.duo import VARIANTS
 from duo_core.logits import tensor_digest
 from duo_core.metrics import METRICS
+from duo_core.plaintext import escaped
 from duo_core.store import DEFAULT_STORE, Store
 
 
@@ -66,10 +67,10 @@ def test_provenance_names_source_licence_splits_and_digests(open_method):
     text = text_of(app)
     for name in Store(DEFAULT_STORE).names():
         own = Store(DEFAULT_STORE).open(name)
-        assert own.about["source"] in text
-        assert own.about["licence"] in text
+        assert escaped(own.about["source"]) in text
+        assert escaped(own.about["licence"]) in text
         for split, how in own.about["how"].items():
-            assert f"`{split}`: {len(own.labels[split]):,} images, {how}" in text
+            assert f"`{split}`: {len(own.labels[split]):,} images, {escaped(how)}" in text
     tables = {e.label: [x.dataframe[0].value for x in app.expander if x.label == e.label] for e in app.expander if e.dataframe}
     weights, digests = tables["Models and the SHA-256 digests of their weights"], tables["SHA-256 digests of logits and labels"]
     own = Store(DEFAULT_STORE).open("cifar10")
@@ -89,7 +90,7 @@ def test_an_empty_store_and_a_broken_set_are_said(open_method, tmp_path):
     assert "has no logit set" in text_of(open_method(tmp_path))
     (write_set(tmp_path) / "toy" / "set.json").write_text("{}")
     app = open_method(tmp_path)
-    assert "set.json" in app.warning[0].value
+    assert escaped("set.json") in app.warning[0].value
 
 
 def test_the_citation_is_the_papers(open_method, tmp_path):

@@ -13,7 +13,7 @@ def exported(
 
     `promise` is the target risk, with its confidence, whose guaranteed threshold is in force; without it none is.
     """
-    own = handle.logit_set
+    own, (large, small) = handle.as_written(base, sidekick)
 
     def write() -> bytes:
         # Only now: it brings the rooms that build models.
@@ -21,9 +21,9 @@ def exported(
         from duo_core.deploy.records import TARGET_RISKS, Asked
 
         if promise is None:
-            return packed(own, base, sidekick, Asked(kind=kind))
+            return packed(own, large, small, Asked(kind=kind))
         target, confidence = promise
         risks = (target, *(risk for risk in TARGET_RISKS if risk != target))
-        return packed(own, base, sidekick, Asked(kind=kind, target_risks=risks, confidence=confidence))
+        return packed(own, large, small, Asked(kind=kind, target_risks=risks, confidence=confidence))
 
     return write

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from app.shown import shown_set
 from app.state.caches import OWN, remembered
 from duo_core import results
 from duo_core.arrays import InputError
@@ -23,12 +24,21 @@ class Handle:
     """An open logit set, with what its caches are keyed on."""
 
     logit_set: LogitSet
+    """With names that can be shown anywhere."""
     stamp: str
     """Of the files as they are now: a repaired file is read again. An upload's begins with OWN."""
     labels: Mapping[str, str]
     """Digest of each split's labels."""
     store: Path | None = None
     """Where finished sweeps are remembered; None where nothing may be written."""
+    original: LogitSet | None = None
+    """With names as its files have them; None where they are the same."""
+
+    def as_written(self, *models: str) -> tuple[LogitSet, list[str]]:
+        """The set and some of its models as its files call them: what is taken away is called so."""
+        own = self.original or self.logit_set
+        names = dict(zip(self.logit_set.cards, own.cards, strict=True))
+        return own, [names[model] for model in models]
 
     def digest(self, *keys: tuple[str, str]) -> str:
         """Digest of the named (model, split) logits and of their splits' labels; an upload's is its session's own."""
@@ -90,9 +100,13 @@ def _stamp_of(file: Path) -> tuple[str, int, int] | None:
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _opened(store: str, name: str, stamp: str) -> Handle:
-    logit_set = Store(Path(store)).open(name)
-    labels = {split: tensor_digest(y) for split, y in logit_set.labels.items()}
-    return Handle(logit_set, f"{store}/{name}/{stamp}", labels, Path(store))
+    return handle_of(Store(Path(store)).open(name), f"{store}/{name}/{stamp}", Path(store))
+
+
+def handle_of(own: LogitSet, stamp: str, store: Path | None = None) -> Handle:
+    """A handle of a set that is as others wrote it."""
+    shown = shown_set(own)
+    return Handle(shown, stamp, {split: tensor_digest(y) for split, y in shown.labels.items()}, store, own)
 
 
 def read_ahead() -> None:

@@ -15,18 +15,15 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from app.state.caches import OWN, forget_own
-from app.state.sets import Handle, open_set, set_names
+from app.state.sets import Handle, handle_of, open_set, set_names
 from duo_core.arrays import InputError
 from duo_core.formats import Limits, Options, Reading, Upload, read
 from duo_core.formats.limits import MIB
 from duo_core.formats.problems import shown
-from duo_core.logits import LogitSet, tensor_digest
+from duo_core.plaintext import unmarked
 
 # The web server would write what of a file arrives beyond 1 MB into a temporary file on disk.
 MultiPartParser.spool_max_size = sys.maxsize
-
-UNLINKED = str.maketrans("[]", "［］")
-"""Names go into sentences, where brackets would make links, or pictures fetched from elsewhere."""
 
 
 @dataclass
@@ -154,16 +151,10 @@ def use() -> Handle:
         raise InputError("expected logit files to use, got none; drop them again")
     forget_own()
     _empty(shelf.used)
-    shelf.used, shelf.handle = found, _handle(_unlinked(found.opened()))
+    shelf.used, shelf.handle = found, handle_of(found.opened(), f"{OWN}{secrets.token_hex(8)}")  # that no other upload has
     _change(shelf, [])
     _return_memory()
     return shelf.handle
-
-
-def _handle(own: LogitSet) -> Handle:
-    """A handle that no other upload has, be it of the same bytes."""
-    labels = {split: tensor_digest(y) for split, y in own.labels.items()}
-    return Handle(own, f"{OWN}{secrets.token_hex(8)}", labels)
 
 
 def used() -> Reading | None:
@@ -180,7 +171,7 @@ def forget() -> None:
 def choices() -> dict[str, str]:
     """The sets that this session may choose: what each is called, by its name in the address."""
     own = _shelf().handle
-    names = {name: name for name in set_names()}
+    names = {name: unmarked(name) for name in set_names()}
     return names if own is None else {**names, own.stamp: f"your upload: {shown(own.logit_set.title, 40)}"}
 
 
@@ -199,30 +190,6 @@ def _empty(found: Reading | None) -> None:
     """Free a set's logits: evaluations, and parts of pages that Streamlit holds on to, may still know the set."""
     if found and found.logit_set and isinstance(found.logit_set.arrays, dict):
         found.logit_set.arrays.clear()
-
-
-def _unlinked(own: LogitSet) -> LogitSet:
-    """The set with names that are safe in a sentence; the logits are shared with it."""
-
-    def plain(name: str) -> str:
-        return name.translate(UNLINKED)
-
-    if not any(plain(text) != text for text in (own.title, *own.classes, *own.labels, *own.cards)):
-        return own
-    arrays = {(plain(model), plain(split)): own.arrays[model, split] for model, split in own.arrays}
-    if isinstance(own.arrays, dict):
-        own.arrays.clear()
-        own.arrays.update(arrays)
-    return replace(
-        own,
-        name=plain(own.name),
-        title=plain(own.title),
-        classes=tuple(map(plain, own.classes)),
-        labels={plain(split): y for split, y in own.labels.items()},
-        cards={plain(model): replace(card, name=plain(model)) for model, card in own.cards.items()},
-        ids={plain(split): ids for split, ids in own.ids.items()},
-        digests={(plain(model), plain(split)): digest for (model, split), digest in own.digests.items()},
-    )
 
 
 def _return_memory() -> None:

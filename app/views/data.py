@@ -8,9 +8,9 @@ import streamlit as st
 
 from app import controls, describing, link, saving, uploading
 from app.state import uploads
-from app.uploading import plain
 from duo_core.formats import CODES, FLOOR, OPENERS, WRITTEN, FileFacts, Found, Options, Problem, Reading, template
 from duo_core.formats.limits import words as size_words
+from duo_core.plaintext import escaped, unmarked
 
 TITLE = "Your data"
 LINKED: tuple[str, ...] = ()
@@ -114,16 +114,17 @@ def _files(read: Reading) -> None:
     for name in uploads.displaced():
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(
-                f"**{plain(name)}** took the place of the one that was dropped before, which held something else.", width="content"
+                f"**{escaped(name)}** took the place of the one that was dropped before, which held something else.",
+                width="content",
             )
             st.button("Keep both", key=f"both_{name}", on_click=uploads.keep_both, args=(name,))
 
 
 def _file(place: int, file: FileFacts) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{plain(file.name)}** · {size_words(file.size)}", width="content")
+        st.markdown(f"**{escaped(file.name)}** · {size_words(file.size)}", width="content")
         st.button("Remove", key=f"remove_{place}", type="tertiary", on_click=uploads.put_back, args=(place,))
-    st.caption(plain(" · ".join(file.members)))
+    st.caption(escaped(" · ".join(file.members)))
 
 
 def _ticks(read: Reading) -> None:
@@ -163,11 +164,11 @@ def _problems(read: Reading) -> None:
 
 def _sentence(problem: Problem) -> str:
     """A problem with its code, its title and its place above what was found, is needed and mends it."""
-    return f"**{problem.code} · {CODES[problem.code].title}**  \n{plain(problem.where)}: {plain(problem.message)}"
+    return f"**{problem.code} · {CODES[problem.code].title}**  \n{escaped(problem.where)}: {escaped(problem.message)}"
 
 
 def _summary(found: Found) -> str:
-    splits = ", ".join(f"`{plain(split)}` {n:,}" for split, n in found.splits.items())
+    splits = ", ".join(f"`{unmarked(split)}` {n:,}" for split, n in found.splits.items())
     drawn = "" if found.seed is None else f" The fit split `val` was drawn, stratified by class, with seed {found.seed}."
     left = f" {found.left_out:,} images are not in every file and were left out." if found.left_out else ""
     return f"**{found.n:,} images, {found.k:,} classes**: {splits}.{drawn}{left}"
@@ -222,7 +223,8 @@ def _actions(read: Reading) -> None:
 def _use(found: Found) -> None:
     handle = uploads.use()
     link.forget(*link.PAIR)
-    base, sidekick = ((name or "").translate(uploads.UNLINKED) for name in (found.base, found.sidekick))
+    shown = dict(zip(handle.as_written()[0].cards, handle.logit_set.cards, strict=True))
+    base, sidekick = (shown.get(name or "", "") for name in (found.base, found.sidekick))
     st.session_state.update(set=handle.stamp, split=handle.logit_set.evaluation_splits[0], base=base, sidekick=sidekick)
     st.switch_page(st.session_state["pages"]["explore"])
 

@@ -9,6 +9,7 @@ from app import controls, glossary, state
 from duo_core.arrays import InputError
 from duo_core.logits import LogitSet, tensor_digest
 from duo_core.newton import BOUND
+from duo_core.plaintext import escaped
 from duo_core.report.provenance import versions
 
 TITLE = "Method"
@@ -96,23 +97,26 @@ def _sets() -> None:
         st.info(f"The store `{state.store_path()}` has no logit set.")
     for name in names:
         try:
-            _provenance(state.open_set(name).logit_set)
+            _provenance(state.open_set(name))
         except InputError as error:
-            st.warning(str(error))
+            st.warning(escaped(str(error)))
 
 
-def _provenance(own: LogitSet) -> None:
-    about = own.about
+def _provenance(handle: state.Handle) -> None:
+    own, about = handle.logit_set, handle.logit_set.about
     st.subheader(own.title, anchor=False)
     facts = {"Source": about.get("source"), "Licence": about.get("licence"), "Made": about.get("created")}
-    st.markdown("\n".join(f"* {label}: {text or 'not said'}" for label, text in facts.items()))
+    st.markdown("\n".join(f"* {label}: {escaped(text or 'not said')}" for label, text in facts.items()))
     how = about.get("how", {})
-    splits = [
-        f"* `{split}`: {len(labels):,} images" + (f", {how[split]}" if split in how else "") for split, labels in own.labels.items()
-    ]
-    st.markdown("\n".join(splits))
+    splits = zip(own.labels.items(), handle.as_written()[0].labels, strict=True)
+    st.markdown(
+        "\n".join(
+            f"* `{split}`: {len(labels):,} images" + (f", {escaped(how[written])}" if written in how else "")
+            for (split, labels), written in splits
+        )
+    )
     for reason in own.broken.values():
-        st.warning(reason)
+        st.warning(escaped(reason))
     controls.numbers(_weights(own), f"weights_{own.name}", "Models and the SHA-256 digests of their weights")
     controls.numbers(_digests(own), f"digests_{own.name}", "SHA-256 digests of logits and labels")
 

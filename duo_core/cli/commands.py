@@ -14,7 +14,7 @@ import pandas as pd
 
 from duo_core.arrays import InputError
 from duo_core.cli.arguments import unique
-from duo_core.cli.printing import print_json, show
+from duo_core.cli.printing import print_json, say, show
 from duo_core.cli.uploading import logit_set_of, tables_of
 from duo_core.duo import VARIANTS
 from duo_core.files import check_output, checked_name, csv_text, replaced
@@ -108,9 +108,9 @@ def logits(options: argparse.Namespace) -> None:
     )
     for split, names in summary.left_out.items():
         if names:
-            print(f"left out of '{split}', unreadable: {', '.join(names)}", file=sys.stderr)
+            say(f"left out of '{split}', unreadable: {', '.join(names)}", file=sys.stderr)
     made = ", ".join(summary.computed) or "nothing"
-    print(f"computed {made} ({summary.decoded:,} images decoded); there already: {', '.join(summary.present) or 'none'}")
+    say(f"computed {made} ({summary.decoded:,} images decoded); there already: {', '.join(summary.present) or 'none'}")
     opened = store.open(options.set)
     show(_models(opened), False)
     _say(*doubts(opened, (*summary.computed, *summary.present), splits))
@@ -118,7 +118,7 @@ def logits(options: argparse.Namespace) -> None:
 
 def _say(*sentences: str) -> None:
     for sentence in filter(None, dict.fromkeys(sentences)):
-        print(f"duo logits: {sentence}", file=sys.stderr)
+        say(f"duo logits: {sentence}", file=sys.stderr)
 
 
 def _card_costs(model: "LoadedModel", options: argparse.Namespace) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def _card_costs(model: "LoadedModel", options: argparse.Namespace) -> dict[str, 
     try:
         counted = asdict(profile(model.module, model.transform.input_size))
     except InputError as error:
-        print(f"duo logits: the cost of '{model.spec.name}' stays unknown: {error}", file=sys.stderr)
+        say(f"duo logits: the cost of '{model.spec.name}' stays unknown: {error}", file=sys.stderr)
         counted = {"multiply_adds": None, "parameters": sum(p.numel() for p in model.module.parameters())}
     speed = _speed(None if options.no_throughput else model, options)
     stated = f"{speed['device']}, {options.precision}, batch of {speed['batch_size']}" if speed["device"] else None
@@ -180,12 +180,12 @@ def sets(options: argparse.Namespace) -> None:
         try:
             opened.append(store.open(name))
         except InputError as error:
-            print(f"duo sets: {error}", file=sys.stderr)
+            say(f"duo sets: {error}", file=sys.stderr)
     for one in opened:
         for message in (*one.broken.values(), *_unsealed(one)):
-            print(f"duo sets: {message}", file=sys.stderr)
+            say(f"duo sets: {message}", file=sys.stderr)
     if not opened and not options.json:
-        print(f"no logit set in '{store.path}'; make one with duo logits, or name another folder with --store")
+        say(f"no logit set in '{store.path}'; make one with duo logits, or name another folder with --store")
         return
     show([_summary(one, options.json) for one in opened], options.json)
 
@@ -242,7 +242,7 @@ def fit(options: argparse.Namespace) -> None:
     logit_set = logit_set_of(options)
     found = evaluate(logit_set, options.base, options.sidekick, options.split, kind=options.uncertainty)
     for name in found.fit.separated:
-        print(
+        say(
             f"the fit split is separated perfectly by the {name}: no finite temperature is best, its weight stands at the bound",
             file=sys.stderr,
         )
@@ -256,13 +256,13 @@ def _print_fit(found: Evaluation) -> None:
     cost = "multiply-adds unknown" if found.flops_balance is None else f"{found.flops_balance:.1%} more multiply-adds"
     ratio = "undefined" if found.fit.ratio is None else f"{found.fit.ratio:.3f}"
     weights, alone = found.fit.temperatures, found.fit.calibration
-    print(f"{found.base} + {found.sidekick} on {found.logit_set.name}/{found.split}; {cost}")
-    print(f"temperatures  base {weights.base:.4f}  sidekick {weights.sidekick:.4f}  ratio {ratio}")
-    print(f"alone         base {alone.base:.4f}  sidekick {alone.sidekick:.4f}")
-    print("NLL (fit)     " + "  ".join(f"{name} {value:.4f}" for name, value in found.fit.nll.items()) + "\n")
+    say(f"{found.base} + {found.sidekick} on {found.logit_set.name}/{found.split}; {cost}")
+    say(f"temperatures  base {weights.base:.4f}  sidekick {weights.sidekick:.4f}  ratio {ratio}")
+    say(f"alone         base {alone.base:.4f}  sidekick {alone.sidekick:.4f}")
+    say("NLL (fit)     " + "  ".join(f"{name} {value:.4f}" for name, value in found.fit.nll.items()) + "\n")
     rows = {VARIANTS[key].label: values for key, values in found.metrics.items()}
     table = pd.DataFrame.from_dict(rows, orient="index").rename(columns={key: metric.label for key, metric in METRICS.items()})
-    print(table.to_string(float_format="{:.4f}".format, na_rep="undefined"))
+    say(table.to_string(float_format="{:.4f}".format, na_rep="undefined"))
 
 
 def sweep(options: argparse.Namespace) -> None:
@@ -279,7 +279,7 @@ def sweep(options: argparse.Namespace) -> None:
         print_json(table.to_dict("records"))
     elif not options.out:
         duos = table[table["variant"] == "duo"].drop(columns=["set", "variant"])
-        print(duos.to_string(index=False, float_format="{:.4f}".format, na_rep="-") if len(duos) else "no pairs")
+        say(duos.to_string(index=False, float_format="{:.4f}".format, na_rep="-") if len(duos) else "no pairs")
 
 
 def _write_table(table: pd.DataFrame, file: Path) -> None:
@@ -288,7 +288,7 @@ def _write_table(table: pd.DataFrame, file: Path) -> None:
             beside.write_text(csv_text(table), encoding="utf-8", newline="")
         else:
             table.to_parquet(beside, index=False)
-    print(f"{len(table):,} rows, {len(COLUMNS)} columns in '{file}'", file=sys.stderr)
+    say(f"{len(table):,} rows, {len(COLUMNS)} columns in '{file}'", file=sys.stderr)
 
 
 def app(options: argparse.Namespace) -> None:

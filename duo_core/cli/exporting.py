@@ -6,7 +6,7 @@ from pathlib import Path
 
 from duo_core.analysis.guarantee import CONFIDENCE
 from duo_core.cli.arguments import assignment, json_assignment, unique
-from duo_core.cli.printing import print_json
+from duo_core.cli.printing import print_json, say
 from duo_core.deploy import Exported
 from duo_core.deploy import export as write
 from duo_core.deploy.module import VARIANTS
@@ -30,7 +30,7 @@ def export(options: argparse.Namespace) -> None:
         force=options.force,
     )
     for sentence in found.left_out:
-        print(f"duo export: {sentence}", file=sys.stderr)
+        say(f"duo export: {sentence}", file=sys.stderr)
     if options.json:
         print_json({"folder": str(found.folder), **found.record})
     else:
@@ -41,14 +41,12 @@ def _print(found: Exported) -> None:
     record = found.record
     weights, threshold = record["temperatures"], record["threshold"]
     base, sidekick = (record["models"][role]["name"] for role in ("base", "sidekick"))
-    print(f"{base} + {sidekick} in '{found.folder}': {', '.join(record['files'])}, duo.json, README.md, requirements.txt")
-    print(f"temperatures  base {weights['base']:.4f}  sidekick {weights['sidekick']:.4f}")
-    print(
-        f"abstains      {'never; duo.json lists thresholds' if threshold is None else f'above an uncertainty of {threshold:.6g}'}"
-    )
+    say(f"{base} + {sidekick} in '{found.folder}': {', '.join(record['files'])}, duo.json, README.md, requirements.txt")
+    say(f"temperatures  base {weights['base']:.4f}  sidekick {weights['sidekick']:.4f}")
+    say(f"abstains      {'never; duo.json lists thresholds' if threshold is None else f'above an uncertainty of {threshold:.6g}'}")
     for split, variants in record["metrics"].items():
         values = "  ".join(f"{METRICS[key].label} {variants[record['variant']][key]:.4f}" for key in ("accuracy", "aurc"))
-        print(f"{split:13} {values}")
+        say(f"{split:13} {values}")
 
 
 def export_options(command: argparse.ArgumentParser) -> None:

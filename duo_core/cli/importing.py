@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from duo_core.cli.printing import print_json
+from duo_core.cli.printing import print_json, say
 from duo_core.cli.uploading import file_options, read_files
 from duo_core.files import checked_name
 from duo_core.formats import OPENERS
@@ -27,15 +27,15 @@ def import_files(options: argparse.Namespace) -> None:
         return
     splits = ", ".join(f"{split} {n:,}" for split, n in reading.found.splits.items())
     there = f"; there already: {', '.join(made.present)}" if made.present else ""
-    print(f"{', '.join(made.written) or 'nothing new'} in the set '{options.set}' of '{store.path}' ({splits}){there}")
-    print(f"see it with duo sets {options.set}, or in the sidebar of duo app")
+    say(f"{', '.join(made.written) or 'nothing new'} in the set '{options.set}' of '{store.path}' ({splits}){there}")
+    say(f"see it with duo sets {options.set}, or in the sidebar of duo app")
 
 
 def _print_changes(made: Imported) -> None:
     for old, new in made.renamed.items():
-        print(f"duo import: '{old}' is called '{new}' in the set, since a file cannot have its name", file=sys.stderr)
+        say(f"duo import: '{old}' is called '{new}' in the set, since a file cannot have its name", file=sys.stderr)
     if made.rounded:
-        print(f"duo import: a set holds float32, so the float64 logits of {', '.join(made.rounded)} were rounded", file=sys.stderr)
+        say(f"duo import: a set holds float32, so the float64 logits of {', '.join(made.rounded)} were rounded", file=sys.stderr)
 
 
 def import_options(command: argparse.ArgumentParser) -> None:

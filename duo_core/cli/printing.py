@@ -3,9 +3,16 @@
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TextIO
 
 import pandas as pd
+
+from duo_core.plaintext import printable
+
+
+def say(text: str, file: TextIO | None = None) -> None:
+    """Print a line; names of others command no terminal."""
+    print(printable(text), file=file)
 
 
 def show(rows: list[dict[str, Any]], as_json: bool) -> None:
@@ -13,7 +20,7 @@ def show(rows: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         print_json(rows)
     elif rows:
-        print(pd.DataFrame(rows).map(_cell).to_string(index=False))
+        say(pd.DataFrame(rows).map(_cell).to_string(index=False))
 
 
 def print_json(document: Any) -> None:

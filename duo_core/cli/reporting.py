@@ -7,6 +7,7 @@ from pathlib import Path
 from duo_core.analysis.judged import judged_claims
 from duo_core.arrays import InputError
 from duo_core.cli.arguments import seed
+from duo_core.cli.printing import say
 from duo_core.cli.uploading import logit_set_of, tables_of
 from duo_core.files import check_output, write_text
 from duo_core.logits import LogitSet
@@ -29,7 +30,7 @@ def report(options: argparse.Namespace) -> None:
     check_judged(own, options.split)
     text = _of_pair(own, options) if all(named) else _of_set(own, options)
     write_text(options.out, text)
-    print(f"{len(text.encode()) / 1e6:.1f} MB in '{options.out}'; it opens in any browser and asks no other machine for anything")
+    say(f"{len(text.encode()) / 1e6:.1f} MB in '{options.out}'; it opens in any browser and asks no other machine for anything")
 
 
 def report_options(command: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from duo_core.analysis.guarantee import ASSUMPTION, CONFIDENCE, METHODS, applied, thresholds
 from duo_core.arrays import Predictions, UncertaintyKind
-from duo_core.cli.printing import print_json
+from duo_core.cli.printing import print_json, say
 from duo_core.cli.uploading import logit_set_of
 from duo_core.logits import FIT_SPLIT, LogitSet
 from duo_core.predictions import variant_predictions
@@ -95,9 +95,9 @@ def _entries(fitted: Predictions, judged: Predictions, targets: Sequence[float],
 
 
 def _print(found: dict[str, Any]) -> None:
-    print(f"{found['base']} + {found['sidekick']} on {found['set']}: answer where the uncertainty is at most the threshold")
-    print(f"chosen on {FIT_SPLIT} ({found['n_fit']:,} images), judged on {found['split']} ({found['n_eval']:,} images)")
-    print(f"guaranteed bounds hold with a confidence of {found['confidence']:.4g}. {ASSUMPTION}\n")
+    say(f"{found['base']} + {found['sidekick']} on {found['set']}: answer where the uncertainty is at most the threshold")
+    say(f"chosen on {FIT_SPLIT} ({found['n_fit']:,} images), judged on {found['split']} ({found['n_eval']:,} images)")
+    say(f"guaranteed bounds hold with a confidence of {found['confidence']:.4g}. {ASSUMPTION}\n")
     split = found["split"]
     rows = [
         {
@@ -113,7 +113,7 @@ def _print(found: dict[str, Any]) -> None:
         }
         for entry in sorted(found["thresholds"], key=lambda entry: entry["target_risk"])
     ]
-    print(pd.DataFrame(rows).to_string(index=False, na_rep="-", float_format="{:.6g}".format))
+    say(pd.DataFrame(rows).to_string(index=False, na_rep="-", float_format="{:.6g}".format))
 
 
 def _percent(value: float) -> str:

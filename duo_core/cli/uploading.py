@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from duo_core.arrays import InputError, UncertaintyKind
 from duo_core.cli.arguments import assignment, cost_of, count_or_fraction, force_option, probability, seed, unique
-from duo_core.cli.printing import print_json, show
+from duo_core.cli.printing import print_json, say, show
 from duo_core.files import check_output, replaced
 from duo_core.formats import FLOOR, OPENERS, Cost, Limits, ModelFacts, Options, Reading, Upload, costs_of, read
 from duo_core.formats.foreign import arrays_of
@@ -125,8 +125,8 @@ def _print_found(reading: Reading) -> None:
     splits = ", ".join(f"{split} {n:,}" for split, n in found.splits.items())
     drawn = "" if found.seed is None else f" (drawn with seed {found.seed})"
     left = f"; {found.left_out:,} images are not in every file and left out" if found.left_out else ""
-    print(f"{found.n:,} images, {found.k:,} classes; {splits}{drawn}{left}")
-    print(f"base {found.base}, sidekick {found.sidekick}\n")
+    say(f"{found.n:,} images, {found.k:,} classes; {splits}{drawn}{left}")
+    say(f"base {found.base}, sidekick {found.sidekick}\n")
     show([_row(facts) for facts in found.models], False)
 
 
@@ -174,9 +174,9 @@ def _print_conversion(out: Path, ready: Mapping[str, NDArray[Any]], left: int) -
     lines = [f"{left:,} images are not in every file and were left out"] if left else []
     lines += [f"left out, since a table has no room for it: {', '.join(lost)}"] if lost else []
     for line in lines:
-        print(f"duo convert: {line}", file=sys.stderr)
+        say(f"duo convert: {line}", file=sys.stderr)
     logits = [f"{key} {values.shape} {values.dtype}" for key, values in ready.items() if key.startswith("logits/")]
-    print(f"{', '.join(logits)} in '{out}'; read it with duo check {shlex.quote(str(out))}")
+    say(f"{', '.join(logits)} in '{out}'; read it with duo check {shlex.quote(str(out))}")
 
 
 def _split(arrays: Mapping[str, NDArray[Any]], fit: int | float, seed: int) -> NDArray[Any]:

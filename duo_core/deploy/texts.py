@@ -9,6 +9,7 @@ import pandas as pd
 from duo_core.analysis.guarantee import METHODS
 from duo_core.deploy import graphs, records
 from duo_core.metrics import METRICS
+from duo_core.plaintext import as_markdown, printable, unmarked
 
 RUN, COMBINE = "run.py", "combine.py"
 MODULE_LIBRARIES = ["torch", "torchvision", "timm", "safetensors"]
@@ -112,7 +113,7 @@ def _pinned(record: Mapping[str, Any], packages: Sequence[str]) -> list[str]:
 
 
 def _readme(record: Mapping[str, Any]) -> str:
-    base, sidekick = (record["models"][role]["name"] for role in ("base", "sidekick"))
+    base, sidekick = (as_markdown(record["models"][role]["name"]) for role in ("base", "sidekick"))
     weights, graph = record["temperatures"], graph_of(record)
     parts = [
         f"# {base} + {sidekick}\n",
@@ -128,7 +129,7 @@ def _readme(record: Mapping[str, Any]) -> str:
         "## Files\n",
         *(f"* `{name}`: {MEANING[name]}" for name in record["files"] if name not in record.get("awaited", ())),
         "* `duo.json`: models, transforms, temperatures, thresholds, metrics, provenance, and the SHA-256 of the files above",
-        *([f"* not here: {line}" for line in record["left_out"]] if graph else []),
+        *([f"* not here: {as_markdown(line)}" for line in record["left_out"]] if graph else []),
     ]
     return "\n".join(parts) + "\n"
 
@@ -140,7 +141,7 @@ def _module(record: Mapping[str, Any]) -> str:
 
 def _absent(record: Mapping[str, Any]) -> str:
     """What is not in the folder, and what completes it."""
-    lines = ["## What is not here\n", *(f"* {line}" for line in record["left_out"]), ""]
+    lines = ["## What is not here\n", *(f"* {as_markdown(line)}" for line in record["left_out"]), ""]
     if "awaited" not in record:
         return "\n".join(lines)
     lines += ["## Complete it\n"]
@@ -149,7 +150,8 @@ def _absent(record: Mapping[str, Any]) -> str:
             "Compute the logits with `duo logits`, which keeps how models are built; `duo export` then writes a duo that runs.\n"
         ]
         return "\n".join(lines)
-    lines += [COMPLETE.format(set=record["provenance"]["set"], command=record["completed_by"])]
+    command = printable(" ".join(record["completed_by"].splitlines()))  # a line end would end the block that it stands in
+    lines += [COMPLETE.format(set=unmarked(record["provenance"]["set"]), command=command)]
     if record["awaited"]:
         files = " and ".join(f"`{name}`" for name in record["awaited"])
         lines += [f"Or put the weights here as {files}, in safetensors as they were; then it runs as below, as a torch module.\n"]
@@ -172,7 +174,7 @@ def _needs(graph: str | None) -> str:
 
 def _weights(record: Mapping[str, Any]) -> str:
     absent = [
-        f"{model['weights']} of {model['name']}"
+        as_markdown(f"{model['weights']} of {model['name']}")
         for model in record["models"].values()
         if model["file"] is None and model["source"] in ("torchvision", "timm")
     ]
@@ -185,7 +187,7 @@ def _abstaining(record: Mapping[str, Any]) -> str:
     now = "It does not, until a threshold is set" if above is None else f"Where the uncertainty is above {above:.6g}"
     script = f", or `{RUN if graph_of(record) else COMBINE} --threshold 0.1`"
     said = (
-        f"{now}: `duo.threshold = 0.1`, say{script}. These were chosen on {chosen['chosen_on']}; "
+        f"{now}: `duo.threshold = 0.1`, say{script}. These were chosen on {as_markdown(chosen['chosen_on'])}; "
         f"guaranteed ones keep within the bound with a confidence of {chosen['confidence']:g}. {chosen['assumption']}\n"
     )
     rows = [
@@ -213,11 +215,12 @@ def _metrics(record: Mapping[str, Any]) -> str:
 def _table(rows: list[dict[str, Any]]) -> str:
     """A table in Markdown."""
     table = pd.DataFrame(rows)
-    lines = [list(table.columns), ["---"] * len(table.columns), *([_cell(v) for v in row] for row in table.itertuples(index=False))]
+    heading = [as_markdown(column) for column in table.columns]
+    lines = [heading, ["---"] * len(heading), *([_cell(value) for value in row] for row in table.itertuples(index=False))]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def _cell(value: Any) -> str:
     if isinstance(value, str):
-        return value
+        return as_markdown(value)
     return "-" if pd.isna(value) else f"{value:.4g}"
