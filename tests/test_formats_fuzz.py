@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from duo_core.formats import CODES, Options, Reading, Upload, read, template
+from duo_core.formats import CODES, Limits, Options, Reading, Upload, read, template
+from duo_core.formats.apart import unpacker
 from duo_core.formats.writing import example, write
 
 SEEDS = 10
@@ -65,11 +66,19 @@ ORIGINALS = {
 
 
 @pytest.fixture(autouse=True, scope="module")
-def warm():
+def process():
+    """One process unpacks all files: to start one for each would take minutes."""
+    with unpacker(Limits()) as own:
+        yield own
+
+
+@pytest.fixture(autouse=True, scope="module")
+def warm(process):
     """What is imported or compiled only once has been, before files are watched."""
     contents = [*ORIGINALS.values()]
     for dtype in ("f2", "f4", "f8"):
         contents.append((".npz", written(".npz", {k: v.astype(dtype) if "logits" in k else v for k, v in example().items()})))
+    contents.append((".npz", written(".npz", {k: v * 0 if "logits" in k else v for k, v in example().items()})))  # ties
     for suffix, content in contents:
         for options in OPTIONS:
             read([Upload(f"a{suffix}", content)], options)

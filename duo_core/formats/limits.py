@@ -14,6 +14,8 @@ FOOTER_BYTES = 32 * MIB
 """Bytes of a Parquet footer: 25 000 columns take about 15 MiB as pandas writes them."""
 CHUNKS = 30_000
 """Columns of a Parquet file, those of each row group counted."""
+NESTS = 256
+"""Columns of a Parquet file that hold others, lists among them, so that no column lies deeper than that."""
 RECORDS = 8_000_000
 """Fields and elements of the records of a Parquet footer, or of all page headers."""
 DIRECTORY = MIB

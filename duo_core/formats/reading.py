@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from duo_core.arrays import InputError
+from duo_core.formats.apart import unpacker
 from duo_core.formats.archives import npy_members, npz_members
 from duo_core.formats.checks import check_unmasked, checked_logits, scores, warn, zeros
 from duo_core.formats.conversion import CONVERTED, conversion
@@ -82,6 +83,11 @@ def read(files: Sequence[Upload], options: Options | None = None) -> Reading:
     options = options or Options()
     if not files:
         raise InputError(f"expected at least one logit file, got none; name one that ends in {', '.join(OPENERS)}")
+    with unpacker(options.limits):
+        return _read(files, options)
+
+
+def _read(files: Sequence[Upload], options: Options) -> Reading:
     report, files = Report(), addressed(files, options.names)
     parts, facts = _parts(files, options, report)
     models, whole = models_of(parts, report), len(parts) == len(files)
