@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -106,14 +107,14 @@ class Unpacker:
     def _ended(self, slow: bool, error: Exception) -> Flaw:
         """The problem of a file that is not answered for."""
         if slow:
-            return Flaw(
-                "E105", f"it was not read within {self._seconds:.0f} seconds", limit="a file that can be", mend="save it again"
-            )
+            return Flaw("E105", f"it was not read within {self._seconds:.0f} seconds", limit="one that can be", mend=AGAIN)
         if self._process is None:
             return Flaw("E102", f"no process could be started to read it ({shown(error)})", format="", mend="try again")
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(1)
-        return damaged(f"reading it ended the process that was to read it ({self._process.poll()})")
+        code = self._process.poll() or 0
+        why = signal.Signals(-code).name if -code in set(signal.Signals) else "no answer"
+        return damaged(f"reading it ended the process that was to read it ({why})")
 
     def close(self) -> None:
         """End the process."""

@@ -166,6 +166,7 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
         except EOFError:
             return
         if "bytes" in request:
+            content = b""  # two files are never held at once
             content = filled(requests, bytearray(request["bytes"]))
         for head, arrays in answers(content, request):
             send(replies, head, *map(plain, arrays))
