@@ -1,6 +1,7 @@
 """Parquet is unpacked by a process of its own: whatever ends that, the caller reads a sentence."""
 
 import io
+import itertools
 import os
 import threading
 
@@ -134,8 +135,7 @@ def test_texts_are_read_as_they_are(name):
     table = pa.table({"filename": column, "target": [0, 1, 0, 1, 0, 1, 0], "logit_0": np.arange(7.0), "logit_1": np.ones(7)})
     pq.write_table(table, file, use_dictionary=name == "dictionary", row_group_size=3)
     reading = read([Upload("a.parquet", file.getvalue())], Options(alone=True, seed=1))
-    ids = sum(reading.logit_set.ids.values(), [])
-    assert sorted(ids) == sorted(text or "" for text in texts)
+    assert sorted(itertools.chain(*reading.logit_set.ids.values())) == sorted(text or "" for text in texts)
 
 
 def test_what_stands_for_two_columns_is_refused():

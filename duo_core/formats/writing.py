@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from duo_core.arrays import InputError
-from duo_core.formats.checks import checked_logits, zeros
+from duo_core.formats.checks import FLOOR, checked_logits, floored
 from duo_core.formats.limits import Limits
 from duo_core.formats.models import check_classes, check_labels, models_of
 from duo_core.formats.parts import part_of
@@ -71,8 +71,8 @@ def prepared(
     for model in models.values():
         with report.at(model.where):
             read = model.member.read()
-            logits = checked_logits(read, log, floor)
-            if logits is not read and (said := zeros(read, part.labels, floor)):
+            logits = checked_logits(read, log, floor or FLOOR)
+            if logits is not read and (said := floored(read, part.labels, floor or FLOOR)):
                 report.add(model.where, "W08", said)
             if dtype and logits.dtype != dtype:
                 with np.errstate(over="ignore"):  # what float16 cannot hold is found as infinite
