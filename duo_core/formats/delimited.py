@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
+from duo_core.files import unguarded
 from duo_core.formats.fd_shifts import whole_numbers
 from duo_core.formats.headings import Layout, as_utf8, layout
 from duo_core.formats.limits import HEADER, Limits, words
@@ -77,7 +78,7 @@ def _parsed(
                 for index, name in enumerate(found.models[model]):
                     array[done : done + len(rows), index] = rows[name].to_numpy()
             for name, column in texts.items():
-                column.extend(rows[name].to_pylist())
+                column.extend(map(unguarded, rows[name].to_pylist()))
             done += len(rows)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _unparsed(error) from None
