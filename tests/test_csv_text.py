@@ -15,7 +15,7 @@ from duo_core.files import csv_text, guarded, unguarded
 from duo_core.formats import Upload, read
 
 ROOT = Path(__file__).resolve().parents[1]
-WRITERS = re.compile(r"to_csv|write_csv\(|CSVWriter|csv\.writer|DictWriter|savetxt|to_clipboard|to_excel|text/csv")
+WRITERS = re.compile(r"to_csv|write_csv\(|CSVWriter|csv\.writer|DictWriter|savetxt\(|to_clipboard|to_excel|text/csv")
 STARTS = ["=", "+", "-", "@", "\t", "\uff1d", "'=", "''-"]
 
 

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from duo_core.formats import unpacking
 from duo_core.formats.footers import damaged
-from duo_core.formats.limits import MIB, TEXT, Limits, words
+from duo_core.formats.limits import MIB, Limits
 from duo_core.formats.problems import Flaw, shown
 
 ROOM = 512 * MIB
 """Bytes that the process may take beside the file and twice what is unpacked of it."""
 SECONDS, PACE = 60, 10 * MIB
 """Seconds that one answer may take, and bytes of a file and of what is unpacked of it for each of which there is one more."""
-ANSWER = 16 * TEXT
+ANSWER = 1024 * MIB
 """Bytes of an answer beside its arrays."""
 AGAIN = "save it again"
 ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
@@ -50,6 +50,7 @@ class Unpacker:
     """A process that unpacks files, one at a time; when it has ended, another one takes its place."""
 
     def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self._memory = limits.file_bytes + 2 * limits.decoded_bytes + ROOM
         self._seconds = SECONDS + (limits.file_bytes + limits.decoded_bytes) / PACE
         self._process: subprocess.Popen[bytes] | None = None
@@ -73,7 +74,7 @@ class Unpacker:
             taken = True
         except Refused as refused:
             taken = True
-            raise refused.flaw() from None
+            raise refused.flaw(self._limits) from None
         except (OSError, EOFError, ValueError) as error:
             raise self._ended(slow.is_set(), error) from None
         finally:
@@ -158,7 +159,7 @@ class Answers:
 class Refused(Exception):  # noqa: N818 (as Flaw, which it becomes)
     """What the process says of a file that cannot be read: a code, and what was found."""
 
-    def flaw(self) -> Flaw:
+    def flaw(self, limits: Limits) -> Flaw:
         """Return the problem."""
         code, found = (*map(str, self.args), "", "")[:2]
         if code == "E103":
@@ -166,10 +167,5 @@ class Refused(Exception):  # noqa: N818 (as Flaw, which it becomes)
         if code != "E105":
             return damaged(f"the file is truncated or damaged ({shown(found, 100)})")
         if found.isdecimal():
-            return long_texts(int(found))
+            return limits.long_texts(int(found))
         return Flaw(code, "it takes more memory than there is for it", limit="one that can be unpacked", mend=AGAIN)
-
-
-def long_texts(size: int) -> Flaw:
-    """Return the problem of a column whose texts are too long in all."""
-    return Flaw("E105", f"its texts take {words(size)} unpacked", limit=f"at most {words(TEXT)} of text")

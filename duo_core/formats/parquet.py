@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from duo_core.formats.apart import Answers, long_texts, unpacker
+from duo_core.formats.apart import Answers, unpacker
 from duo_core.formats.footers import footer, unpacked_bytes
-from duo_core.formats.limits import FOOTER_BYTES, TEXT, Limits, words
+from duo_core.formats.limits import FOOTER_BYTES, Limits, words
 from duo_core.formats.problems import Flaw, Report, shown
 from duo_core.formats.tables import column_members, columns
 from duo_core.formats.uploads import Member, Upload
@@ -88,21 +88,20 @@ def _columns(view: memoryview, names: Sequence[str], n: int, limits: Limits) -> 
     """Columns (n,) by name: numbers, text as an array of str, or raw bytes for what is neither."""
     if not names:
         return {}
-    with unpacker(limits) as process, process.answers(view, "columns", names=list(names), text=2 * TEXT) as answers:
+    with unpacker(limits) as process, process.answers(view, "columns", names=list(names), text=2 * limits.text_bytes) as answers:
         head = answers.head()
         if head["rows"] != n:
             raise _untrue(n, head["rows"])
-        read = {name: _column(one, n, answers) for name, one in head["columns"].items()}
+        read = {name: _column(one, n, answers, limits) for name, one in head["columns"].items()}
     return {name: read.get(name, np.zeros(n, "V1")) for name in names}
 
 
-def _column(head: Mapping[str, Any], n: int, answers: Answers) -> NDArray[Any]:
+def _column(head: Mapping[str, Any], n: int, answers: Answers, limits: Limits) -> NDArray[Any]:
     """Numbers as they are; text as an array of str, written out only once its length is known. An empty cell is empty text."""
     numbers = answers.fill(np.empty(n, head["dtype"]))
     if "values" not in head:
         return numbers
     values = np.array([*head["values"], ""], dtype=object)  # the last is that of -1
     total = int(np.array([len(value.encode()) for value in values])[numbers].sum())
-    if total > TEXT:
-        raise long_texts(total)
+    limits.check_texts(total)
     return np.asarray(values[numbers])
