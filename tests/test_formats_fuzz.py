@@ -53,6 +53,7 @@ def written(suffix, members, **options):
     return file.getvalue()
 
 
+ENCODINGS = {"filename": "DELTA_BYTE_ARRAY", "target": "DELTA_BINARY_PACKED", "base.logit_0": "BYTE_STREAM_SPLIT"}
 ORIGINALS = {
     "npz": (".npz", template("npz")),
     "npz, by member": (".npz", template("npz")),
@@ -61,6 +62,10 @@ ORIGINALS = {
     "parquet": (".parquet", template("parquet")),
     "parquet, plain": (".parquet", written(".parquet", example(), compression=None, use_dictionary=False)),
     "parquet, zstd": (".parquet", written(".parquet", example(), compression="zstd", data_page_version="2.0")),
+    "parquet, other encodings": (
+        ".parquet",
+        written(".parquet", example(), use_dictionary=False, compression="lz4", row_group_size=5, column_encoding=ENCODINGS),
+    ),
     "csv": (".csv", template("csv")),
 }
 
