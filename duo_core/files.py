@@ -4,21 +4,26 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import filelock
 import pandas as pd
+import pyarrow as pa
+import pyarrow.csv as pa_csv
 
 from duo_core.arrays import InputError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 BESIDE = re.compile(r"\.(.+)\.(\d{1,9})")
-"""What a file is called until it takes its place: with a dot before it, and the process behind it."""
+"""What a file or folder is called until it takes its place: with a dot before it, and the process behind it."""
+FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+"""How a cell begins that a spreadsheet may run, wide signs too, or that is guarded against it by apostrophes."""
 RECENT = 60.0
-"""Seconds within which a file may still be written by a process of another machine."""
+"""Seconds within which it may still be written by a process of another machine."""
 
 
 @contextlib.contextmanager
@@ -59,11 +64,46 @@ def replaced(file: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
-def clear_left_behind(folder: Path, name: str | None = None, *, alone: bool = False) -> None:
-    """Remove what killed processes left of files that they were about to replace, of one name or of all names.
+@contextlib.contextmanager
+def replaced_folder(out: Path) -> Iterator[Path]:
+    """Give an empty folder to write to; it takes the place of `out`, its files synced, only if the body ends well."""
+    out = out.absolute()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    restore_folder(out)
+    new, old = (out.with_name(f".{out.name}.{word}.{os.getpid()}") for word in ("new", "old"))
+    for word in ("new", "old"):
+        clear_left_behind(out.parent, f"{out.name}.{word}")
+    new.mkdir()
+    try:
+        yield new
+        for file in new.iterdir():
+            with file.open("r+b") as written:
+                os.fsync(written.fileno())
+        if out.exists():
+            out.rename(old)
+        new.rename(out)
+    finally:
+        if old.exists() and not out.exists():
+            old.rename(out)
+        for left in (new, old):
+            shutil.rmtree(left, ignore_errors=True)
 
-    Unless the caller is known to be alone, by a lock, files stay whose process is there, or may be on another machine: those that
-    were touched within a minute.
+
+def restore_folder(out: Path) -> None:
+    """Give a folder back that a process was about to replace when it was killed, where nothing has taken its place."""
+    if out.exists() or not out.parent.is_dir():
+        return
+    found = [left for left in out.parent.iterdir() if (parts := BESIDE.fullmatch(left.name)) and parts[1] == f"{out.name}.old"]
+    for left in sorted(found, key=_touched):
+        if not is_running(int(left.suffix[1:])) and not out.exists():
+            left.rename(out)
+
+
+def clear_left_behind(folder: Path, name: str | None = None, *, alone: bool = False) -> None:
+    """Remove what killed processes left of files and folders that they were about to replace, of one name or of all names.
+
+    What belongs to a process that is there stays, and so does what may be of one on another machine: what was touched within a
+    minute. Of files this does not hold where the caller is known to be alone, by a lock.
     """
     with contextlib.suppress(OSError):
         for left in folder.iterdir():
@@ -71,8 +111,14 @@ def clear_left_behind(folder: Path, name: str | None = None, *, alone: bool = Fa
             if parts is None or name not in (None, parts[1]) or int(parts[2]) == os.getpid():
                 continue
             with contextlib.suppress(OSError):
-                if alone or (not is_running(int(parts[2])) and time.time() - left.stat().st_mtime > RECENT):
-                    left.unlink()
+                whole = left.is_dir() and not left.is_symlink()
+                if (alone and not whole) or (not is_running(int(parts[2])) and time.time() - _touched(left) > RECENT):
+                    shutil.rmtree(left) if whole else left.unlink()
+
+
+def _touched(path: Path) -> float:
+    """When a file, or anything in a folder, was last written."""
+    return max([path.lstat().st_mtime, *(inner.lstat().st_mtime for inner in path.rglob("*"))])
 
 
 def is_running(process: int) -> bool:
@@ -140,14 +186,38 @@ def csv_text(table: pd.DataFrame) -> str:
     >>> csv_text(pd.DataFrame({"name": ["=1+1", "a-b"], "gain": [-0.5, 1.0]}))
     "name,gain\\n'=1+1,-0.5\\na-b,1.0\\n"
     """
-    return str(table.map(_unrun).rename(columns=_unrun).to_csv(index=False, lineterminator="\n"))
+
+    def plain(cell: Any) -> Any:  # a carriage return is not quoted, and would begin a row
+        return guarded(cell).replace("\r", " ") if isinstance(cell, str) else cell
+
+    return str(table.map(plain).rename(columns=plain).to_csv(index=False, lineterminator="\n"))
 
 
-def _unrun(cell: Any) -> Any:
-    if not isinstance(cell, str):
-        return cell
-    text = cell.replace("\r", " ")  # which is not quoted, and would begin a row
-    return f"'{text}" if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
+def write_csv(table: pa.Table, file: BinaryIO) -> None:
+    """Write a large table as `csv_text` does, with every text in quotation marks."""
+    columns = [
+        pa.array([guarded(text) for text in column.to_pylist()]) if pa.types.is_string(column.type) else column
+        for column in table.columns
+    ]
+    pa_csv.write_csv(pa.table(columns, names=[guarded(name) for name in table.column_names]), file)
+
+
+def guarded(text: str) -> str:
+    """Text that begins no formula in a spreadsheet; `unguarded` gives it back.
+
+    >>> guarded("=1+1"), guarded("'=1+1"), guarded("a=b"), guarded("'tis")
+    ("'=1+1", "''=1+1", 'a=b', "'tis")
+    """
+    return f"'{text}" if FORMULA.match(text) else text
+
+
+def unguarded(text: str) -> str:
+    """Text as it was before it was guarded.
+
+    >>> unguarded("'=1+1"), unguarded("''=1+1"), unguarded("=1+1"), unguarded("'tis")
+    ('=1+1', "'=1+1", '=1+1', "'tis")
+    """
+    return text[1:] if text[:1] == "'" and FORMULA.match(text) else text
 
 
 def checked_name(name: str, what: str) -> str:

@@ -50,7 +50,7 @@ def struct(fields):
 
 def walked(content, budget=10_000):
     found = np.zeros((10_000, 3), np.int64)
-    end, left, count = walk(np.frombuffer(content, np.uint8), 0, budget, WANTED, INT64, found)
+    end, left, count = walk(np.frombuffer(content, np.uint8), 0, budget, WANTED, np.full(len(WANTED), INT64), found)
     return end, budget - left, found[:count]
 
 

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from duo_core.formats import CODES, Options, Reading, Upload, read, template
+from duo_core.formats import CODES, Limits, Options, Reading, Upload, read, template
+from duo_core.formats.apart import unpacker
 from duo_core.formats.writing import example, write
 
 SEEDS = 10
@@ -52,6 +53,7 @@ def written(suffix, members, **options):
     return file.getvalue()
 
 
+ENCODINGS = {"filename": "DELTA_BYTE_ARRAY", "target": "DELTA_BINARY_PACKED", "base.logit_0": "BYTE_STREAM_SPLIT"}
 ORIGINALS = {
     "npz": (".npz", template("npz")),
     "npz, by member": (".npz", template("npz")),
@@ -60,16 +62,28 @@ ORIGINALS = {
     "parquet": (".parquet", template("parquet")),
     "parquet, plain": (".parquet", written(".parquet", example(), compression=None, use_dictionary=False)),
     "parquet, zstd": (".parquet", written(".parquet", example(), compression="zstd", data_page_version="2.0")),
+    "parquet, other encodings": (
+        ".parquet",
+        written(".parquet", example(), use_dictionary=False, compression="lz4", row_group_size=5, column_encoding=ENCODINGS),
+    ),
     "csv": (".csv", template("csv")),
 }
 
 
 @pytest.fixture(autouse=True, scope="module")
-def warm():
+def process():
+    """One process unpacks all files: to start one for each would take minutes."""
+    with unpacker(Limits()) as own:
+        yield own
+
+
+@pytest.fixture(autouse=True, scope="module")
+def warm(process):
     """What is imported or compiled only once has been, before files are watched."""
     contents = [*ORIGINALS.values()]
     for dtype in ("f2", "f4", "f8"):
         contents.append((".npz", written(".npz", {k: v.astype(dtype) if "logits" in k else v for k, v in example().items()})))
+    contents.append((".npz", written(".npz", {k: v * 0 if "logits" in k else v for k, v in example().items()})))  # ties
     for suffix, content in contents:
         for options in OPTIONS:
             read([Upload(f"a{suffix}", content)], options)

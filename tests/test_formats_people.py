@@ -58,11 +58,27 @@ def test_a_probability_of_zero_is_the_same_in_every_dtype(kind, floor):
         assert fit.nll == pytest.approx(found[2].nll, rel=1e-3)
 
 
-def test_sure_probabilities_without_zeros_are_taken_as_they_are():
+@pytest.mark.parametrize("lean", [15.0, 20.0, 25.0])
+def test_what_float16_alone_rounds_to_zero_is_the_same_in_every_dtype(lean):
+    """Of 15 it keeps a few steps, of 25 nothing."""
+    p, found = softmax(LARGE + lean * np.eye(5)[LARGE.argmax(1)]), []
+    for dtype in ("f2", "f4", "f8"):
+        members = arrays() | {"logits/large": p.astype(dtype), "logits/small": SMALL}
+        reading = read([Upload("a.npz", npz(members))], Options(take_log=True))
+        assert "W08" in {warning.code for warning in reading.warnings}
+        found.append(evaluate(reading.opened(), "large", "small").fit)
+    for fit in found[:2]:
+        assert fit.temperatures == pytest.approx(found[2].temperatures, rel=2e-3)
+        assert fit.nll == pytest.approx(found[2].nll, rel=1e-3)
+
+
+def test_a_low_floor_leaves_all_but_zero_as_it_is():
     p = np.exp(20.0 * np.eye(5)[LABELS])
     members = arrays() | {"logits/large": p / p.sum(1, keepdims=True)}
-    own = read([Upload("a.npz", npz(members))], Options(take_log=True)).opened()
+    own = read([Upload("a.npz", npz(members))], Options(take_log=True, floor=1e-30)).opened()
     assert own.logits("large", "val").min() < np.log(FLOOR) - 5
+    (said,) = (w.message for w in read([Upload("a.npz", npz(members))], Options(take_log=True)).warnings if w.code == "W08")
+    assert said.startswith("0.8 of the probabilities are below 1e-06, that of the true class in 0.00% of the rows; each is")
 
 
 NAMED = {

@@ -180,15 +180,18 @@ def test_a_new_set_is_there_whole_or_not_at_all(folder, monkeypatch):
     assert list((folder / "store").iterdir()) == []
 
 
-def test_what_a_killed_run_left_is_no_set_and_is_removed_a_day_later(folder):
-    left, fresh = (folder / "store" / f"{importing_module.PREFIX}{name}" for name in ("old", "new"))
-    for place in (left, fresh):
+def test_what_a_killed_run_left_is_no_set_and_is_removed_by_the_next(folder):
+    names = {"dead": 999_999_999, "fresh": 999_999_998, "alive": os.getppid()}
+    left = {name: folder / "store" / f"{importing_module.PREFIX}{name}.{process}" for name, process in names.items()}
+    for name, place in left.items():
         (place / "mine").mkdir(parents=True)
         (place / "mine" / "set.json").write_text("{}")
-    os.utime(left, (time.time() - 2 * importing_module.A_DAY,) * 2)
+        for path in (place / "mine" / "set.json", place / "mine", place) if name != "fresh" else ():
+            os.utime(path, (time.time() - 1000,) * 2)
     assert Store().names() == []
     main(["import", put(), "--set", "mine"])
-    assert (left.exists(), fresh.exists(), Store().names()) == (False, True, ["mine"])
+    assert {name for name, place in left.items() if place.exists()} == {"fresh", "alive"}
+    assert Store().names() == ["mine"]
 
 
 def test_costs_can_be_completed_later(folder, capsys):

@@ -139,7 +139,7 @@ def _ticks(read: Reading) -> None:
             1e-30,
             0.1,
             now.floor,
-            placeholder=f"{FLOOR:g} where some are 0",
+            placeholder=f"{FLOOR:g}",
             format="%.1e",
             key="say_floor",
             on_change=_say,

@@ -237,7 +237,7 @@ def _value_options(command: Any) -> None:
         "--floor",
         type=probability,
         metavar="X",
-        help=f"what stands for smaller probabilities there (default: {FLOOR:g} where some are 0, else nothing)",
+        help=f"what stands for smaller probabilities there (default: {FLOOR:g})",
     )
     command.add_argument("--labels-from-one", action="store_true", help="subtract 1 from labels")
     command.add_argument(

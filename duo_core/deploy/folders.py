@@ -1,9 +1,6 @@
 """A fitted duo into a folder, whole or not at all, and out of it again."""
 
-import contextlib
-import os
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ from duo_core.deploy.module import Duo, Member
 from duo_core.deploy.records import Asked
 from duo_core.deploy.texts import texts
 from duo_core.duo import Temperatures
+from duo_core.files import replaced_folder, restore_folder
 from duo_core.logits import LogitSet, check_pair
 from duo_core.zoo.checkpoints import file_sha256
 
@@ -73,6 +71,7 @@ def export(
         Where a model or its weights cannot be had or are not those of the set, or there is something at `out`.
     """
     out = Path(out)
+    restore_folder(out)
     _check_free(out, force)
     names = {"base": base, "sidekick": sidekick}
     sources = sources_of(logit_set, names, checkpoints or {}, arguments or {}, architectures or {})
@@ -80,7 +79,7 @@ def export(
         if source.loaded is None and (source.spec is None or source.file_of_its_own):
             raise InputError(source.lacking)
     record = records.document(logit_set, sources, asked or Asked())
-    with _beside(out) as folder:
+    with replaced_folder(out) as folder:
         left_out = _write_models(sources, record, folder, onnx)
         record |= {"files": {file.name: file_sha256(file) for file in sorted(folder.iterdir())}, "left_out": left_out}
         for name, text in texts(record).items():
@@ -175,25 +174,3 @@ def _check_free(out: Path, force: bool) -> None:
         raise InputError(
             f"expected a new folder, got '{out}', which holds an exported duo; name another, or replace it with --force"
         )
-
-
-@contextlib.contextmanager
-def _beside(out: Path) -> Iterator[Path]:
-    """Give a folder to write to; it takes the place of `out`, synced, only if the body ends well."""
-    out = out.absolute()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    new, old = (out.with_name(f".{out.name}.{word}.{os.getpid()}") for word in ("new", "old"))
-    new.mkdir()
-    try:
-        yield new
-        for file in new.iterdir():
-            with file.open("r+b") as written:
-                os.fsync(written.fileno())
-        if out.exists():
-            out.rename(old)
-        new.rename(out)
-    finally:
-        if old.exists() and not out.exists():
-            old.rename(out)
-        for left in (new, old):
-            shutil.rmtree(left, ignore_errors=True)

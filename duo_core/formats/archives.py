@@ -51,7 +51,7 @@ def npz_members(upload: Upload, view: memoryview, limits: Limits, report: Report
     members = []
     for name, info in {_name(info): info for info in infos}.items():
         with report.at(f"{upload.label}, {name}"):
-            members.append(_member(archive, info, view))
+            members.append(_member(archive, info, view, limits))
     return members
 
 
@@ -63,7 +63,7 @@ def npy_members(upload: Upload, view: memoryview, limits: Limits, report: Report
         raise Flaw("E102", f"the file begins with {bytes(view[:6])!r}, not as an array of NumPy's does", format=".npy")
     header = _header(bytes(view[: HEADER + 12]))
     limits.check_decoded(len(view))
-    header.check(len(view))
+    header.check(len(view), limits)
 
     def read() -> NDArray[Any]:
         try:
@@ -100,7 +100,7 @@ def _directory_bytes(view: memoryview) -> int:
     return max([size for size in ends if size != 0xFFFFFFFF] + wide, default=0)
 
 
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, view: memoryview) -> Member:
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, view: memoryview, limits: Limits) -> Member:
     if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise Flaw("E103", "the member is encrypted or compressed in a way that NumPy does not read")
     try:
@@ -109,7 +109,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, view: memoryview) -
     except DAMAGED as error:
         raise _damaged(error) from None
     header = _header(start)
-    header.check(info.file_size)
+    header.check(info.file_size, limits)
 
     def read() -> NDArray[Any]:
         try:
@@ -133,8 +133,8 @@ class _Header:
     fortran: bool
     bytes: int
 
-    def check(self, size: int) -> None:
-        """Raise a Flaw where the array, its header included, does not have the bytes that are declared."""
+    def check(self, size: int, limits: Limits) -> None:
+        """Raise a Flaw where the array, its header included, does not have the bytes that are declared, or too much text."""
         held, declared = size - self.bytes, self.dtype.itemsize * math.prod(self.shape)
         if held != declared:
             raise Flaw(
@@ -143,6 +143,8 @@ class _Header:
                 limit="a header that tells the truth",
                 mend="save it again",
             )
+        if self.dtype.kind in "US":
+            limits.check_texts(declared // (4 if self.dtype.kind == "U" else 1))
 
     def array(self, content: memoryview) -> NDArray[Any]:
         if not math.prod(self.shape):

@@ -20,17 +20,17 @@ from duo_core.predictions import pair_predictions
 
 BLOCK = 1 << 20
 FLOOR = 1e-6
-"""What stands for a probability of 0, and for smaller ones beside it, where a logarithm is taken: so large that float16, whose
-steps are 6e-8 there, tells probabilities above it apart, and every dtype gives one answer."""
+"""What stands for smaller probabilities, 0 among them, where a logarithm is taken: so large that float16, whose steps are 6e-8
+there, tells probabilities above it apart, and every dtype gives one answer."""
 FEW = 200
 """Rows to fit on below which a warning is given."""
 
 
-def checked_logits(array: NDArray[np.floating], take_log: bool, floor: float | None = None) -> NDArray[np.floating]:
+def checked_logits(array: NDArray[np.floating], take_log: bool, floor: float = FLOOR) -> NDArray[np.floating]:
     """Return the logits, or the logarithm of probabilities where that is asked for; raise a Flaw where they are neither.
 
-    Where some probabilities are 0, those below FLOOR are taken as FLOOR, whatever the dtype; `floor` is another one, which holds
-    in any case.
+    Probabilities below the floor are taken as the floor, whatever the dtype and whether some are 0 or not: float16 rounds to 0 what
+    wider ones hold, so that what is there says nothing of what is meant.
     """
     blocks = list(_blocks(array))
     wrong = [start + np.flatnonzero(~((block < np.inf).all(1) & (block > -np.inf).any(1))) for start, block in blocks]
@@ -42,21 +42,24 @@ def checked_logits(array: NDArray[np.floating], take_log: bool, floor: float | N
     if not take_log:
         raise Flaw("E202", "every row lies in [0, 1] and sums to 1, as probabilities do")
     wide: NDArray[np.floating] = array.astype(np.float64 if array.dtype.itemsize == 8 else np.float32)
-    if floor is not None or not all(block.all() for _, block in blocks):
-        np.maximum(wide, wide.dtype.type(FLOOR if floor is None else floor), out=wide)
+    np.maximum(wide, wide.dtype.type(floor), out=wide)
     np.log(wide, out=wide)
     return wide
 
 
-def zeros(array: NDArray[np.floating], labels: Integers | None, floor: float | None) -> str | None:
-    """What is to be said of probabilities (n, k) that are 0; None where there are none."""
-    count = array.size - sum(int(np.count_nonzero(block)) for _, block in _blocks(array))
-    if not count:
+def floored(array: NDArray[np.floating], labels: Integers | None, floor: float = FLOOR) -> str | None:
+    """What is to be said of probabilities (n, k) below the floor; None where there are none."""
+    least = np.float64(floor) if array.dtype.itemsize == 8 else np.float32(floor)
+    low = sum(int(np.count_nonzero(block < least)) for _, block in _blocks(array)) / array.size
+    if not low:
         return None
-    text = f"{count / array.size:.3g} of the probabilities are 0"
+    zeros = sum(int(np.count_nonzero(block == 0)) for _, block in _blocks(array)) / array.size
+    text = f"{low:.3g} of the probabilities are {'0' if low == zeros else f'below {floor:g}'}"
+    if 0 < zeros < low:
+        text += f" ({zeros:.3g} are 0)"
     if labels is not None:
-        text += f", that of the true class in {float(np.mean(array[np.arange(len(labels)), labels] == 0)):.2%} of the rows"
-    return f"{text}; each is taken as {FLOOR if floor is None else floor:g}"
+        text += f", that of the true class in {float(np.mean(array[np.arange(len(labels)), labels] < least)):.2%} of the rows"
+    return f"{text}; each is taken as {floor:g}"
 
 
 def check_unmasked(logits: Tensor, labels: Tensor) -> None:

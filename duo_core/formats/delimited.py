@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
+from duo_core.files import unguarded
 from duo_core.formats.fd_shifts import whole_numbers
 from duo_core.formats.headings import Layout, as_utf8, layout
 from duo_core.formats.limits import HEADER, Limits, words
@@ -33,7 +34,7 @@ def csv_members(upload: Upload, view: memoryview, limits: Limits, report: Report
     limits.check_rows(n)
     found = columns(upload, table.names, table.kinds, report)
     limits.check_decoded(8 * sum(map(len, found.models.values())) * n)
-    numbers, texts = _parsed(view, table, n, found)
+    numbers, texts = _parsed(view, table, n, found, limits)
     arrays = {model: _narrowed(array) for model, array in numbers.items()}
     logits = {model: (array.shape, array.dtype, partial(np.asarray, array)) for model, array in arrays.items()}
     typed = {name: texts[name] if role == "ids" else _typed(texts[name]) for role, name in found.roles.items()}
@@ -65,19 +66,21 @@ def _endless() -> Flaw:
 
 
 def _parsed(
-    view: memoryview, table: Layout, n: int, found: Columns
+    view: memoryview, table: Layout, n: int, found: Columns, limits: Limits
 ) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[Any]]]:
     """Each model's logits (n, k) as float64, and the columns that have a role as text; at most n rows."""
     logits = {model: np.empty((n, len(of_model))) for model, of_model in found.models.items()}
     texts: dict[str, list[str]] = {name: [] for name in found.texts}
-    done = 0
+    sizes, done = dict.fromkeys(texts, 0), 0
     try:
         for rows in _tables(view, table, found):
             for model, array in logits.items():
                 for index, name in enumerate(found.models[model]):
                     array[done : done + len(rows), index] = rows[name].to_numpy()
+            sizes = {name: size + rows[name].nbytes for name, size in sizes.items()}
+            limits.check_texts(max(sizes.values(), default=0))
             for name, column in texts.items():
-                column.extend(rows[name].to_pylist())
+                column.extend(map(unguarded, rows[name].to_pylist()))
             done += len(rows)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _unparsed(error) from None

@@ -8,16 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from duo_core.formats.limits import CHUNKS, RECORDS
+from duo_core.formats.limits import CHUNKS, NESTS, RECORDS
 from duo_core.formats.problems import Flaw
-from duo_core.formats.thrift import INT64, MANY, WORDS, pages, path, walk
+from duo_core.formats.thrift import INT32, INT64, MANY, WORDS, pages, path, walk
 
-COLUMNS, ROWS, GROUPS = path(2), path(3), path(4)
+COLUMNS, ROWS, GROUPS, CHILDREN = path(2), path(3), path(4), path(2, 5)
 GROUP_CHUNKS, GROUP_ROWS = path(4, 1), path(4, 3)
 PACKED, DATA, DICTIONARY = (path(4, 1, 3, field) for field in (7, 9, 11))
-FOOTER = np.array([COLUMNS, ROWS, GROUPS, GROUP_CHUNKS, GROUP_ROWS, PACKED, DATA, DICTIONARY])
+FOOTER = np.array([COLUMNS, CHILDREN, ROWS, GROUPS, GROUP_CHUNKS, GROUP_ROWS, PACKED, DATA, DICTIONARY])
+FOOTER_KINDS = np.where(FOOTER == CHILDREN, INT32, INT64)
 PAGE_UNPACKED, PAGE_PACKED = path(2), path(3)
 PAGE = np.array([PAGE_UNPACKED, PAGE_PACKED])
+PAGE_KINDS = np.full(len(PAGE), INT32)
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ class Footer:
 
 def footer(view: memoryview) -> Footer:
     """Read what is needed of a footer; raise a Flaw where it is damaged or holds too much."""
-    found = np.zeros((6 * CHUNKS, 3), np.int64)
-    end, _, count = walk(_bytes(view), 0, RECORDS, FOOTER, INT64, found)
+    found = np.zeros((7 * CHUNKS, 3), np.int64)
+    end, _, count = walk(_bytes(view), 0, RECORDS, FOOTER, FOOTER_KINDS, found)
     _check(end)
     values: dict[int, list[int]] = defaultdict(list)
     chunks: dict[int, dict[int, int]] = defaultdict(dict)
@@ -48,6 +50,9 @@ def footer(view: memoryview) -> Footer:
             limit=f"at most {CHUNKS:,} columns, those of each row group counted",
             mend="save fewer columns, or all rows in one group",
         )
+    nests = sum(count > 0 for count in values[CHILDREN])
+    if nests > NESTS:  # libraries go down into each other's columns, and end the process where they go too deep
+        raise Flaw("E105", f"{nests:,} of its columns hold others", limit=f"at most {NESTS}", mend="save plain columns")
     if len(values[ROWS]) != 1 or values[ROWS][0] < 0:
         raise damaged("the footer does not say how many rows there are")
     group_rows = sum(max(0, rows) for rows in values[GROUP_ROWS])
@@ -71,7 +76,7 @@ def unpacked_bytes(view: memoryview, chunks: Sequence[tuple[int, int]]) -> int:
     for start, size in chunks:
         if not 0 <= start <= start + size <= len(view):
             raise damaged("a column lies outside the file")
-        unpacked, end, budget = pages(_bytes(view[start : start + size]), budget, PAGE, found)
+        unpacked, end, budget = pages(_bytes(view[start : start + size]), budget, PAGE, PAGE_KINDS, found)
         _check(end)
         if unpacked < 0:
             raise damaged("a page has no size, or ends outside its column")

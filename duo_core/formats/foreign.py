@@ -20,7 +20,7 @@ from duo_core.formats.problems import RefusedError, Report, listed, shown
 from duo_core.formats.reading import OPENERS
 from duo_core.formats.uploads import TEXT, Member, Upload
 
-UNLIMITED = Limits(file_bytes=1 << 50, decoded_bytes=1 << 50, rows=1 << 40, classes=1 << 30)
+UNLIMITED = Limits(file_bytes=1 << 50, decoded_bytes=1 << 50, rows=1 << 40, classes=1 << 30, text_bytes=1 << 40)
 """One's own machine may read what one's own memory holds."""
 _ARRAY: Any = np.empty(0).__reduce__()[0]
 _SCALAR: Any = np.float64(0).__reduce__()[0]

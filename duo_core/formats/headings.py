@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from duo_core.files import unguarded
 from duo_core.formats.limits import HEADER, words
 from duo_core.formats.problems import Flaw, shown
 
@@ -77,7 +78,7 @@ def layout(view: memoryview) -> Layout:
         names = names[:-1]
     kinds = [_kind([row[place] for row in below if place < len(row)]) for place in range(len(names))]
     commas = delimiter == ";" and any("," in cell and NUMBER.fullmatch(cell) for row in below for cell in row)
-    names = [name or f"Unnamed: {place}" for place, name in enumerate(names)]  # as pandas calls them
+    names = [unguarded(name) or f"Unnamed: {place}" for place, name in enumerate(names)]  # as pandas calls them
     return Layout(names, kinds, delimiter, headings, "," if commas else ".")
 
 

@@ -14,12 +14,12 @@ FOOTER_BYTES = 32 * MIB
 """Bytes of a Parquet footer: 25 000 columns take about 15 MiB as pandas writes them."""
 CHUNKS = 30_000
 """Columns of a Parquet file, those of each row group counted."""
+NESTS = 256
+"""Columns of a Parquet file that hold others, lists among them, so that no column lies deeper than that."""
 RECORDS = 8_000_000
 """Fields and elements of the records of a Parquet footer, or of all page headers."""
 DIRECTORY = MIB
 """Bytes of a zip archive's table of contents, some ten thousand members."""
-TEXT = 64 * MIB
-"""Bytes of all ids, or of all names of splits, of a file."""
 LETTERS = 1024
 """Characters of one id or name in an array of fixed width."""
 ARRAYS = 4096
@@ -47,13 +47,15 @@ class Limits:
     """Of all arrays of a file."""
     rows: int = 200_000
     classes: int = 25_000
+    text_bytes: int = 64 * MIB
+    """Of all ids, or of all names of splits, of a file; of arrays of fixed width, characters."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Limits":
         """Return the limits that the environment sets, the others as they are by default.
 
         >>> Limits.from_environment({"DUO_MAX_FILE_MIB": "20", "DUO_MAX_ROWS": "50000"})
-        Limits(file_bytes=20971520, decoded_bytes=1073741824, rows=50000, classes=25000)
+        Limits(file_bytes=20971520, decoded_bytes=1073741824, rows=50000, classes=25000, text_bytes=67108864)
 
         Raises
         ------
@@ -84,6 +86,15 @@ class Limits:
         """Raise a Flaw for too many rows."""
         if n > self.rows:
             raise Flaw("E105", f"{n:,} rows are declared", limit=f"at most {self.rows:,} rows")
+
+    def check_texts(self, size: int) -> None:
+        """Raise a Flaw for names of too many bytes."""
+        if size > self.text_bytes:
+            raise self.long_texts(size)
+
+    def long_texts(self, size: int) -> Flaw:
+        """Return the Flaw of names of so many bytes."""
+        return Flaw("E105", f"its texts take {words(size)} unpacked", limit=f"at most {words(self.text_bytes)} of text")
 
     def check_logits(self, shape: Sequence[int]) -> None:
         """Raise a Flaw for a logit array (n, k) of too many rows or classes."""

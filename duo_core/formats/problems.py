@@ -155,9 +155,9 @@ CODES = {
         "fit on images that it was not trained on, or on more of them",
     ),
     "W08": Code(
-        "probabilities that are 0",
-        "their logarithm is minus infinity, so the result hangs on what is taken in their place",
-        "save what the model gives before its softmax, or say another floor (--floor X, or on the page)",
+        "probabilities that are 0 or about it",
+        "float16 rounds such values to 0, whose logarithm is minus infinity, so the result hangs on what is taken in their place",
+        "save what the model gives before its softmax, or say another floor (--floor X, or on the page; 1e-30 leaves all but 0)",
     ),
     "W09": Code(
         "arrays under other names",

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from duo_core.arrays import InputError
+from duo_core.formats.apart import unpacker
 from duo_core.formats.archives import npy_members, npz_members
-from duo_core.formats.checks import check_unmasked, checked_logits, scores, warn, zeros
+from duo_core.formats.checks import FLOOR, check_unmasked, checked_logits, floored, scores, warn
 from duo_core.formats.conversion import CONVERTED, conversion
 from duo_core.formats.delimited import csv_members
 from duo_core.formats.found import ArrayFacts, FileFacts, Found, ModelFacts, Reading
@@ -46,7 +47,7 @@ class Options:
     take_log: bool = False
     """Whether probabilities are turned into log-probabilities."""
     floor: float | None = None
-    """What stands for smaller probabilities then; None: FLOOR, where some are 0."""
+    """What stands for smaller probabilities then; None: FLOOR."""
     names: Sequence[tuple[str, str]] = ()
     """What arrays are: a role, and the array's name in any file, or FILE:ARRAY; it goes before what their own names say."""
     labels_from_one: bool = False
@@ -82,6 +83,11 @@ def read(files: Sequence[Upload], options: Options | None = None) -> Reading:
     options = options or Options()
     if not files:
         raise InputError(f"expected at least one logit file, got none; name one that ends in {', '.join(OPENERS)}")
+    with unpacker(options.limits):
+        return _read(files, options)
+
+
+def _read(files: Sequence[Upload], options: Options) -> Reading:
     report, files = Report(), addressed(files, options.names)
     parts, facts = _parts(files, options, report)
     models, whole = models_of(parts, report), len(parts) == len(files)
@@ -157,9 +163,9 @@ def _arrays(
     for name, model in models.items():
         with report.at(model.where):
             read = model.member.read()
-            values = checked_logits(read, options.take_log, options.floor)
+            values = checked_logits(read, options.take_log, options.floor or FLOOR)
             if values is not read:
-                _note_zeros(model, read, together, options.floor, report)
+                _note_floored(model, read, together, options.floor or FLOOR, report)
             native = values.dtype.newbyteorder("=")
             for split, images in (together.splits if together and not report.problems else {}).items():
                 rows = together.rows[model.place][images] if together else images
@@ -169,10 +175,10 @@ def _arrays(
     return arrays
 
 
-def _note_zeros(model: Model, probabilities: NDArray[Any], together: Joined | None, floor: float | None, report: Report) -> None:
-    """Say how many probabilities are 0, and how many of true classes."""
+def _note_floored(model: Model, probabilities: NDArray[Any], together: Joined | None, floor: float, report: Report) -> None:
+    """Say how many probabilities are below the floor, and how many of true classes."""
     rows = together.rows[model.place] if together else slice(None)
-    said = zeros(probabilities[rows], together.labels if together else None, floor)
+    said = floored(probabilities[rows], together.labels if together else None, floor)
     if said:
         report.add(model.where, "W08", said)
 

@@ -75,8 +75,8 @@ def columns(upload: Upload, names: Sequence[str], kinds: Sequence[str], report: 
     roles, guess = _roles(upload, free, bool(models), report)
     if not (models or broken or lists or "labels" in roles):
         report.add(upload.label, "E201", f"the table has the columns {listed(list(names))}")
-    numbered = {name for own in alike.values() for name in own[1:]}
-    left = [name for name in free if name not in (*roles.values(), *numbered) and not LOGIT.fullmatch(name)]
+    known = {*roles.values(), *(name for own in alike.values() for name in own[1:])}
+    left = [name for name in free if name not in known and not LOGIT.fullmatch(name)]
     return Columns(roles, models, {name: KINDS[free[name]] for name in left[:OFFERED]}, guess)
 
 

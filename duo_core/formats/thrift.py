@@ -113,8 +113,8 @@ def _list(data, at, inner):
 def walk(data, at, budget, wanted, integers, found):
     """Go through the struct at a place; return where it ends, what is left of the budget, and how many rows of `found` were filled.
 
-    A row is the number of the struct that a wanted value stands in, its path, and the value: an integer of the one kind that is
-    expected, or the length of a list of structs. An end below 0 says why there is none.
+    A row is the number of the struct that a wanted value stands in, its path, and the value: an integer of the kind that is
+    expected there, or the length of a list of structs. An end below 0 says why there is none.
     """
     stack = np.zeros((DEPTH + 1, 5), np.int64)
     stack[0, LEFT] = -1
@@ -145,7 +145,7 @@ def walk(data, at, budget, wanted, integers, found):
             value, at = _plain(data, at, kind, inside[LEFT] >= 0)
         if at < 0:
             break
-        if kind in (integers, LIST) and inside[LEFT] < 0 and (place == wanted).any():
+        if inside[LEFT] < 0 and ((place == wanted) & ((kind == integers) | (kind == LIST))).any():
             if kind == LIST and value and inner[ELEMENT] != STRUCT:
                 return -UNKNOWN, budget, count
             found[count, 0], found[count, 1], found[count, 2] = inside[OWNER], place, value
@@ -154,11 +154,11 @@ def walk(data, at, budget, wanted, integers, found):
 
 
 @njit(cache=True)
-def pages(data, budget, wanted, found):
+def pages(data, budget, wanted, integers, found):
     """Sum of the bytes that pages declare to unpack to, where the last one ends, and what is left of the budget; -1: no size."""
     at, total = 0, np.int64(0)
     while 0 <= at < data.size:
-        at, budget, count = walk(data, at, budget, wanted, INT32, found)
+        at, budget, count = walk(data, at, budget, wanted, integers, found)
         if at < 0:
             break
         unpacked = packed = np.int64(-1)

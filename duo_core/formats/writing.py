@@ -10,12 +10,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from duo_core.arrays import InputError
-from duo_core.formats.checks import checked_logits, zeros
+from duo_core.files import write_csv
+from duo_core.formats.checks import FLOOR, checked_logits, floored
 from duo_core.formats.limits import Limits
 from duo_core.formats.models import check_classes, check_labels, models_of
 from duo_core.formats.parts import part_of
@@ -71,8 +71,8 @@ def prepared(
     for model in models.values():
         with report.at(model.where):
             read = model.member.read()
-            logits = checked_logits(read, log, floor)
-            if logits is not read and (said := zeros(read, part.labels, floor)):
+            logits = checked_logits(read, log, floor or FLOOR)
+            if logits is not read and (said := floored(read, part.labels, floor or FLOOR)):
                 report.add(model.where, "W08", said)
             if dtype and logits.dtype != dtype:
                 with np.errstate(over="ignore"):  # what float16 cannot hold is found as infinite
@@ -94,7 +94,8 @@ def write(arrays: Arrays, name: str, file: BinaryIO) -> None:
     """Write arrays to an open file in the format that the extension of its name says.
 
     A table has no room for class names and costs and is written without them; it holds each model's logits in `MODEL.logit_0`,
-    `MODEL.logit_1`, ..., in `logit_0`, ... where the one model has the file's own name.
+    `MODEL.logit_1`, ..., in `logit_0`, ... where the one model has the file's own name. In CSV an apostrophe goes before text that
+    would begin a formula; reading takes it away.
     """
     suffix = PurePath(name).suffix.lower()
     if suffix == ".npz":
@@ -104,7 +105,7 @@ def write(arrays: Arrays, name: str, file: BinaryIO) -> None:
     elif suffix == ".parquet":
         pq.write_table(_table(arrays, PurePath(name).stem), file)
     elif suffix == ".csv":
-        pacsv.write_csv(_table(arrays, PurePath(name).stem), file)
+        write_csv(_table(arrays, PurePath(name).stem), file)
     else:
         raise InputError(f"expected an output ending in .npz, .safetensors, .parquet or .csv, got '{name}'")
 

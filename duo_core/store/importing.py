@@ -4,9 +4,7 @@ import contextlib
 import datetime
 import os
 import re
-import shutil
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,12 +13,11 @@ import torch
 from torch import Tensor
 
 from duo_core.arrays import InputError
-from duo_core.files import NAME, checked_name, locked
+from duo_core.files import NAME, checked_name, clear_left_behind, locked
 from duo_core.logits import Card, LogitSet
 from duo_core.store.sets import Store
 
 PREFIX = ".importing-"
-A_DAY = 86_400
 RESERVED = {"labels"}
 """Names that no model's file may have."""
 
@@ -215,10 +212,7 @@ def safe_name(name: str) -> str:
 
 @contextlib.contextmanager
 def _beside(store: Path) -> Iterator[Path]:
-    """A folder of the store that is no set and is gone afterwards; what runs that were killed left a day ago goes too."""
-    for old in store.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):
-            if time.time() - old.stat().st_mtime > A_DAY:
-                shutil.rmtree(old)
-    with tempfile.TemporaryDirectory(dir=store, prefix=PREFIX) as folder:
+    """A folder of the store that is no set and is gone afterwards; what runs that were killed left goes too."""
+    clear_left_behind(store)
+    with tempfile.TemporaryDirectory(dir=store, prefix=PREFIX, suffix=f".{os.getpid()}") as folder:
         yield Path(folder)
