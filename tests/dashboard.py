@@ -1,7 +1,6 @@
 """What the tests of the dashboard's pages share: a page opened without a browser, and what it says."""
 
 import pandas as pd
-import streamlit as st
 from browsing import ROOT
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
@@ -13,8 +12,7 @@ PAIR = {"set": "toy", "split": "test", "base": "large", "sidekick": "small"}
 
 
 def open_page(name: str = "explore", **query: str) -> AppTest:
-    """Open a page at an address, as the first of a session and with empty caches."""
-    st.cache_resource.clear()
+    """Open a page at an address, as the first of a session."""
     app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=SECONDS)
     app.query_params.update(query)
     return go(app, name)

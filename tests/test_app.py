@@ -21,6 +21,7 @@ from duo_core.duo import Fit, Temperatures
 from duo_core.figures.screen import SCREEN
 from duo_core.intervals import Interval, differences
 from duo_core.metrics import METRICS
+from duo_core.plaintext import escaped
 from duo_core.store import Store
 from duo_core.sweep import evaluate
 
@@ -312,7 +313,7 @@ def test_a_broken_model_is_named_and_the_others_stay(open_app, tmp_path, damage)
     file.write_bytes(data[:-40] if damage == "truncated" else data)
     app = open_app(tmp_path)
     assert "1 model is left out" in app.warning[0].value
-    assert "small.safetensors" in app.warning[0].value
+    assert escaped("small.safetensors") in app.warning[0].value
     assert len(app.selectbox(key="base").options) == 3
     assert app.metric
 
@@ -344,7 +345,7 @@ def test_a_broken_set_says_what_is_wrong(open_app, tmp_path):
     (write_set(tmp_path) / "toy" / "set.json").write_text("{}")
     text = text_of(open_app(tmp_path))
     assert "This logit set cannot be read" in text
-    assert "set.json" in text
+    assert escaped("set.json") in text
 
 
 def test_unknown_costs_are_said_and_charts_are_drawn(open_app, tmp_path):

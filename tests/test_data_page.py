@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import streamlit as st
 from dashboard import go, labelled, open_page, query, step, text_of
 from logit_files import FORMATS, arrays, csv, models, npz, softmax, table
 from logit_sets import write_set
@@ -25,6 +26,12 @@ from duo_core.store import Store
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_CACHES = {"sets.py": 1, "pictures.py": 3, "uploads.py": 1, "caches.py": 2}
 """How often a file of app/state may keep something by other means than `remembered`: of the store, pictures, the shelf itself."""
+
+
+@pytest.fixture(autouse=True)
+def new_session() -> None:
+    """All of AppTest's sessions have one name, so that one would find what another has uploaded."""
+    st.cache_resource.clear()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from streamlit.util import calc_hash
 
 from app import state
 from app.state import diagnosis, holding, tables, waiting
-from duo_core.analysis.claims import claims
+from duo_core.analysis.judged import judged_claims
 from duo_core.intervals import drawn
 from duo_core.results import swept
 
@@ -72,7 +72,10 @@ SHARED = {
         tables.results, "swept", swept, lambda handle: lambda: len(state.all_pairs(handle, "test", "softmax")),
         "Pairing the models of The toy set: 25%",
     ),
-    "claims": (holding, "claims", claims, lambda handle: lambda: len(state.claims_of(handle, "test")), "Judging the claims…"),
+    "claims": (
+        holding, "judged_claims", judged_claims, lambda handle: lambda: len(state.claims_of(handle, "test").claims),
+        "Judging the pairs of The toy set on parts of the images: 25%",
+    ),
 }  # fmt: skip
 
 
@@ -119,6 +122,7 @@ def test_diagnose_shows_an_error_once(open_view, monkeypatch, error):
     def failing(*_, **__):
         raise error
 
+    st.cache_resource.clear()  # what other tests have drawn
     app = open_view("explore", **PAIR)
     monkeypatch.setattr(diagnosis, "drawn", failing)
     app.query_params.clear()
