@@ -10,6 +10,7 @@ import streamlit as st
 
 from app import controls, link
 from app.views import claims, data, diagnose, explore, find, learn, method, temperatures, zoo
+from duo_core import places
 from duo_core.arrays import InputError
 
 FIRST = "explore"
@@ -19,7 +20,7 @@ VIEWS = {
 
 st.set_page_config(
     page_title="Asymmetric Duos Explorer",
-    page_icon=str(Path(__file__).with_name("icon.png")),  # local: a named icon would be fetched from another machine
+    page_icon=str(places.ROOT / "app" / "icon.png"),  # local: a named icon would be fetched from another machine
     layout="wide",
 )
 pages = {name: st.Page(view.show, title=view.TITLE, url_path=name, default=name == FIRST) for name, view in VIEWS.items()}

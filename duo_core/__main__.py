@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from duo_core import __version__
 from duo_core.arrays import InputError
 from duo_core.cli import commands, exporting, importing, reporting, thresholds, uploading
 from duo_core.cli.arguments import (
@@ -96,6 +97,7 @@ def parser() -> Parser:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    root.add_argument("--version", action="version", version=f"duo {__version__}")
     actions = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     _making(actions)
@@ -195,7 +197,7 @@ def _json_option(command: argparse.ArgumentParser) -> None:
 
 
 def _store_option(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--store", type=Path, metavar="DIR", help="folder of logit sets (default: DUO_STORE, else data/)")
+    command.add_argument("--store", type=Path, metavar="DIR", help="folder of logit sets (default: DUO_STORE, else data/ of a checkout, else your own)")
 
 
 def _set_options(command: argparse.ArgumentParser) -> None:

@@ -72,9 +72,10 @@ def set_names() -> list[str]:
 
 def open_set(name: str) -> Handle:
     """Open a set, or the one opened before if none of its files has changed."""
-    folder = store_path() / name
+    store = Store()
+    folder = store.folder(name)
     files = sorted(filter(None, map(_stamp_of, folder.iterdir()))) if folder.is_dir() else []
-    return _opened(str(store_path()), name, hashlib.sha256(repr(files).encode()).hexdigest())
+    return _opened(str(folder), str(store.path), hashlib.sha256(repr(files).encode()).hexdigest())
 
 
 def _stamp_of(file: Path) -> tuple[str, int, int] | None:
@@ -87,10 +88,10 @@ def _stamp_of(file: Path) -> tuple[str, int, int] | None:
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _opened(store: str, name: str, stamp: str) -> Handle:
-    logit_set = Store(Path(store)).open(name)
+def _opened(folder: str, results: str, stamp: str) -> Handle:
+    logit_set = Store(Path(folder).parent).open(Path(folder).name)
     labels = {split: tensor_digest(y) for split, y in logit_set.labels.items()}
-    return Handle(logit_set, f"{store}/{name}/{stamp}", labels, Path(store))
+    return Handle(logit_set, f"{folder}/{stamp}", labels, Path(results))
 
 
 def read_ahead() -> None:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from duo_core import places
 from duo_core.arrays import InputError
 from duo_core.cli.arguments import unique
 from duo_core.cli.printing import print_json, show
 from duo_core.cli.uploading import logit_set_of, tables_of
 from duo_core.duo import VARIANTS
-from duo_core.files import check_output, checked_name, csv_text, replaced
+from duo_core.files import check_output, csv_text, replaced
 from duo_core.formats import Limits
 from duo_core.logits import LogitSet
 from duo_core.metrics import METRICS
@@ -26,8 +27,6 @@ from duo_core.sweep import COLUMNS, Evaluation, evaluate
 
 if TYPE_CHECKING:
     from duo_core.zoo import LoadedModel, ModelSpec
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def zoo(options: argparse.Namespace) -> None:
@@ -83,12 +82,12 @@ def logits(options: argparse.Namespace) -> None:
     from duo_core.inference.progress import Printer
     from duo_core.zoo import load
 
-    checked_name(options.set, "set")  # before models are read, which may take long
+    store = Store(options.store)
+    store.own_folder(options.set)  # before models are read, which may take long
     compute_device(options.device)
     splits = _splits(options)
     models = [load(spec) for spec in _specs(options)]
     _say(*(model.note for model in models))
-    store = Store(options.store)
     summary = compute(
         models,
         splits,
@@ -293,20 +292,28 @@ def _write_table(table: pd.DataFrame, file: Path) -> None:
 
 def app(options: argparse.Namespace) -> None:
     """Run the dashboard's server until it is stopped."""
-    page = ROOT / "app" / "main.py"
+    page = places.ROOT / "app" / "main.py"
     if not page.exists():
-        raise InputError(f"expected the dashboard at '{page}', got nothing there; run it from a checkout (pip install -e .)")
+        raise InputError(f"expected the dashboard at '{page}', got nothing there; install the package again")
     Limits.from_environment()  # a wrong one is said here, not on a page
     _check_free(options.host, options.port)
     if options.store:
-        os.environ["DUO_STORE"] = str(options.store.resolve())
-    elif os.environ.get("DUO_STORE"):
-        os.environ["DUO_STORE"] = str(Path(os.environ["DUO_STORE"]).resolve())
-    os.chdir(ROOT)  # the theme lies in .streamlit/ here
-    sys.path.insert(0, str(ROOT))
+        os.environ["DUO_STORE"] = str(options.store)
+    _move_to(places.ROOT)  # the theme lies in .streamlit/ here
+    sys.path.insert(0, str(places.ROOT))
     threading.Thread(target=_load, daemon=True).start()
     sys.argv = ["streamlit", "run", str(page), f"--server.address={options.host}", f"--server.port={options.port}"]
     importlib.import_module("streamlit.web.cli").main()
+
+
+def _move_to(folder: Path) -> None:
+    """Work in another folder; paths in the environment still name what they named from here."""
+    if store := os.environ.get("DUO_STORE"):
+        os.environ["DUO_STORE"] = os.path.abspath(store)
+    if images := os.environ.get("DUO_IMAGES"):
+        paths = images.split(os.pathsep)
+        os.environ["DUO_IMAGES"] = os.pathsep.join(os.path.abspath(path) if os.path.exists(path) else path for path in paths)
+    os.chdir(folder)
 
 
 def _load() -> None:

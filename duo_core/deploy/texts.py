@@ -1,11 +1,11 @@
 """What lies beside the numbers of an exported duo: README.md, requirements.txt, run.py, as texts."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from duo_core import places
 from duo_core.analysis.guarantee import METHODS
 from duo_core.deploy import graphs, records
 from duo_core.metrics import METRICS
@@ -70,7 +70,7 @@ def texts(record: Mapping[str, Any]) -> dict[str, str]:
     """Return every text file of a folder by name; `record` is what duo.json says."""
     found = {records.FILE: records.sealed(record), "README.md": _readme(record), "requirements.txt": _requirements(record)}
     if graph_of(record):
-        found[RUN] = Path(__file__).with_name(RUN).read_text(encoding="utf-8")
+        found[RUN] = places.text(__package__, RUN)
     return found
 
 
