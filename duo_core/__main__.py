@@ -197,7 +197,12 @@ def _json_option(command: argparse.ArgumentParser) -> None:
 
 
 def _store_option(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--store", type=Path, metavar="DIR", help="folder of logit sets (default: DUO_STORE, else data/ of a checkout, else your own)")
+    command.add_argument(
+        "--store",
+        type=Path,
+        metavar="DIR",
+        help="folder of logit sets (default: DUO_STORE, else data/ of a checkout, else your own)",
+    )
 
 
 def _set_options(command: argparse.ArgumentParser) -> None:

@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "duo_core"
 ORDER = [
     "__init__",
     "arrays",
+    "compiling",
     "places",
     "blocks",
     "kernels",

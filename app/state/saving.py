@@ -17,6 +17,4 @@ def may_save() -> bool:
 
 def save(read: Reading, name: str, title: str, names: Mapping[str, str]) -> Imported:
     """Write what was read into the store; models that are there with other logits are never written over from here."""
-    return import_set(
-        Store(), name, read.opened(), title=title or None, source="uploaded on the dashboard", names=names
-    )
+    return import_set(Store(), name, read.opened(), title=title or None, source="uploaded on the dashboard", names=names)
