@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import streamlit as st
 
-from app import controls, link
+from app import controls, internals, link
 from app.views import claims, data, diagnose, explore, find, learn, method, temperatures, zoo
 from duo_core import places
 from duo_core.arrays import InputError
@@ -18,6 +18,7 @@ VIEWS = {
     view.__name__.rpartition(".")[2]: view for view in (explore, find, temperatures, diagnose, zoo, learn, claims, data, method)
 }
 
+internals.check()
 st.set_page_config(
     page_title="Asymmetric Duos Explorer",
     page_icon=str(places.ROOT / "app" / "icon.png"),  # local: a named icon would be fetched from another machine

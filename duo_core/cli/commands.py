@@ -296,11 +296,12 @@ def app(options: argparse.Namespace) -> None:
     if not page.exists():
         raise InputError(f"expected the dashboard at '{page}', got nothing there; install the package again")
     Limits.from_environment()  # a wrong one is said here, not on a page
+    sys.path.insert(0, str(places.ROOT))
+    importlib.import_module("app.internals").check()
     _check_free(options.host, options.port)
     if options.store:
         os.environ["DUO_STORE"] = str(options.store)
     _move_to(places.ROOT)  # the theme lies in .streamlit/ here
-    sys.path.insert(0, str(places.ROOT))
     threading.Thread(target=_load, daemon=True).start()
     sys.argv = ["streamlit", "run", str(page), f"--server.address={options.host}", f"--server.port={options.port}"]
     importlib.import_module("streamlit.web.cli").main()
