@@ -119,6 +119,7 @@ def _making(actions: Any) -> None:
     )
     cost.add_argument("--input-size", type=input_size, metavar="PX|HxW", help="instead of the model's own")
     cost.add_argument("--no-throughput", action="store_true", help="do not run the models: quick")
+    cost.add_argument("--check", action="store_true", help="count a second time, by fvcore")
     _model_options(cost)
     _compute_options(cost)
     _json_option(cost)
@@ -154,6 +155,7 @@ def _judging(actions: Any) -> None:
     fit.add_argument("--base", required=True, metavar="MODEL")
     fit.add_argument("--sidekick", required=True, metavar="MODEL")
     fit.add_argument("--split", default="test", help="split to judge on (default test)")
+    fit.add_argument("--check", action="store_true", help="compute the metrics a second time, by scikit-learn, where it has them")
     _set_options(fit)
     _json_option(fit)
 

@@ -32,6 +32,7 @@ ORDER = [
     "duo",
     "newton",
     "fitting",
+    "second_opinion",
     "predictions",
     "metrics",
     "draws",

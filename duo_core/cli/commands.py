@@ -15,6 +15,7 @@ import pandas as pd
 from duo_core import places
 from duo_core.arrays import InputError
 from duo_core.cli.arguments import unique
+from duo_core.cli.checking import metrics_check, print_metrics_check
 from duo_core.cli.printing import print_json, show
 from duo_core.cli.uploading import logit_set_of, tables_of
 from duo_core.duo import VARIANTS
@@ -58,7 +59,15 @@ def _profile(spec: "ModelSpec", options: argparse.Namespace) -> dict[str, Any]:
         "multiply_adds": counted.multiply_adds,
         "parameters": counted.parameters,
         **_speed(whole, options),
+        **(_second_count(model) if options.check else {}),
     }
+
+
+def _second_count(model: "LoadedModel") -> dict[str, Any]:
+    from duo_core.cost.second import second_count
+
+    second = second_count(model.module, model.transform.input_size)
+    return {"fvcore_multiply_adds": second.multiply_adds, "fvcore_leaves_out": ", ".join(second.left_out) or None}
 
 
 def _speed(model: "LoadedModel | None", options: argparse.Namespace) -> dict[str, Any]:
@@ -245,10 +254,13 @@ def fit(options: argparse.Namespace) -> None:
             f"the fit split is separated perfectly by the {name}: no finite temperature is best, its weight stands at the bound",
             file=sys.stderr,
         )
+    check = metrics_check(found, options.uncertainty) if options.check else None
     if options.json:
-        print_json(found.document())
+        print_json({**found.document(), **({"check": check} if check else {})})
         return
     _print_fit(found)
+    if check:
+        print_metrics_check(check)
 
 
 def _print_fit(found: Evaluation) -> None:
