@@ -24,8 +24,9 @@ app: $(APP)
 	$(BIN)/python -m duo_core app $(if $(PORT),--port $(PORT))
 
 # Files of tests side by side, each file in one process; in the order of tests/conftest.py, not by their number of tests.
+# ONLY="not browser" runs those without that marker.
 test: $(DEV)
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(if $(ONLY),-m "$(ONLY)")
 
 # All three have their say before the target fails.
 lint: $(DEV)
