@@ -1,12 +1,15 @@
 """What pyproject.toml cannot say: a wheel holds the dashboard, its settings, the glossary and the sets inside the package.
 
-They are the files that pyproject.toml lists for `duo_core._shipped`, a package whose folder in the checkout is the checkout itself.
+They lie in a package `duo_core._shipped`, whose folder in the checkout is the checkout itself; pyproject.toml lists those that are
+not Python.
 """
 
 from setuptools import find_packages, setup
 
+SHIPPED = "duo_core._shipped"
+
 setup(
-    packages=[*find_packages(include=["duo_core*"]), "duo_core._shipped"],
-    package_dir={"duo_core._shipped": "."},
+    packages=[*find_packages(include=["duo_core*"]), SHIPPED, *(f"{SHIPPED}.{name}" for name in find_packages(include=["app*"]))],
+    package_dir={SHIPPED: "."},
     script_name="setup.py",  # is left out of the package
 )

@@ -72,11 +72,12 @@ class Installed(NamedTuple):
         return run.stderr if status else run.stdout
 
 
-def pip(*arguments: str) -> None:
-    """Run this environment's pip, which asks no other machine for anything."""
+def pip(*arguments: str) -> str:
+    """What this environment's pip says; it asks no other machine for anything."""
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments, "--no-deps"]
     run = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PIP_NO_INDEX": "1"})
     assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout + run.stderr
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +87,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, built = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("wheel")
     for source in [*SOURCES, *(file.name for file in ROOT.glob("requirements*.txt"))]:
         (folder / source).symlink_to(ROOT / source)
-    pip("wheel", "--no-build-isolation", "-w", str(built), str(folder))
+    said = pip("wheel", "--verbose", "--no-build-isolation", "-w", str(built), str(folder))
+    assert "SetuptoolsDeprecationWarning" not in said
+    assert "would be ignored" not in said
     return next(built.glob("*.whl"))
 
 
