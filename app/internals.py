@@ -53,8 +53,9 @@ def _files_can_be_dropped() -> bool:
 
 
 def _size_can_be_limited() -> bool:
+    """Asked of the table of options: their values, read before the server does, would be read once more and told as a change."""
     config = importlib.import_module("streamlit.config")
-    return callable(config.set_option) and isinstance(config.get_option("server.maxUploadSize"), int)
+    return callable(config.set_option) and "server.maxUploadSize" in config._config_options_template
 
 
 def _pages_are_told_apart() -> bool:

@@ -29,7 +29,7 @@ def spooling(monkeypatch):
 
 
 def without_limit(monkeypatch):
-    monkeypatch.delitem(config.get_config_options(), "server.maxUploadSize")
+    monkeypatch.delitem(config._config_options_template, "server.maxUploadSize")
 
 
 CHANGES = {
