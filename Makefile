@@ -1,23 +1,32 @@
-# The four commands; each makes .venv and installs what it needs the first time, and again when a requirement changes.
+# The commands; each makes .venv and installs what it needs the first time, and again when a requirement changes.
 PYTHON ?= python3
-BIN := .venv/bin
-APP := .venv/.installed-app
-DEV := .venv/.installed-dev
+VENV ?= .venv
+BIN := $(VENV)/bin
+APP := $(VENV)/.installed-app
+DEV := $(VENV)/.installed-dev
+# The versions that are tested; none for the newest ones.
+CONSTRAINTS ?= constraints.txt
+INSTALL = $(BIN)/python -m pip install --disable-pip-version-check \
+	$(if $(CONSTRAINTS),-c $(CONSTRAINTS),--upgrade --upgrade-strategy eager)
 
-.PHONY: help app test lint bench
+.PHONY: help app test lint bench newest constraints dist
 
 help:
-	@echo "make app    serve the dashboard on http://127.0.0.1:8501 (PORT=N for another port)"
-	@echo "make test   run every test that this machine can run"
-	@echo "make lint   check style and types"
-	@echo "make bench  print the benchmarks"
+	@echo "make app          serve the dashboard on http://127.0.0.1:8501 (PORT=N for another port)"
+	@echo "make test         run every test that this machine can run"
+	@echo "make lint         check style and types"
+	@echo "make bench        print the benchmarks"
+	@echo "make newest       run every test with the newest versions of everything, in .venv-newest"
+	@echo "make constraints  write down the versions of .venv-newest as those that are tested"
+	@echo "make dist         build what is released, in dist/"
 
 app: $(APP)
 	$(BIN)/python -m duo_core app $(if $(PORT),--port $(PORT))
 
 # Files of tests side by side, each file in one process; in the order of tests/conftest.py, not by their number of tests.
+# ONLY="not browser" runs those without that marker.
 test: $(DEV)
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(if $(ONLY),-m "$(ONLY)")
 
 # All three have their say before the target fails.
 lint: $(DEV)
@@ -32,17 +41,32 @@ bench: $(APP)
 		echo "$$script"; $(BIN)/python $$script || status=1; \
 	done; exit $$status
 
+newest:
+	rm -f .venv-newest/.installed-*
+	$(MAKE) test VENV=.venv-newest CONSTRAINTS=
+
+constraints:
+	@{ head -n 1 constraints.txt; .venv-newest/bin/python -m pip freeze --all --exclude-editable | grep -v '^pip=='; } \
+		> constraints.new && mv constraints.new constraints.txt
+	@git diff --stat -- constraints.txt
+
+# The wheel is built from the source distribution, which shows that that is whole.
+dist: $(APP)
+	$(BIN)/python -m pip install --disable-pip-version-check -q build
+	rm -rf dist
+	$(BIN)/python -m build
+
 # A virtual environment that an interrupted run left without pip is made anew.
-$(APP): requirements.txt pyproject.toml
+$(APP): requirements.txt pyproject.toml setup.py duo_core/__init__.py $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "expected Python 3.11 or newer as '$(PYTHON)', got '$$($(PYTHON) --version 2>&1 | head -n 1)';" \
 		"install one, or name it: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
-	@echo "Installing into .venv; the first time this downloads some gigabytes."
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --disable-pip-version-check -e .
+	@echo "Installing into $(VENV); the first time this downloads some gigabytes."
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	$(INSTALL) -e .
 	@$(BIN)/python -m duo_core.warmup
 	@touch $@
 
 $(DEV): $(APP) requirements-dev.txt
-	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt
+	$(INSTALL) -r requirements-dev.txt
 	@touch $@

@@ -3,9 +3,10 @@
 import functools
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
-FILE = Path(__file__).resolve().parents[1] / "docs" / "glossary.md"
+from duo_core import places
+
+FILE = places.ROOT / "docs" / "glossary.md"
 
 FORMULAS = {
     "Duo": r"f_\text{duo}(x) = T_\text{base}\, f_\text{base}(x) + T_\text{sidekick}\, f_\text{sidekick}(x)",

@@ -8,8 +8,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import streamlit as st
 
-from app import controls, link
+from app import controls, internals, link
 from app.views import claims, data, diagnose, explore, find, learn, method, temperatures, zoo
+from duo_core import places
 from duo_core.arrays import InputError
 from duo_core.plaintext import escaped
 
@@ -18,9 +19,10 @@ VIEWS = {
     view.__name__.rpartition(".")[2]: view for view in (explore, find, temperatures, diagnose, zoo, learn, claims, data, method)
 }
 
+internals.check()
 st.set_page_config(
     page_title="Asymmetric Duos Explorer",
-    page_icon=str(Path(__file__).with_name("icon.png")),  # local: a named icon would be fetched from another machine
+    page_icon=str(places.ROOT / "app" / "icon.png"),  # local: a named icon would be fetched from another machine
     layout="wide",
 )
 pages = {name: st.Page(view.show, title=view.TITLE, url_path=name, default=name == FIRST) for name, view in VIEWS.items()}

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from duo_core import __version__
 from duo_core.arrays import InputError
 from duo_core.cli import commands, exporting, importing, reporting, thresholds, uploading
 from duo_core.cli.arguments import (
@@ -97,6 +98,7 @@ def parser() -> Parser:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    root.add_argument("--version", action="version", version=f"duo {__version__}")
     actions = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     _making(actions)
@@ -118,6 +120,7 @@ def _making(actions: Any) -> None:
     )
     cost.add_argument("--input-size", type=input_size, metavar="PX|HxW", help="instead of the model's own")
     cost.add_argument("--no-throughput", action="store_true", help="do not run the models: quick")
+    cost.add_argument("--check", action="store_true", help="count a second time, by fvcore")
     _model_options(cost)
     _compute_options(cost)
     _json_option(cost)
@@ -153,6 +156,7 @@ def _judging(actions: Any) -> None:
     fit.add_argument("--base", required=True, metavar="MODEL")
     fit.add_argument("--sidekick", required=True, metavar="MODEL")
     fit.add_argument("--split", default="test", help="split to judge on (default test)")
+    fit.add_argument("--check", action="store_true", help="compute the metrics a second time, by scikit-learn, where it has them")
     _set_options(fit)
     _json_option(fit)
 
@@ -196,7 +200,12 @@ def _json_option(command: argparse.ArgumentParser) -> None:
 
 
 def _store_option(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--store", type=Path, metavar="DIR", help="folder of logit sets (default: DUO_STORE, else data/)")
+    command.add_argument(
+        "--store",
+        type=Path,
+        metavar="DIR",
+        help="folder of logit sets (default: DUO_STORE, else data/ of a checkout, else your own)",
+    )
 
 
 def _set_options(command: argparse.ArgumentParser) -> None:

@@ -10,11 +10,11 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from duo_core.arrays import Floats, InputError, Integers, Predictions, same_length
 from duo_core.blocks import over_blocks
+from duo_core.compiling import njit
 from duo_core.metrics import ECE_BINS, METRICS, SAC_TARGET, as_bits
 
 _AT_ONCE = 1 << 10

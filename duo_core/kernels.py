@@ -9,9 +9,10 @@ No loop calls into another file, since compiled code is kept for the next start 
 import math
 
 import numpy as np
-from numba import njit
 from numba.extending import overload
 from numpy.polynomial import Polynomial
+
+from duo_core.compiling import njit
 
 LOG2_E = 1 / math.log(2)
 

@@ -6,7 +6,8 @@ They run without Python's lock, so that threads share the systems.
 import math
 
 import numpy as np
-from numba import njit
+
+from duo_core.compiling import njit
 
 
 @njit(nogil=True, cache=True)

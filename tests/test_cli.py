@@ -331,6 +331,16 @@ def test_from_images_to_a_duo(images: Path, tmp_path: Path, capsys: pytest.Captu
     assert json.loads(capsys.readouterr().out)["n_eval"] == 12
 
 
+def test_cost_is_counted_a_second_time_where_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("cost", "cifar/resnet20", "timm/vit_tiny_patch16_224", "--no-throughput", "--check", "--json") == 0
+    said = capsys.readouterr()
+    resnet, vit = json.loads(said.out)
+    assert (resnet["fvcore_multiply_adds"], resnet["fvcore_leaves_out"]) == (resnet["multiply_adds"], None)
+    assert vit["fvcore_multiply_adds"] < vit["multiply_adds"]
+    assert vit["fvcore_leaves_out"] == "aten::scaled_dot_product_attention"
+    assert said.err == ""
+
+
 def test_cost_of_several_weights_of_one_architecture(capsys: pytest.CaptureFixture[str]) -> None:
     names = [f"torchvision/regnet_y_400mf:IMAGENET1K_V{version}" for version in (1, 2)]
     assert run("cost", *names, "torchvision/regnet_y_400mf", "--no-throughput", "--json") == 0

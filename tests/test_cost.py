@@ -2,7 +2,6 @@
 
 import copy
 import math
-import warnings
 
 import pytest
 import torch
@@ -13,9 +12,10 @@ from benchmarks.published_costs import TIMM_TOLERANCE, TORCHVISION_TOLERANCE, ti
 from duo_core.arrays import InputError
 from duo_core.cost import Cost, cost, device_name, throughput
 from duo_core.cost.operators import MULTIPLYING, NORMS, NOT_COUNTED
+from duo_core.cost.second import SecondCount, second_count
 from duo_core.outlines import outline as shapes
 from duo_core.outlines import output_shape, stand_in
-from duo_core.zoo import load, outline, resolve
+from duo_core.zoo import outline, resolve
 
 H, W = 12, 10
 IMAGE = (3, H, W)
@@ -368,18 +368,31 @@ def test_half_precision_models_are_counted():
 @pytest.mark.parametrize(
     "reference", ["torchvision/resnet18", "torchvision/mobilenet_v3_small", "cifar/resnet20", "timm/regnety_002"]
 )
-def test_agrees_with_fvcore_where_fvcore_counts_by_the_same_convention(reference):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # fvcore scripts a loss when it is imported
-        from fvcore.nn import FlopCountAnalysis
+def test_agrees_with_fvcore_where_fvcore_has_every_rule(reference):
+    model = outline(resolve(reference)[0])
+    size = model.transform.input_size
+    assert second_count(model.module, size) == SecondCount(cost(model.module, size).multiply_adds, ())
 
-        model = load(resolve(reference)[0], random_weights=True)
-        size = model.transform.input_size
-        theirs = FlopCountAnalysis(model.module, torch.zeros(1, *size)).unsupported_ops_warnings(False)
-        for free in ("aten::batch_norm", "aten::layer_norm", "aten::adaptive_avg_pool2d"):
-            theirs._op_handles.pop(free)
-        total = theirs.uncalled_modules_warnings(False).total()
-    assert cost(model.module, size).multiply_adds == total
+
+def test_fvcore_says_what_it_leaves_out():
+    layers, tokens, width = 12, 197, 192
+    model = outline(resolve("timm/vit_tiny_patch16_224")[0])
+    found = second_count(model.module, model.transform.input_size)
+    assert found.left_out == ("aten::scaled_dot_product_attention",)
+    assert cost(model.module, model.transform.input_size).multiply_adds - found.multiply_adds == layers * 2 * tokens**2 * width
+
+
+def test_fvcore_counts_a_model_as_it_is_used_and_leaves_it_as_it_was():
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)).train()
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    assert second_count(module, IMAGE).multiply_adds == cost(module, IMAGE).multiply_adds
+    assert module.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
+
+
+def test_fvcore_refuses_the_wrong_size_in_a_sentence():
+    with pytest.raises(InputError, match="expected a model that takes images of 2 x 2, but it does not run on one"):
+        second_count(nn.Conv2d(3, 4, 7), (3, 2, 2))
 
 
 @pytest.mark.parametrize(("depth", "millions"), [(20, 41), (32, 69), (44, 97), (56, 126)])

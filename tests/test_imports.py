@@ -13,6 +13,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "duo_core"
 ORDER = [
     "__init__",
     "arrays",
+    "compiling",
+    "places",
     "blocks",
     "kernels",
     "tallies",
@@ -31,6 +33,7 @@ ORDER = [
     "duo",
     "newton",
     "fitting",
+    "second_opinion",
     "predictions",
     "metrics",
     "draws",

@@ -11,12 +11,10 @@ from duo_core.store import Imported, Store, import_set
 def may_save() -> bool:
     """Whether uploads can be saved here: not where DUO_SAVE_UPLOADS is `no`, or the store cannot be written."""
     path = store_path()
-    folder = path if path.exists() else path.parent
+    folder = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     return os.environ.get("DUO_SAVE_UPLOADS", "").strip().lower() != "no" and os.access(folder, os.W_OK)
 
 
 def save(read: Reading, name: str, title: str, names: Mapping[str, str]) -> Imported:
     """Write what was read into the store; models that are there with other logits are never written over from here."""
-    return import_set(
-        Store(store_path()), name, read.opened(), title=title or None, source="uploaded on the dashboard", names=names
-    )
+    return import_set(Store(), name, read.opened(), title=title or None, source="uploaded on the dashboard", names=names)

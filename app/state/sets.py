@@ -84,9 +84,10 @@ def set_names() -> list[str]:
 
 def open_set(name: str) -> Handle:
     """Open a set, or the one opened before if none of its files has changed."""
-    folder = store_path() / name
+    store = Store()
+    folder = store.folder(name)
     files = sorted(filter(None, map(_stamp_of, folder.iterdir()))) if folder.is_dir() else []
-    return _opened(str(store_path()), name, hashlib.sha256(repr(files).encode()).hexdigest())
+    return _opened(str(folder), str(store.path), hashlib.sha256(repr(files).encode()).hexdigest())
 
 
 def _stamp_of(file: Path) -> tuple[str, int, int] | None:
@@ -99,8 +100,8 @@ def _stamp_of(file: Path) -> tuple[str, int, int] | None:
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _opened(store: str, name: str, stamp: str) -> Handle:
-    return handle_of(Store(Path(store)).open(name), f"{store}/{name}/{stamp}", Path(store))
+def _opened(folder: str, results: str, stamp: str) -> Handle:
+    return handle_of(Store(Path(folder).parent).open(Path(folder).name), f"{folder}/{stamp}", Path(results))
 
 
 def handle_of(own: LogitSet, stamp: str, store: Path | None = None) -> Handle:

@@ -4,16 +4,15 @@ import ctypes
 import gc
 import itertools
 import secrets
-import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import streamlit as st
-from starlette.formparsers import MultiPartParser
 from streamlit import config
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from app.internals import keep_uploads_in_memory
 from app.state.caches import OWN, forget_own
 from app.state.sets import Handle, handle_of, open_set, set_names
 from duo_core.arrays import InputError
@@ -22,8 +21,7 @@ from duo_core.formats.limits import MIB
 from duo_core.formats.problems import shown
 from duo_core.plaintext import unmarked
 
-# The web server would write what of a file arrives beyond 1 MB into a temporary file on disk.
-MultiPartParser.spool_max_size = sys.maxsize
+keep_uploads_in_memory()
 
 
 @dataclass

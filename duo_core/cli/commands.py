@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from duo_core import places
 from duo_core.arrays import InputError
 from duo_core.cli.arguments import unique
+from duo_core.cli.checking import metrics_check, print_metrics_check
 from duo_core.cli.printing import print_json, say, show
 from duo_core.cli.uploading import logit_set_of, tables_of
 from duo_core.duo import VARIANTS
-from duo_core.files import check_output, checked_name, csv_text, replaced
+from duo_core.files import check_output, csv_text, replaced
 from duo_core.formats import Limits
 from duo_core.logits import LogitSet
 from duo_core.metrics import METRICS
@@ -26,8 +28,6 @@ from duo_core.sweep import COLUMNS, Evaluation, evaluate
 
 if TYPE_CHECKING:
     from duo_core.zoo import LoadedModel, ModelSpec
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def zoo(options: argparse.Namespace) -> None:
@@ -59,7 +59,15 @@ def _profile(spec: "ModelSpec", options: argparse.Namespace) -> dict[str, Any]:
         "multiply_adds": counted.multiply_adds,
         "parameters": counted.parameters,
         **_speed(whole, options),
+        **(_second_count(model) if options.check else {}),
     }
+
+
+def _second_count(model: "LoadedModel") -> dict[str, Any]:
+    from duo_core.cost.second import second_count
+
+    second = second_count(model.module, model.transform.input_size)
+    return {"fvcore_multiply_adds": second.multiply_adds, "fvcore_leaves_out": ", ".join(second.left_out) or None}
 
 
 def _speed(model: "LoadedModel | None", options: argparse.Namespace) -> dict[str, Any]:
@@ -83,12 +91,12 @@ def logits(options: argparse.Namespace) -> None:
     from duo_core.inference.progress import Printer
     from duo_core.zoo import load
 
-    checked_name(options.set, "set")  # before models are read, which may take long
+    store = Store(options.store)
+    store.own_folder(options.set)  # before models are read, which may take long
     compute_device(options.device)
     splits = _splits(options)
     models = [load(spec) for spec in _specs(options)]
     _say(*(model.note for model in models))
-    store = Store(options.store)
     summary = compute(
         models,
         splits,
@@ -246,10 +254,13 @@ def fit(options: argparse.Namespace) -> None:
             f"the fit split is separated perfectly by the {name}: no finite temperature is best, its weight stands at the bound",
             file=sys.stderr,
         )
+    check = metrics_check(found, options.uncertainty) if options.check else None
     if options.json:
-        print_json(found.document())
+        print_json({**found.document(), **({"check": check} if check else {})})
         return
     _print_fit(found)
+    if check:
+        print_metrics_check(check)
 
 
 def _print_fit(found: Evaluation) -> None:
@@ -293,20 +304,29 @@ def _write_table(table: pd.DataFrame, file: Path) -> None:
 
 def app(options: argparse.Namespace) -> None:
     """Run the dashboard's server until it is stopped."""
-    page = ROOT / "app" / "main.py"
+    page = places.ROOT / "app" / "main.py"
     if not page.exists():
-        raise InputError(f"expected the dashboard at '{page}', got nothing there; run it from a checkout (pip install -e .)")
+        raise InputError(f"expected the dashboard at '{page}', got nothing there; install the package again")
     Limits.from_environment()  # a wrong one is said here, not on a page
+    sys.path.insert(0, str(places.ROOT))
+    importlib.import_module("app.internals").check()
     _check_free(options.host, options.port)
     if options.store:
-        os.environ["DUO_STORE"] = str(options.store.resolve())
-    elif os.environ.get("DUO_STORE"):
-        os.environ["DUO_STORE"] = str(Path(os.environ["DUO_STORE"]).resolve())
-    os.chdir(ROOT)  # the theme lies in .streamlit/ here
-    sys.path.insert(0, str(ROOT))
+        os.environ["DUO_STORE"] = str(options.store)
+    _move_to(places.ROOT)  # the theme lies in .streamlit/ here
     threading.Thread(target=_load, daemon=True).start()
     sys.argv = ["streamlit", "run", str(page), f"--server.address={options.host}", f"--server.port={options.port}"]
     importlib.import_module("streamlit.web.cli").main()
+
+
+def _move_to(folder: Path) -> None:
+    """Work in another folder; paths in the environment still name what they named from here."""
+    if store := os.environ.get("DUO_STORE"):
+        os.environ["DUO_STORE"] = os.path.abspath(store)
+    if images := os.environ.get("DUO_IMAGES"):
+        paths = images.split(os.pathsep)
+        os.environ["DUO_IMAGES"] = os.pathsep.join(os.path.abspath(path) if os.path.exists(path) else path for path in paths)
+    os.chdir(folder)
 
 
 def _load() -> None:

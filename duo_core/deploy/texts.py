@@ -1,11 +1,11 @@
 """What lies beside the numbers of an exported duo: README.md, requirements.txt, run.py or combine.py, as texts."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from duo_core import places
 from duo_core.analysis.guarantee import METHODS
 from duo_core.deploy import graphs, records
 from duo_core.metrics import METRICS
@@ -87,7 +87,7 @@ def texts(record: Mapping[str, Any]) -> dict[str, str]:
     """Return every text file of a folder by name; `record` is what duo.json says."""
     found = {records.FILE: records.sealed(record), "README.md": _readme(record), "requirements.txt": _requirements(record)}
     script = RUN if graph_of(record) else COMBINE
-    return found | {script: Path(__file__).with_name(script).read_text(encoding="utf-8")}
+    return found | {script: places.text(__package__, script)}
 
 
 def graph_of(record: Mapping[str, Any]) -> str | None:

@@ -6,8 +6,8 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 
+from duo_core import places
 from duo_core.arrays import InputError
 from duo_core.formats.parts import Cost
 from duo_core.formats.problems import shown
@@ -115,7 +115,7 @@ def known_cost(name: str) -> Known | None:
 
 @functools.cache
 def _known() -> dict[str, Known]:
-    text = resources.files("duo_core.formats").joinpath("costs.csv").read_text(encoding="utf-8")
+    text = places.text(__package__, "costs.csv")
     return {
         row["model"]: Known(Cost(int(row["multiply_adds"]), int(row["parameters"])), int(row["classes"]), row["input_size"])
         for row in csv.DictReader(io.StringIO(text))

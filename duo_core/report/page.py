@@ -9,16 +9,15 @@ import json
 from collections.abc import Sequence
 from functools import cache
 from html import escape
-from pathlib import Path
 
 import plotly.graph_objects as go
 import plotly.io
 from plotly.offline import get_plotlyjs
 
+from duo_core import places
 from duo_core.figures.screen import DARK, LIGHT
 from duo_core.report.markup import Html, Section, joined, tag
 
-FOLDER = Path(__file__).parent
 UNSEEN = "These charts need JavaScript; every number stands in the tables."
 
 
@@ -69,7 +68,7 @@ def _digest(script: str) -> str:
 
 @cache
 def _file(name: str) -> str:
-    return (FOLDER / name).read_text(encoding="utf-8")
+    return places.text(__package__, name)
 
 
 def _data(charts: Charts) -> str:

@@ -60,14 +60,13 @@ def import_set(
     InputError
         Where the set is there with other images or classes, or a model with other logits; then nothing was written.
     """
-    checked_name(name, "set")
+    target = store.own_folder(name)
     own, renamed = _safely_named(own, names or {})
     arrays, rounded = _stored(own)
     store.path.mkdir(parents=True, exist_ok=True)
     with _beside(store.path) as folder:
         made = Store(folder)
         _write(made, name, own, arrays, title=title or own.title, source=source, licence=licence)
-        target = store.path / name
         if not _placed(folder / name, target):
             return replace(_merged(store, name, made, force), renamed=renamed, rounded=rounded)
     return Imported(tuple(own.cards), (), renamed, rounded)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from duo_core import places
 from duo_core.arrays import InputError
 from duo_core.files import checked_name, locked, write_text
 from duo_core.logits import Card, LogitSet, tensor_digest
@@ -29,33 +30,52 @@ from duo_core.store.reading import (
     tensor_of,
 )
 
-DEFAULT_STORE = Path(__file__).resolve().parents[2] / "data"
+DEFAULT_STORE = places.SHIPPED_SETS
 NOT_MODELS = {"labels"}
 
 
 def default_store() -> Path:
-    """The folder that `DUO_STORE` names, else the project's own `data/`."""
-    return Path(os.environ.get("DUO_STORE") or DEFAULT_STORE)
+    """The folder that `DUO_STORE` names, else `data/` of a checkout, else one among the user's data."""
+    return Path(os.environ.get("DUO_STORE") or places.sets())
 
 
 class Store:
-    """A folder of logit sets, one folder each (`set.json`, `labels.safetensors`, `<model>.safetensors`)."""
+    """A folder of logit sets, one folder each (`set.json`, `labels.safetensors`, `<model>.safetensors`).
+
+    Beside those in the folder that nobody named stand the sets that came with the package, which are only read.
+    """
 
     def __init__(self, path: Path | str | None = None) -> None:
         self.path = Path(path) if path else default_store()
+        self._folders = [self.path] if path or os.environ.get("DUO_STORE") else [self.path, DEFAULT_STORE]
 
     def names(self) -> list[str]:
         """Names of the sets, in alphabetical order."""
-        return sorted(found.parent.name for found in self.path.glob("*/set.json"))
+        return sorted({found.parent.name for folder in self._folders for found in folder.glob("*/set.json")})
+
+    def folder(self, name: str) -> Path:
+        """Where a set lies, or would."""
+        own = self.path / checked_name(name, "set")
+        return next((folder / name for folder in self._folders if (folder / name / "set.json").exists()), own)
+
+    def own_folder(self, name: str) -> Path:
+        """Where a set may be written; InputError for one that came with the package."""
+        folder = self.folder(name)
+        if folder.parent != self.path:
+            raise InputError(
+                f"expected a set of your own to write to, got '{name}', which came with the package; name another, or copy "
+                f"'{folder}' into '{self.path}' first"
+            )
+        return folder
 
     def open(self, name: str) -> LogitSet:
         """Open a set, reading headers only; a model that cannot be read is listed in `broken`, the others stay usable."""
         found = self._opened(name)
-        check_about(self._folder(name), found.about)
+        check_about(self.folder(name), found.about)
         return found
 
     def _opened(self, name: str) -> LogitSet:
-        folder = self._folder(name)
+        folder = self.folder(name)
         about = read_about(folder, f"make the set '{name}' with duo logits; the store '{self.path}' has {self._listed()}")
         labels, ids = read_labels(folder, about), read_ids(folder, about)
         cards: dict[str, Card] = {}
@@ -100,7 +120,7 @@ class Store:
         details: Mapping[str, Any] | None = None,
     ) -> None:
         """Create a set, or check that what is there agrees and add the splits that are new."""
-        folder = self._folder(name)
+        folder = self.own_folder(name)
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):
             about, old_labels, old_ids = _existing(folder)
@@ -133,7 +153,7 @@ class Store:
         InputError
             Where something of the set is known to have been altered.
         """
-        folder = self._folder(name)
+        folder = self.own_folder(name)
         with locked(folder):
             found = self._opened(name)
             for reason in found.broken.values():
@@ -158,7 +178,7 @@ class Store:
 
         Other weights under the same name are refused: `ID=NAME` gives the second one a name of its own.
         """
-        folder = self._folder(name)
+        folder = self.own_folder(name)
         checked_name(card.name, "model")
         with locked(folder):
             file = folder / f"{card.name}.safetensors"
@@ -168,11 +188,8 @@ class Store:
 
     def journal(self, name: str, model: str, split: str, shape: tuple[int, int], dtype: torch.dtype, fingerprint: str) -> Journal:
         """Open the rows computed so far of one model and split; a different fingerprint starts anew."""
-        folder = self._folder(name) / ".partial" / checked_name(model, "model")
+        folder = self.own_folder(name) / ".partial" / checked_name(model, "model")
         return Journal(folder, checked_name(split, "split"), shape, dtype, fingerprint)
-
-    def _folder(self, name: str) -> Path:
-        return self.path / checked_name(name, "set")
 
     def _listed(self) -> str:
         return ", ".join(self.names()) or "none yet"

@@ -2,17 +2,16 @@
 
 import re
 from html import escape
-from pathlib import Path
 
 import pandas as pd
 
+from duo_core import places
 from duo_core.report.markup import Html, joined, tag
 from duo_core.teaching.experts import SEED
 from duo_core.teaching.facts import facts
 from duo_core.teaching.steps import STEPS, Step
 
 TITLE = "Why a small sidekick helps a large classifier"
-STYLE = Path(__file__).with_name("handout.css")
 
 
 def handout(*, answers: bool = False, seed: int = SEED, offers: pd.DataFrame | None = None) -> str:
@@ -37,7 +36,7 @@ def handout(*, answers: bool = False, seed: int = SEED, offers: pd.DataFrame | N
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n<link rel="icon" href="data:,">\n'
-        f"<title>{escape(TITLE)}</title>\n<style>\n{STYLE.read_text(encoding='utf-8')}</style>\n</head>\n"
+        f"<title>{escape(TITLE)}</title>\n<style>\n{places.text(__package__, 'handout.css')}</style>\n</head>\n"
         f'<body class="{"answers" if answers else "questions"}">\n{joined(body)}\n</body>\n</html>\n'
     )
 

@@ -1,0 +1,94 @@
+"""What the dashboard rests on that Streamlit and Starlette do not promise: asked of them once, when it starts.
+
+Versions that differ are refused in one sentence, as the loss would not show: an upload would lie on a disk, a step back go astray.
+"""
+
+import asyncio
+import dataclasses
+import functools
+import importlib
+import sys
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+
+from starlette.datastructures import Headers, UploadFile
+from starlette.formparsers import MultiPartParser
+
+from duo_core.arrays import InputError
+
+TESTED = {"streamlit": "1.67.0", "starlette": "1.10.0"}
+"""Those of constraints.txt."""
+
+_BEYOND_THE_SPOOL = 2 << 20
+
+
+def keep_uploads_in_memory() -> None:
+    """Have the web server write nothing to disk of what is uploaded; it would what arrives of a file beyond 1 MB."""
+    MultiPartParser.spool_max_size = sys.maxsize
+
+
+def _uploads_stay_in_memory() -> bool:
+    keep_uploads_in_memory()
+    with ThreadPoolExecutor(1) as aside:  # which has no event loop yet
+        return aside.submit(asyncio.run, _in_memory(b"-" * _BEYOND_THE_SPOOL)).result()
+
+
+async def _in_memory(content: bytes) -> bool:
+    """Whether the web server's parser keeps a file of this content in memory."""
+
+    async def body() -> AsyncGenerator[bytes, None]:
+        yield b'--b\r\nContent-Disposition: form-data; name="a"; filename="a"\r\n\r\n' + content + b"\r\n--b--\r\n"
+
+    form = await MultiPartParser(Headers({"content-type": "multipart/form-data; boundary=b"}), body()).parse()
+    file = form["a"]
+    kept = isinstance(file, UploadFile) and file.size == len(content) and not getattr(file.file, "_rolled", True)
+    await form.close()
+    return kept
+
+
+def _files_can_be_dropped() -> bool:
+    manager = importlib.import_module("streamlit.runtime.uploaded_file_manager").UploadedFileManager
+    return callable(manager.remove_session_files) and {"uploaded_file_mgr", "session_id"} <= _known_of_a_run()
+
+
+def _size_can_be_limited() -> bool:
+    """Asked of the table of options: their values, read before the server does, would be read once more and told as a change."""
+    config = importlib.import_module("streamlit.config")
+    return callable(config.set_option) and "server.maxUploadSize" in config._config_options_template
+
+
+def _pages_are_told_apart() -> bool:
+    page = importlib.import_module("streamlit.navigation.page").StreamlitPage
+    return hasattr(page, "_script_hash") and {"page_script_hash", "is_history_navigation"} <= _known_of_a_run()
+
+
+def _known_of_a_run() -> set[str]:
+    """Names of what can be asked of a script's run."""
+    found = importlib.import_module("streamlit.runtime.scriptrunner")
+    context = importlib.import_module("streamlit.runtime.scriptrunner_utils.script_run_context").ScriptRunContext
+    return {*dir(context), *(field.name for field in dataclasses.fields(context))} if callable(found.get_script_run_ctx) else set()
+
+
+RESTS_ON: dict[str, Callable[[], bool]] = {
+    "that uploads stay in memory": _uploads_stay_in_memory,
+    "that a session's uploads can be dropped": _files_can_be_dropped,
+    "that the size of uploads can be limited": _size_can_be_limited,
+    "that a page and a step back are known": _pages_are_told_apart,
+}
+
+
+@functools.cache
+def check() -> None:
+    """Raise InputError where what the dashboard rests on has changed."""
+    if changed := [what for what, holds in RESTS_ON.items() if not _true(holds)]:
+        here = ", ".join(f"{package} {version(package)}" for package in TESTED)
+        tested = " ".join(f"{package}=={number}" for package, number in TESTED.items())
+        raise InputError(f"expected of the web server {', and '.join(changed)}, got otherwise from {here}; pip install {tested}")
+
+
+def _true(holds: Callable[[], bool]) -> bool:
+    try:
+        return holds()
+    except Exception:  # whatever a library raises where something is called or placed otherwise
+        return False

@@ -1,0 +1,221 @@
+"""The wheel as somebody installs it: built, put into an environment of its own, and run from a folder of theirs."""
+
+import asyncio
+import json
+import os
+import re
+import site
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import logit_files
+import pictures
+import pytest
+import websockets
+from browsing import ROOT, free_port, wait_until_healthy
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+from app import glossary
+from benchmarks.wire import Browser
+from duo_core import __version__
+from duo_core.store import DEFAULT_STORE, Store
+from duo_core.sweep import evaluate
+
+SOURCES = ["app", ".streamlit", "data", "docs", "duo_core", "pyproject.toml", "setup.py", "README.md", "LICENSE"]
+SHIPPED = re.findall(r"^\| `([\w-]+)` \|", (ROOT / "data" / "README.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+MODELS = """\
+import torch
+from torch import nn
+
+
+def net(num_classes=2):
+    torch.manual_seed(num_classes)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, num_classes))
+"""
+
+
+class Installed(NamedTuple):
+    """An environment that has the wheel, a folder to work in, and a home."""
+
+    environment: Path
+    away: Path
+    home: Path
+
+    @property
+    def package(self) -> Path:
+        return next(self.environment.glob("lib/python*/site-packages")) / "duo_core"
+
+    @property
+    def own_sets(self) -> Path:
+        return self.home / ".local" / "share" / "asymmetric-duos-explorer"
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """A user's environment, without what this one has for tests and checkouts."""
+        ours = ("DUO_", "PYTHON", "STREAMLIT_", "XDG_", "NUMBA_")
+        return {key: value for key, value in os.environ.items() if not key.startswith(ours)} | {"HOME": str(self.home)}
+
+    def command(self, *arguments: str) -> list[str]:
+        return [str(self.environment / "bin" / "duo"), *arguments]
+
+    def duo(self, *arguments: str, status: int = 0, **variables: str) -> str:
+        """What a command prints; on standard error where it is to fail."""
+        run = subprocess.run(
+            self.command(*arguments), cwd=self.away, env=self.variables | variables, capture_output=True, text=True, check=False
+        )
+        assert run.returncode == status, run.stderr
+        return run.stderr if status else run.stdout
+
+
+def pip(*arguments: str) -> str:
+    """What this environment's pip says; it asks no other machine for anything."""
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments, "--no-deps"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PIP_NO_INDEX": "1"})
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout + run.stderr
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built by the tools of requirements-dev.txt, in a folder of links, since a build leaves things beside its sources."""
+    pytest.importorskip("pip", reason="this environment has no pip")
+    folder, built = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("wheel")
+    for source in [*SOURCES, *(file.name for file in ROOT.glob("requirements*.txt"))]:
+        (folder / source).symlink_to(ROOT / source)
+    said = pip("wheel", "--verbose", "--no-build-isolation", "-w", str(built), str(folder))
+    assert "SetuptoolsDeprecationWarning" not in said
+    assert "would be ignored" not in said
+    return next(built.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """An environment that has the wheel, and beside it the libraries of the one that runs the tests.
+
+    It reads their folder as it reads its own, but not that folder's .pth files, one of which leads to the checkout.
+    """
+    made = Installed(*(tmp_path_factory.mktemp(name) for name in ("environment", "away", "home")))
+    venv.create(made.environment, symlinks=True)
+    (made.package.parent / "beside.pth").write_text("".join(f"{folder}\n" for folder in site.getsitepackages()))
+    pip("--python", str(made.environment / "bin" / "python"), "install", str(wheel))
+    return made
+
+
+def files(folder: Path) -> dict[str, int]:
+    """Size of every file by its path; what is compiled on the way left out."""
+    found = (file for file in folder.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+    return {str(file.relative_to(folder)): file.stat().st_size for file in found}
+
+
+def test_it_has_one_package_and_all_that_the_dashboard_reads(installed):
+    record = next(installed.package.parent.glob("asymmetric_duos_explorer-*.dist-info"))
+    assert {path.name for path in installed.package.parent.iterdir()} == {"beside.pth", "duo_core", record.name}
+    inside = files(installed.package / "_shipped")
+    wanted = {f"app/{name}": size for name, size in files(ROOT / "app").items()}
+    sets = {f"data/{name}/{file}": size for name in SHIPPED for file, size in files(ROOT / "data" / name).items()}
+    wanted |= {name: size for name, size in sets.items() if "/." not in name}  # hidden is what a writer leaves
+    wanted |= {name: (ROOT / name).stat().st_size for name in (".streamlit/config.toml", "docs/glossary.md", "data/README.md")}
+    assert inside == wanted
+    of_the_package = {name: size for name, size in files(installed.package).items() if not name.startswith("_shipped")}
+    assert of_the_package == files(ROOT / "duo_core")
+
+
+def test_it_says_its_version(installed):
+    assert installed.duo("--version") == f"duo {__version__}\n"
+    metadata = next(installed.package.parent.glob("*.dist-info")) / "METADATA"
+    assert f"\nVersion: {__version__}\n" in metadata.read_text(encoding="utf-8")
+
+
+def test_the_shipped_sets_give_what_they_give_in_a_checkout(installed):
+    assert sorted(found["name"] for found in json.loads(installed.duo("sets", "--json"))) == sorted(SHIPPED)
+    found = json.loads(installed.duo("fit", "--set", "cifar10", "--base", "resnet56", "--sidekick", "resnet20", "--json"))
+    here = evaluate(Store(DEFAULT_STORE).open("cifar10"), "resnet56", "resnet20")
+    assert found == json.loads(json.dumps(here.document()))
+
+
+def test_what_is_made_lies_among_the_users_data(installed):
+    before = files(installed.package)
+    (installed.away / "nets.py").write_text(MODELS)
+    pictures.folder(installed.away / "images", {"cat": 6, "dog": 6})
+    (installed.away / "mine.npz").write_bytes(logit_files.npz(logit_files.arrays()))
+    settings = {"input_size": [3, 8, 8], "mean": [0.5] * 3, "std": [0.5] * 3, "resize": None, "crop": False}
+    said = installed.duo(
+        *("logits", "--set", "pets", "--images", "test=images", "--fit", "4", "--models", "nets:net", "--no-throughput"),
+        *("--transform", f"net={json.dumps(settings)}", "--workers", "0"),
+        PYTHONPATH=str(installed.away),
+    )
+    assert "computed net" in said
+    installed.duo("import", "mine.npz", "--set", "mine")
+    installed.duo("sweep", "--set", "imagenet-like", "--out", "pairs.csv")
+    assert {found["name"] for found in json.loads(installed.duo("sets", "--json"))} == {*SHIPPED, "pets", "mine"}
+    assert {path.name for path in installed.own_sets.iterdir()} == {"pets", "mine", ".results"}
+    assert files(installed.package) == before
+
+
+def test_shipped_sets_are_only_read(installed):
+    before = files(installed.package)
+    said = installed.duo("sets", "cifar10", "--seal", status=2)
+    assert said.startswith("duo sets: expected a set of your own to write to, got 'cifar10', which came with the package; name")
+    assert files(installed.package) == before
+
+
+@contextmanager
+def serving(installed: Installed, log: Path) -> Iterator[str]:
+    port = free_port()
+    command = installed.command("app", "--port", str(port))
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(command, cwd=installed.away, env=installed.variables, stdout=output, stderr=subprocess.STDOUT) as process,
+    ):
+        try:
+            wait_until_healthy(f"http://127.0.0.1:{port}/_stcore/health", process, log)
+            yield f"ws://127.0.0.1:{port}/_stcore/stream"
+        finally:
+            process.kill()
+
+
+class Visitor(Browser):
+    """A browser that keeps what the server says of itself."""
+
+    def _new_session(self, message: ForwardMsg) -> None:
+        super()._new_session(message)
+        self.told = message.new_session
+
+
+async def visit(address: str) -> tuple[Visitor, list[str]]:
+    """Open the first page, then Method; what both say."""
+    protocol = [websockets.Subprotocol("streamlit")]
+    async with websockets.connect(address, subprotocols=protocol, max_size=None, ping_interval=None) as stream:
+        browser = Visitor(stream)
+        await browser.send()
+        first = browser.elements.copy()
+        await browser.open("method")
+        both = [*first.values(), *browser.elements.values()]
+    return browser, [str(getattr(element, element.WhichOneof("type"))) for element in both]
+
+
+def test_the_dashboard_opens_from_another_folder(installed, tmp_path):
+    log = tmp_path / "streamlit.log"
+    with serving(installed, log) as address:
+        browser, said = asyncio.run(visit(address))
+    config, theme = browser.told.config, browser.told.custom_theme
+    assert not config.gather_usage_stats
+    assert theme.light.primary_color == "#1f5fa8"
+    assert theme.dark.primary_color == "#5f9be3"
+    assert not [element for element in said if "Traceback" in element or "expected" in element]
+    for text in [*SHIPPED, *(term.name for term in glossary.terms())]:
+        assert any(text in element for element in said), text
+    assert not re.findall("Traceback|restart", log.read_text(errors="replace"))
+
+
+def test_it_needs_no_folder_to_keep_compiled_code_in(installed):
+    """A file in each cache's place keeps out even those who may write everywhere."""
+    for cache in list(installed.package.rglob("__pycache__")):
+        cache.rename(cache.with_name("moved"))
+        cache.touch()
+    assert len(json.loads(installed.duo("sets", "--json", HOME=os.devnull))) == len(SHIPPED)
