@@ -8,14 +8,15 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import link, state, words
+from app import link, state
 from app.presets import presets
-from duo_core.arrays import InputError, UncertaintyKind
-from duo_core.files import csv_text
+from duo_core.common.arrays import InputError, UncertaintyKind
+from duo_core.common.files import csv_text
+from duo_core.common.plaintext import escaped
 from duo_core.logits import FIT_SPLIT
 from duo_core.metrics import METRICS
-from duo_core.plaintext import escaped
-from duo_core.sentences import chosen_and_judged
+from duo_core.wording import words
+from duo_core.wording.sentences import chosen_and_judged
 
 # Streamlit replaces these by the theme's chart colours in the browser, where alone it is known whether the page is dark; their
 # order is that of `chartCategoricalColors` in .streamlit/config.toml.

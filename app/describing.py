@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 import streamlit as st
 
 from app.state import uploads
+from duo_core.common.plaintext import escaped
 from duo_core.formats import ArrayFacts, Reading
-from duo_core.plaintext import escaped
 
 LOGITS = "logits"
 CHOICES = {

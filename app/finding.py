@@ -6,16 +6,17 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from app import controls, link, state, words
+from app import controls, link, state
 from app.controls import Choice
 from duo_core.analysis.advice import PAIR, Row, seconds
 from duo_core.analysis.roles import better_members
-from duo_core.duo import VARIANTS
 from duo_core.figures.landscape import AXES, BY_COLUMN, FILLS, Look, comparable_cost, look_of
 from duo_core.figures.screen import cost_column
 from duo_core.logits import FIT_SPLIT
 from duo_core.metrics import METRICS
-from duo_core.sentences import reversed_pairs
+from duo_core.systems.duo import VARIANTS
+from duo_core.wording import words
+from duo_core.wording.sentences import reversed_pairs
 
 LINKED = ("show", "cost", "scale", "systems", "budget", "scope", "bases", "families", "reversed")
 

@@ -4,7 +4,7 @@ import functools
 import re
 from dataclasses import dataclass
 
-from duo_core import places
+from duo_core.common import places
 
 FILE = places.ROOT / "docs" / "glossary.md"
 

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartParser
 
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 
 TESTED = {"streamlit": "1.67.0", "starlette": "1.10.0"}
 """Those of constraints.txt."""

@@ -10,9 +10,9 @@ import streamlit as st
 
 from app import controls, internals, link
 from app.views import claims, data, diagnose, explore, find, learn, method, temperatures, zoo
-from duo_core import places
-from duo_core.arrays import InputError
-from duo_core.plaintext import escaped
+from duo_core.common import places
+from duo_core.common.arrays import InputError
+from duo_core.common.plaintext import escaped
 
 FIRST = "explore"
 VIEWS = {

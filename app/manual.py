@@ -5,13 +5,14 @@ from typing import Any
 
 import streamlit as st
 
-from app import link, state, words
+from app import link, state
 from app.controls import Choice
 from duo_core.analysis.bowl import reach
-from duo_core.duo import Temperatures
 from duo_core.figures.screen import SCREEN
 from duo_core.metrics import METRICS
-from duo_core.sweep import Evaluation
+from duo_core.systems.duo import Temperatures
+from duo_core.systems.sweep import Evaluation
+from duo_core.wording import words
 
 STEPS = 200
 

@@ -3,10 +3,10 @@
 import streamlit as st
 
 from app.state import saving
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
+from duo_core.common.plaintext import escaped
 from duo_core.formats import Reading
-from duo_core.plaintext import escaped
-from duo_core.store import safe_name
+from duo_core.logits.store import safe_name
 
 
 def save(read: Reading) -> None:

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from duo_core.common.plaintext import unmarked
 from duo_core.logits import Card, LogitSet
-from duo_core.plaintext import unmarked
 
 
 def shown_set(own: LogitSet) -> LogitSet:

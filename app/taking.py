@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 import pandas as pd
 import streamlit as st
 
-from app import controls, promising, state
+from app import controls, state
 from app.controls import Choice
 from duo_core.analysis.guarantee import GUARANTEED
-from duo_core.arrays import UncertaintyKind
-from duo_core.duo import Temperatures
-from duo_core.sweep import Evaluation
+from duo_core.common.arrays import UncertaintyKind
+from duo_core.systems.duo import Temperatures
+from duo_core.systems.sweep import Evaluation
+from duo_core.wording import promising
 
 DOUBTS = {
     "softmax": ("import numpy as np, scipy.special", "np.sort(scipy.special.softmax(logits, axis=1), axis=1)[:, :-1].sum(axis=1)"),

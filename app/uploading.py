@@ -7,9 +7,9 @@ from dataclasses import replace
 import streamlit as st
 
 from app.state import uploads
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
+from duo_core.common.plaintext import escaped
 from duo_core.formats import Cost, Found, costs_of, known_cost
-from duo_core.plaintext import escaped
 
 LACKS = {"costs": "the models' costs", "class_names": "the classes' names"}
 GIGA, MEGA = 1e9, 1e6

@@ -3,7 +3,7 @@
 Streamlit's AppTest runs the whole script as the server does, without a browser: what is printed holds the script, its state and the
 messages it makes, not the network nor the drawing (opening.py measures those). A control of a fragment reruns the fragment alone in
 a browser, here the whole page: its figures are upper bounds. "Remembered" is a store in which every page was opened before
-(duo_core/results.py), "nothing remembered" one in which none was.
+(duo_core/systems/remembered.py), "nothing remembered" one in which none was.
 """
 
 import argparse

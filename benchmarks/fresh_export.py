@@ -16,10 +16,10 @@ import numpy as np
 import torch
 
 from duo_core import deploy
-from duo_core.duo import Temperatures
+from duo_core.logits.store import Store
 from duo_core.metrics import METRICS, metrics
-from duo_core.predictions import pair_predictions
-from duo_core.store import Store
+from duo_core.systems.duo import Temperatures
+from duo_core.systems.pair_predicting import pair_predictions
 
 ROOT = Path(__file__).resolve().parents[1]
 TOLERANCE = 1e-6

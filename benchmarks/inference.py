@@ -30,9 +30,9 @@ from timm.utils import AverageMeter, accuracy
 from duo_core.images import open_source
 from duo_core.images.splits import splits
 from duo_core.inference import compute
-from duo_core.store import Store
-from duo_core.transforms import Transform
-from duo_core.zoo import LoadedModel, ModelSpec
+from duo_core.logits.store import Store
+from duo_core.models.transforms import Transform
+from duo_core.models.zoo import LoadedModel, ModelSpec
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))

@@ -2,7 +2,7 @@
 
     python -m benchmarks.published_costs [--timm-csv FILE]
 
-torchvision states them in `weights.meta["_ops"]`, in 1e9 to three decimals, by the convention of `duo_core.cost`. timm's
+torchvision states them in `weights.meta["_ops"]`, in 1e9 to three decimals, by the convention of `duo_core.models.cost`. timm's
 tables (columns model, img_size, infer_gmacs, to two decimals) come from a counter that also charges norm layers, so these
 are added before comparing. A figure agrees where the difference, less what the printed decimals leave open, is at most
 0.5 % (torchvision) or 1 % (timm). Exit status 1 where one of torchvision's does not.
@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from duo_core.cost import cost
-from duo_core.zoo import outline, resolve
+from duo_core.models.cost import cost
+from duo_core.models.zoo import outline, resolve
 
 TORCHVISION_TOLERANCE, TIMM_TOLERANCE = 0.005, 0.01
 

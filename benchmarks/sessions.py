@@ -3,7 +3,7 @@
 Each session speaks Streamlit's protocol over a websocket of its own, as a browser does: it sends the state of all widgets and which
 one was moved, a fragment's own with the fragment's id. What it clicks is drawn from its own seed; now and then it does not wait for
 the answer. After each answer it checks that no exception came, that heading, sidebar and address name its own pair, and that the
-cards on the first page are those of `duo_core.sweep.evaluate` for this pair.
+cards on the first page are those of `duo_core.systems.sweep.evaluate` for this pair.
 """
 
 import argparse
@@ -33,9 +33,9 @@ from wire import Browser
 
 from app.controls import UNCERTAINTIES
 from duo_core.logits import FIT_SPLIT
+from duo_core.logits.store import Store, default_store
 from duo_core.metrics import METRICS
-from duo_core.store import Store, default_store
-from duo_core.sweep import sweep
+from duo_core.systems.sweep import sweep
 
 EVERY = 5.0
 """Seconds between two looks at the memory."""

@@ -24,11 +24,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import synthetic
 from benchmarks.yardsticks import Floor, floor, lbfgs, naive_pair, seconds
-from duo_core.blocks import cores
-from duo_core.duo import VARIANTS, Fit
-from duo_core.fitting import calibrate, fit, fit_calibrated
+from duo_core.common.parallel import cores
 from duo_core.logits import FIT_SPLIT, LogitSet
-from duo_core.sweep import evaluate, sweep
+from duo_core.systems.duo import VARIANTS, Fit
+from duo_core.systems.fitting import calibrate, fit, fit_calibrated
+from duo_core.systems.sweep import evaluate, sweep
 
 BASE, SIDEKICK = "model00", "model10"
 NAIVE_PAIRS = 10

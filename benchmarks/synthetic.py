@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from duo_core.logits import FIT_SPLIT, Card, LogitSet
-from duo_core.store import Store
+from duo_core.logits.store import Store
 
 WEAKEST, STRONGEST = 6.0, 7.5
 

@@ -9,10 +9,10 @@ from urllib.parse import parse_qs
 
 from wire import Browser
 
-from app import words
 from app.controls import UNCERTAINTIES
 from duo_core.figures.screen import SCREEN
 from duo_core.metrics import METRICS
+from duo_core.wording import words
 
 SPLIT = "test"
 LAST = 60.0

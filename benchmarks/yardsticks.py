@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from duo_core.blocks import cores, in_parallel
-from duo_core.duo import VARIANTS, Fit, Temperatures
+from duo_core.common.parallel import cores, in_parallel
+from duo_core.systems.duo import VARIANTS, Fit, Temperatures
 
 
 def seconds(work: Callable[[], object], repeats: int = 5) -> float:

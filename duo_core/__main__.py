@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from duo_core import __version__
-from duo_core.arrays import InputError
 from duo_core.cli import commands, exporting, importing, reporting, thresholds, uploading
 from duo_core.cli.arguments import (
     assignment,
@@ -23,6 +22,7 @@ from duo_core.cli.arguments import (
     seed,
 )
 from duo_core.cli.printing import say
+from duo_core.common.arrays import InputError
 
 EXAMPLE = """\
 example:

@@ -9,13 +9,13 @@ import torch
 
 from duo_core.analysis.promise import chance_of_difference
 from duo_core.figures.curves import risk_coverage
-from duo_core.intervals import differences
 from duo_core.logits import FIT_SPLIT, Card, LogitSet
-from duo_core.newton import LARGE
-from duo_core.predictions import WIDE
-from duo_core.results import swept
-from duo_core.store import Store
-from duo_core.sweep import evaluate, sweep
+from duo_core.logits.store import Store
+from duo_core.metrics.intervals import differences
+from duo_core.systems.newton import LARGE
+from duo_core.systems.pair_predicting import WIDE
+from duo_core.systems.remembered import swept
+from duo_core.systems.sweep import evaluate, sweep
 
 
 @functools.cache

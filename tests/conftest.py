@@ -14,7 +14,7 @@ from browsing import CHROMIUM_OPTIONS, LOOPBACK, ROOT, SECONDS, Pages, find_chro
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-    from duo_core.sweep import Evaluation
+    from duo_core.systems.sweep import Evaluation
 
 # The first call of a kernel compiles it, which no deadline of a single example allows for.
 hypothesis.settings.register_profile("compiled", deadline=None)
@@ -130,8 +130,8 @@ def toy_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def found(toy_store: Path) -> "Evaluation":
     """The pair large + small of `toy`, judged on test."""
-    from duo_core.store import Store
-    from duo_core.sweep import evaluate
+    from duo_core.logits.store import Store
+    from duo_core.systems.sweep import evaluate
 
     return evaluate(Store(toy_store).open("toy"), "large", "small")
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 
 from duo_core.logits import Card, LogitSet
+from duo_core.logits.store import Store
 from duo_core.report import pair_report, set_report
-from duo_core.store import Store
-from duo_core.sweep import evaluate, sweep
+from duo_core.systems.sweep import evaluate, sweep
 
 ATTACK = "<script>window.attacked = 1</script>"
 IMAGE = "<img src=https://outside.example/x onerror=window.attacked=1>"

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from duo_core.logits import Card
-from duo_core.store import Store
+from duo_core.logits.store import Store
 
 MODELS = {"large": (4.0, 800), "middle": (3.0, 200), "small": (2.5, 80), "tiny": (2.0, 40)}
 """How far the true class stands out, and multiply-adds."""

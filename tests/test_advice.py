@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duo_core.analysis.advice import best_under, gains, losses, pareto
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.metrics import METRICS, relative_gain
 
 # Few values, so that ties and rows that say the same occur all the time.

@@ -14,16 +14,17 @@ import streamlit as st
 from dashboard import go, labelled, open_page, query, step, text_of
 from logit_sets import write_set
 
-from app import link, promising, state, words
+from app import link, state
 from duo_core.analysis.guarantee import ASSUMPTION
 from duo_core.cli.thresholds import document
-from duo_core.duo import Fit, Temperatures
+from duo_core.common.plaintext import escaped
 from duo_core.figures.screen import SCREEN
-from duo_core.intervals import Interval, differences
+from duo_core.logits.store import Store
 from duo_core.metrics import METRICS
-from duo_core.plaintext import escaped
-from duo_core.store import Store
-from duo_core.sweep import evaluate
+from duo_core.metrics.intervals import Interval, differences
+from duo_core.systems.duo import Fit, Temperatures
+from duo_core.systems.sweep import evaluate
+from duo_core.wording import promising, words
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -390,7 +391,7 @@ def test_a_click_on_a_curve_sets_a_whole_percent(monkeypatch):
 
 
 def test_words_warn_of_unusual_fits():
-    from app.words import fit_line, fit_warnings
+    from duo_core.wording.words import fit_line, fit_warnings
 
     names = {"base": "large", "sidekick": "small"}
     off = Fit(Temperatures(1.0, 0.0), Temperatures(1.0, 1.0), {}, 0.0, 3)

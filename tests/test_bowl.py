@@ -7,9 +7,9 @@ from torch.nn.functional import cross_entropy
 
 import duo_core.analysis.bowl
 from duo_core.analysis.bowl import bowl, reach
-from duo_core.arrays import InputError
-from duo_core.duo import Fit, Temperatures
-from duo_core.fitting import fit
+from duo_core.common.arrays import InputError
+from duo_core.systems.duo import Fit, Temperatures
+from duo_core.systems.fitting import fit
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-from duo_core.store import DEFAULT_STORE, Store
+from duo_core.logits.store import DEFAULT_STORE, Store
 
 pytestmark = pytest.mark.browser
 

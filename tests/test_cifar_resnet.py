@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from duo_core.zoo.cifar_resnet import BasicBlock, CifarResNet
+from duo_core.models.zoo.cifar_resnet import BasicBlock, CifarResNet
 
 
 @pytest.mark.parametrize(("depth", "parameters"), [(20, 269722), (32, 464154), (44, 658586), (56, 853018)])

@@ -9,10 +9,10 @@ import pytest
 from duo_core.analysis.claims import BANDS, COLUMNS, Claim, by_chance, claims
 from duo_core.analysis.claims import _verdict as verdict
 from duo_core.analysis.parts import Parts
-from duo_core.arrays import InputError
-from duo_core.duo import VARIANTS
-from duo_core.intervals import Interval
+from duo_core.common.arrays import InputError
 from duo_core.metrics import METRICS
+from duo_core.metrics.intervals import Interval
+from duo_core.systems.duo import VARIANTS
 
 MODELS = {f"m{i:02}": 1.5**-i for i in range(12)}
 """Costs. Each is two thirds of the one before: 21 pairs below 10 %, 15 at 10 to 20 %, 30 above."""

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from test_claims import BAD, GOOD
 
-from app import verdicts
 from duo_core.analysis.claims import claims
 from duo_core.figures.claims import borders, on_screen, pairs_behind, range_picture
-from duo_core.intervals import Interval
+from duo_core.metrics.intervals import Interval
+from duo_core.wording import verdicts
 
 FOUND = {claim.key: claim for claim in claims(GOOD, GOOD, replicates=200)}
 

@@ -12,14 +12,14 @@ from dashboard import query, step, text_of
 from logit_sets import write_set
 from playwright.sync_api import expect
 
-from app import verdicts
 from app.views.claims import open_pair
 from duo_core.analysis.claims import RULE
 from duo_core.analysis.judged import judged_claims
 from duo_core.logits import Card
-from duo_core.sentences import said
-from duo_core.store import Store
-from duo_core.sweep import sweeps
+from duo_core.logits.store import Store
+from duo_core.systems.sweep import sweeps
+from duo_core.wording import verdicts
+from duo_core.wording.sentences import said
 
 PLACE = {"set": "toy", "split": "test"}
 

@@ -16,9 +16,9 @@ from safetensors.torch import load_file, save_file
 
 from duo_core.__main__ import main
 from duo_core.logits import Card
+from duo_core.logits.store import Store
 from duo_core.metrics import METRICS
-from duo_core.store import Store
-from duo_core.sweep import COLUMNS, evaluate
+from duo_core.systems.sweep import COLUMNS, evaluate
 
 
 @pytest.fixture
@@ -286,7 +286,7 @@ def images(tmp_path: Path) -> Path:
 
 
 def checkpoint(path: Path, name: str, classes: int = 2) -> Path:
-    from duo_core.zoo import load, resolve
+    from duo_core.models.zoo import load, resolve
 
     torch.manual_seed(0)
     (spec,) = resolve(name)

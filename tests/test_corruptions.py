@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.images.corruptions import CORRUPTIONS, Corruption
 
 

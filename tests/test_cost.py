@@ -9,13 +9,13 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.published_costs import TIMM_TOLERANCE, TORCHVISION_TOLERANCE, timm_rows, torchvision_rows
-from duo_core.arrays import InputError
-from duo_core.cost import Cost, cost, device_name, throughput
-from duo_core.cost.operators import MULTIPLYING, NORMS, NOT_COUNTED
-from duo_core.cost.second import SecondCount, second_count
-from duo_core.outlines import outline as shapes
-from duo_core.outlines import output_shape, stand_in
-from duo_core.zoo import outline, resolve
+from duo_core.common.arrays import InputError
+from duo_core.models.cost import Cost, cost, device_name, throughput
+from duo_core.models.cost.operators import MULTIPLYING, NORMS, NOT_COUNTED
+from duo_core.models.cost.second import SecondCount, second_count
+from duo_core.models.shapes import outline as shapes
+from duo_core.models.shapes import output_shape, stand_in
+from duo_core.models.zoo import outline, resolve
 
 H, W = 12, 10
 IMAGE = (3, H, W)

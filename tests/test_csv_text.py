@@ -11,7 +11,7 @@ import pytest
 from logit_files import arrays, npz
 
 from duo_core.__main__ import main
-from duo_core.files import csv_text, guarded, unguarded
+from duo_core.common.files import csv_text, guarded, unguarded
 from duo_core.formats import Upload, read
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,7 +38,7 @@ def test_no_row_begins_within_a_cell():
 
 
 def test_no_csv_is_written_elsewhere():
-    """A table that leaves the product goes through `duo_core.files`, which `app.controls` hands to the browser."""
+    """A table that leaves the product goes through `duo_core.common.files`, which `app.controls` hands to the browser."""
     files = [*(ROOT / "duo_core").rglob("*.py"), *(ROOT / "app").rglob("*.py")]
     found = {
         (str(file.relative_to(ROOT).as_posix()), line.strip())
@@ -46,14 +46,14 @@ def test_no_csv_is_written_elsewhere():
         for line in file.read_text(encoding="utf-8").splitlines()
         if WRITERS.search(line)
     }
-    own = {place for place in found if place[0] == "duo_core/files.py"}
+    own = {place for place in found if place[0] == "duo_core/common/files.py"}
     assert len(own) == 3
     assert found - own == {
         ("app/controls.py", '"csv": (csv_text, "text/csv"),'),
         ("duo_core/formats/writing.py", "write_csv(_table(arrays, PurePath(name).stem), file)"),
     }
     writing = (ROOT / "duo_core" / "formats" / "writing.py").read_text(encoding="utf-8")
-    assert "from duo_core.files import write_csv\n" in writing
+    assert "from duo_core.common.files import write_csv\n" in writing
 
 
 @pytest.mark.parametrize("start", STARTS)

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from duo_core import tallies
-from duo_core.arrays import InputError, Predictions
+from duo_core.common.arrays import InputError, Predictions
 from duo_core.figures.curves import oracle_risks, risk_at, risk_coverage
-from duo_core.metrics import selective_risks, tie_blocks
+from duo_core.metrics import loops, selective_risks, tie_blocks
 
 
 def predictions(correct, uncertainty):
@@ -62,7 +61,7 @@ def test_points_are_those_that_a_straight_line_misses_most(rng, rows, points):
     for columns in (2, 3, 40, 90):
         values = rng.random((rows, columns))
         expected, error = split_where_worst(values, points, 0.05)
-        kept, left = tallies.thinned(values, points, 0.05)
+        kept, left = loops.thinned(values, points, 0.05)
         assert kept.tolist() == expected
         assert left == pytest.approx(error, abs=1e-12)
 

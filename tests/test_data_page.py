@@ -21,7 +21,7 @@ from test_formats import ERRORS, WARNINGS, cases
 from app.state import uploads
 from duo_core import formats
 from duo_core.formats import CODES, Upload
-from duo_core.store import Store
+from duo_core.logits.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_CACHES = {"sets.py": 1, "pictures.py": 3, "uploads.py": 1, "caches.py": 2}

@@ -5,7 +5,7 @@ import pytest
 from pictures import encoded, folder, picture
 from tiny import AS_IS, LARGER, ON_DEVICE
 
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.images import open_source
 from duo_core.images.splits import splits
 from duo_core.inference import decoding

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from pictures import picture
 from tiny import AS_IS, LARGER, ON_DEVICE, network
 
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.deploy import Duo, Member
 from duo_core.deploy.run import pixels
-from duo_core.duo import Fit, Temperatures
-from duo_core.predictions import variant_predictions
-from duo_core.transforms import INTERPOLATIONS, Transform
+from duo_core.models.transforms import INTERPOLATIONS, Transform
+from duo_core.systems.duo import Fit, Temperatures
+from duo_core.systems.pair_predicting import variant_predictions
 
 WEIGHTS = Temperatures(1.3, 0.4)
 FIT = Fit(WEIGHTS, Temperatures(1.0, 1.0), {}, 0.0, 0)

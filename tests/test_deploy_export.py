@@ -26,22 +26,22 @@ from app.state.sets import Handle
 from duo_core import deploy
 from duo_core.__main__ import main
 from duo_core.analysis.guarantee import thresholds
-from duo_core.arrays import InputError
 from duo_core.cli import exporting
+from duo_core.common.arrays import InputError
 from duo_core.deploy import graphs
 from duo_core.deploy import run as run_alone
 from duo_core.deploy.records import Asked
-from duo_core.duo import Temperatures
 from duo_core.images import open_source
 from duo_core.images.splits import splits
 from duo_core.inference import compute
 from duo_core.logits import Card, LogitSet
+from duo_core.logits.store import Store
 from duo_core.metrics import METRICS, metrics
-from duo_core.predictions import pair_predictions, variant_predictions
-from duo_core.store import Store
-from duo_core.sweep import evaluate, fit_pair
-from duo_core.zoo import load as load_model
-from duo_core.zoo import resolve
+from duo_core.models.zoo import load as load_model
+from duo_core.models.zoo import resolve
+from duo_core.systems.duo import Temperatures
+from duo_core.systems.pair_predicting import pair_predictions, variant_predictions
+from duo_core.systems.sweep import evaluate, fit_pair
 
 CLASSES = ("cat", "dog", "fox")
 ON_DEVICE = {**tiny.ON_DEVICE.to_dict(), "input_size": [3, 40, 40], "resize": [40, 40]}
@@ -490,7 +490,7 @@ def test_arguments_of_a_set_are_plain_values(made, tmp_path, arguments):
 def test_the_command_line_may_say_which_code_is_run(made, tmp_path, monkeypatch, without_graphs):
     """Own code with the set's own weights; the folder says so and asks again."""
     (tmp_path / "mine.py").write_text(
-        "from duo_core.zoo.cifar_resnet import CifarResNet\n\ndef net(depth):\n    return CifarResNet(depth, 3)\n"
+        "from duo_core.models.zoo.cifar_resnet import CifarResNet\n\ndef net(depth):\n    return CifarResNet(depth, 3)\n"
     )
     monkeypatch.chdir(tmp_path)
     logit_set, _, checkpoints = made

@@ -6,15 +6,15 @@ import torch
 from test_deploy_export import judged
 
 from duo_core import deploy
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.deploy import members
 from duo_core.deploy.run import Duo as Alone
 from duo_core.images import open_source
 from duo_core.logits import Card
+from duo_core.logits.store import DEFAULT_STORE, Store
 from duo_core.metrics import METRICS, metrics
-from duo_core.store import DEFAULT_STORE, Store
-from duo_core.sweep import evaluate
-from duo_core.zoo import load, resolve
+from duo_core.models.zoo import load, resolve
+from duo_core.systems.sweep import evaluate
 
 PAIR = ("resnet18", "shufflenet_v2_x0_5")
 IMAGES = 400

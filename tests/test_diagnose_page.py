@@ -15,16 +15,17 @@ from logit_sets import write_set
 from pictures import folder, picture
 from PIL import Image
 
-from app import state, telling
+from app import state
 from app.state import diagnosis, pictures
 from app.views import diagnose
 from duo_core.analysis.diagnosis import exchange, gain_by_class, mean_gap, rank_moves
 from duo_core.images import Corruption
-from duo_core.intervals import differences, drawn
 from duo_core.logits import Card
+from duo_core.logits.store import Store
 from duo_core.metrics import METRICS
-from duo_core.store import Store
-from duo_core.sweep import evaluate
+from duo_core.metrics.intervals import differences, drawn
+from duo_core.systems.sweep import evaluate
+from duo_core.wording import telling
 
 
 @pytest.fixture

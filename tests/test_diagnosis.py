@@ -22,9 +22,9 @@ from duo_core.analysis.diagnosis import (
     rank_moves,
     reliability,
 )
-from duo_core.arrays import InputError, Predictions
-from duo_core.intervals import Interval, differences, mcnemar
+from duo_core.common.arrays import InputError, Predictions
 from duo_core.metrics import METRICS, ece, metrics
+from duo_core.metrics.intervals import Interval, differences, mcnemar
 
 K = 4
 

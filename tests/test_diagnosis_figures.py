@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 from duo_core.analysis.diagnosis import RANKING, by_split, by_uncertainty, reliability
-from duo_core.arrays import Predictions
+from duo_core.common.arrays import Predictions
 from duo_core.figures import diagnosis as figures
 from duo_core.figures.screen import SCREEN, metric_title
-from duo_core.intervals import Interval
 from duo_core.metrics import METRICS, metrics
+from duo_core.metrics.intervals import Interval
 
 
 @pytest.fixture

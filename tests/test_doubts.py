@@ -11,7 +11,7 @@ from duo_core.images.corruptions import Corruption
 from duo_core.images.splits import splits
 from duo_core.inference import compute
 from duo_core.inference.doubts import doubts
-from duo_core.store import Store
+from duo_core.logits.store import Store
 
 CLASSES = [f"c{number}" for number in range(1, 13)]
 

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, special
 
-from duo_core.arrays import InputError
-from duo_core.duo import VARIANTS, Fit, Temperatures, combine
-from duo_core.fitting import fit
-from duo_core.newton import BOUND
+from duo_core.common.arrays import InputError
+from duo_core.systems.duo import VARIANTS, Fit, Temperatures, combine
+from duo_core.systems.fitting import fit
+from duo_core.systems.newton import BOUND
 
 
 def logits(

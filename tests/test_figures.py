@@ -6,12 +6,12 @@ import pytest
 from logit_sets import write_set
 
 from duo_core import figures
-from duo_core.duo import VARIANTS
 from duo_core.figures.curves import risk_coverage
 from duo_core.figures.screen import DARK, LIGHT, SCREEN, STYLES, cost_column, metric_title
+from duo_core.logits.store import Store
 from duo_core.metrics import METRICS
-from duo_core.store import Store
-from duo_core.sweep import evaluate, sweep
+from duo_core.systems.duo import VARIANTS
+from duo_core.systems.sweep import evaluate, sweep
 
 
 @pytest.fixture(scope="module")

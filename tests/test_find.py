@@ -9,14 +9,15 @@ import torch
 from dashboard import PAIR, query, text_of
 from logit_sets import write_set
 
-from app import controls, recommendation
+from app import controls
 from duo_core.analysis.advice import chosen_under
 from duo_core.figures.screen import SCREEN
-from duo_core.intervals import differences
+from duo_core.logits.store import Store
 from duo_core.metrics import METRICS, relative_gain
-from duo_core.sentences import verdict
-from duo_core.store import Store
-from duo_core.sweep import evaluate, on_fit, sweep
+from duo_core.metrics.intervals import differences
+from duo_core.systems.sweep import evaluate, on_fit, sweep
+from duo_core.wording import recommendation
+from duo_core.wording.sentences import verdict
 
 ALL = PAIR | {"scope": "all"}
 """The address with the pairs of every base."""

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from duo_core.analysis.bowl import Bowl
-from duo_core.duo import Temperatures
 from duo_core.figures import fitting
 from duo_core.figures.bowl import nll_bowl
 from duo_core.figures.screen import COSTS, LIGHT, metric_title
+from duo_core.systems.duo import Temperatures
 
 AXIS = np.linspace(0, 2, 21)
 BEST = Temperatures(1.0, 0.5)
@@ -151,7 +151,7 @@ def test_both_temperatures_are_told_apart_without_colour(refits):
 def test_a_real_bowl_and_its_refits_draw():
     from duo_core.analysis.bowl import bowl
     from duo_core.analysis.stability import stability
-    from duo_core.fitting import fit
+    from duo_core.systems.fitting import fit
 
     random = torch.Generator().manual_seed(0)
     labels = torch.randint(0, 3, (60,), generator=random)

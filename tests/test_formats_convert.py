@@ -18,7 +18,7 @@ from logit_files import FORMATS, arrays, csv, npz, table, torch_file
 from duo_core.__main__ import main
 from duo_core.formats import Upload, read
 from duo_core.formats.writing import write
-from duo_core.sweep import COLUMNS, evaluate
+from duo_core.systems.sweep import COLUMNS, evaluate
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "formats.md"
 MEMBERS = arrays()

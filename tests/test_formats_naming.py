@@ -14,10 +14,10 @@ import torch
 from logit_files import FORMATS, arrays, csv, npz, safetensors_file, softmax, table, torch_file
 
 from duo_core.__main__ import main
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.formats import Options, Upload, read
 from duo_core.formats.writing import prepared
-from duo_core.sweep import evaluate
+from duo_core.systems.sweep import evaluate
 
 MEMBERS = arrays()
 LARGE, SMALL, LABELS, IDS = (MEMBERS[name] for name in ("logits/large", "logits/small", "labels", "ids"))

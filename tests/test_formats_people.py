@@ -11,12 +11,12 @@ import torch
 from logit_files import arrays, csv, npz, softmax, table
 
 from duo_core.__main__ import main
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.formats import Cost, Options, Upload, read
 from duo_core.formats.checks import FLOOR
 from duo_core.formats.costs import costs_of
-from duo_core.store import Store
-from duo_core.sweep import evaluate
+from duo_core.logits.store import Store
+from duo_core.systems.sweep import evaluate
 
 
 @pytest.fixture

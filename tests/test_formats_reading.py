@@ -10,14 +10,14 @@ import torch
 from logit_files import FORMATS, arrays, csv, npz, parquet, shuffled, softmax, table
 
 from duo_core import formats
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.formats import Cost, Limits, Options, Upload, read
 from duo_core.formats.joining import joined
 from duo_core.formats.parts import Part
 from duo_core.formats.problems import Report
 from duo_core.logits import tensor_digest
-from duo_core.store import DEFAULT_STORE, Store
-from duo_core.sweep import evaluate
+from duo_core.logits.store import DEFAULT_STORE, Store
+from duo_core.systems.sweep import evaluate
 
 
 def metrics(files, options=None):

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from duo_core.analysis.guarantee import METHODS
-from duo_core.duo import VARIANTS
 from duo_core.metrics import METRICS
+from duo_core.systems.duo import VARIANTS
 
 ENTRIES = dict(
     re.findall(

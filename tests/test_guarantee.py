@@ -14,9 +14,9 @@ from scipy.stats import binom
 
 from duo_core.analysis import guarantee
 from duo_core.analysis.guarantee import COLUMNS, applied, thresholds, upper_bound
-from duo_core.arrays import InputError, Predictions
 from duo_core.cli.thresholds import document
-from duo_core.store import Store
+from duo_core.common.arrays import InputError, Predictions
+from duo_core.logits.store import Store
 
 TARGETS = (0.01, 0.05, 0.1, 0.3, 0.6, 0.9)
 

@@ -8,7 +8,7 @@ import torch
 from pictures import encoded, folder, picture, tar
 from PIL import Image
 
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.images import UnreadableImageError, open_source
 
 

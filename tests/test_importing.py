@@ -10,12 +10,12 @@ import torch
 from logit_files import FORMATS, arrays, npz
 
 from duo_core.__main__ import main
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.formats import Cost, Options, Upload, costs_of, known_cost, read
-from duo_core.store import Store, import_set, safe_name
-from duo_core.store import importing as importing_module
-from duo_core.sweep import evaluate
-from duo_core.zoo import table
+from duo_core.logits.store import Store, import_set, safe_name
+from duo_core.logits.store import importing as importing_module
+from duo_core.models.zoo import table
+from duo_core.systems.sweep import evaluate
 
 MEMBERS = arrays()
 PAIR = ["--base", "large", "--sidekick", "small", "--json"]

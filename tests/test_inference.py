@@ -15,14 +15,14 @@ import torch
 from pictures import folder
 from tiny import AS_IS, LARGER, ON_DEVICE, model, reference
 
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.images import Source, open_source
 from duo_core.images.corruptions import Corruption
 from duo_core.images.splits import splits
 from duo_core.inference import compute
 from duo_core.inference import computing as inference
-from duo_core.store import Store
-from duo_core.store.journal import Journal
+from duo_core.logits.store import Store
+from duo_core.logits.store.journal import Journal
 
 ALL = [AS_IS, LARGER, ON_DEVICE]
 
@@ -394,7 +394,7 @@ KILLED = """
 import sys, time
 sys.path.insert(0, {tests!r})
 from duo_core.inference import computing as inference
-from duo_core.store import Store
+from duo_core.logits.store import Store
 from test_inference import interrupted
 
 inference.SAVE_SECONDS = 0.02

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from duo_core import metrics as m
-from duo_core.arrays import InputError, Predictions
-from duo_core.intervals import UNBIASED, Interval, between, differences, drawn, mcnemar, values
+from duo_core.common.arrays import InputError, Predictions
 from duo_core.metrics import METRICS
-from duo_core.sentences import verdict
+from duo_core.metrics import definitions as m
+from duo_core.metrics.intervals import UNBIASED, Interval, between, differences, drawn, mcnemar, values
+from duo_core.wording.sentences import verdict
 
 
 def pair(rng: np.random.Generator, n: int) -> tuple[Predictions, Predictions]:

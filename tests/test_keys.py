@@ -12,10 +12,10 @@ import streamlit as st
 import torch
 
 from app import state
-from duo_core import results
-from duo_core.duo import Temperatures
 from duo_core.logits import Card, LogitSet
-from duo_core.store import Store
+from duo_core.logits.store import Store
+from duo_core.systems import remembered
+from duo_core.systems.duo import Temperatures
 
 MODELS = {"large": 3.0, "middle": 2.0, "small": 1.5}
 LABELLED = ("val", "test", "shift")
@@ -104,7 +104,7 @@ def test_a_session_on_another_set_is_not_answered_with_the_first_ones_numbers(tm
     monkeypatch.setenv("DUO_STORE", str(tmp_path))
     written(tmp_path, "first")
     written(tmp_path, "second", **OTHER[differing])
-    monkeypatch.setattr(results, "swept", lambda own, _, splits, **options: results.sweeps(own, splits, **options))
+    monkeypatch.setattr(remembered, "swept", lambda own, _, splits, **options: remembered.sweeps(own, splits, **options))
     st.cache_resource.clear()
     wrong = []
     first, second = state.open_set("first"), state.open_set("second")
@@ -121,16 +121,16 @@ def test_a_set_that_has_changed_is_swept_anew(tmp_path, monkeypatch, differing):
     for place, options in (("before", {}), ("after", OTHER[differing])):
         written(tmp_path / place, "toy", **options)
     before, after = (Store(tmp_path / place).open("toy") for place in ("before", "after"))
-    expected = results.sweeps(after)
-    results.swept(before, tmp_path / "kept")
-    swept = results.swept(after, tmp_path / "kept")
+    expected = remembered.sweeps(after)
+    remembered.swept(before, tmp_path / "kept")
+    swept = remembered.swept(after, tmp_path / "kept")
     for kind, table in expected.items():
         pd.testing.assert_frame_equal(swept[kind], table, rtol=1e-12)
 
 
 def key_of(own: LogitSet, split: str) -> str:
     row = pd.DataFrame([{"base": "large", "sidekick": "small", "split": split}])
-    return str(results._row_keys(row, own).iloc[0])
+    return str(remembered._row_keys(row, own).iloc[0])
 
 
 @pytest.mark.parametrize("differing", list(OTHER)[:5])

@@ -9,9 +9,9 @@ from duo_core import figures
 from duo_core.analysis.advice import pareto
 from duo_core.figures.landscape import AXES, FILLS, TOTALS, Marks, comparable_cost, look_of
 from duo_core.figures.screen import DARK, HUES, LABELS, LIGHT, SCREEN, SYMBOLS, metric_title
+from duo_core.logits.store import Store
 from duo_core.metrics import METRICS
-from duo_core.store import Store
-from duo_core.sweep import sweep
+from duo_core.systems.sweep import sweep
 
 
 @pytest.fixture(scope="module")

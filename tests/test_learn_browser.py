@@ -9,7 +9,7 @@ import pytest
 from browsing import SECONDS, click_at, settle
 from playwright.sync_api import Page, expect
 
-from duo_core.store import DEFAULT_STORE, Store
+from duo_core.logits.store import DEFAULT_STORE, Store
 from duo_core.teaching.steps import REAL_SET, STEPS
 
 pytestmark = [

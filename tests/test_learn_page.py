@@ -16,7 +16,7 @@ from app import glossary, lessons
 from app.lessons import MODULES, averages
 from app.state import lessons as scenes
 from app.views import claims, data, diagnose, explore, find, learn, temperatures, zoo
-from duo_core.store import DEFAULT_STORE, Store
+from duo_core.logits.store import DEFAULT_STORE, Store
 from duo_core.teaching import alone, together
 from duo_core.teaching.experts import BASE, SEED, classroom
 from duo_core.teaching.facts import facts

@@ -7,12 +7,12 @@ import time
 
 import pytest
 
-from duo_core import files
-from duo_core.files import clear_left_behind, replaced, replaced_folder, restore_folder
+from duo_core.common import files
+from duo_core.common.files import clear_left_behind, replaced, replaced_folder, restore_folder
 
 WRITER = """
 import pathlib, sys, time
-from duo_core import files
+from duo_core.common import files
 files.RECENT = 0
 with files.replaced_folder(pathlib.Path(sys.argv[1])) as folder:
     (folder / "weights").write_text("half")

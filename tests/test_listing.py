@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pictures import encoded, folder, picture, tar
 
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.images import open_source
 from duo_core.images.names import natural, shown
 

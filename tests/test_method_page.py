@@ -8,11 +8,11 @@ from logit_sets import write_set
 
 from app import glossary
 from app.views.method import CITATION
-from duo_core.duo import VARIANTS
+from duo_core.common.plaintext import escaped
 from duo_core.logits import tensor_digest
+from duo_core.logits.store import DEFAULT_STORE, Store
 from duo_core.metrics import METRICS
-from duo_core.plaintext import escaped
-from duo_core.store import DEFAULT_STORE, Store
+from duo_core.systems.duo import VARIANTS
 
 
 @pytest.fixture

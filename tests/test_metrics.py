@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from duo_core import metrics as m
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
+from duo_core.metrics import definitions as m
 
 
 def reference_aurc(correct: list[bool], uncertainty: list[float]) -> Fraction:

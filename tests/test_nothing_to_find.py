@@ -11,12 +11,12 @@ import torch
 
 from duo_core.analysis.judged import judged_claims
 from duo_core.analysis.parts import parts_of
-from duo_core.intervals import Interval
 from duo_core.logits import Card, LogitSet
 from duo_core.metrics import METRICS
-from duo_core.pairing import Memory
+from duo_core.metrics.intervals import Interval
 from duo_core.report.choosing import advised_pairs, whole_of
-from duo_core.sweep import sweeps
+from duo_core.systems.pair_judging import Memory
+from duo_core.systems.sweep import sweeps
 
 MODELS, CLASSES = 8, 5
 SEEDS = 20

@@ -6,7 +6,7 @@ import sys
 import pytest
 from pictures import encoded, folder, picture, tar
 
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.images import open_source
 from duo_core.images.orders import numbered
 from duo_core.images.splits import splits

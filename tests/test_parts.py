@@ -9,8 +9,8 @@ from logit_sets import write_set
 from duo_core.analysis import parts as p
 from duo_core.analysis.roles import alone, better_members, clearly_reversed, judged_reversed, named, without
 from duo_core.logits import Card, LogitSet
-from duo_core.store import Store
-from duo_core.sweep import on_fit, pairs, sweep
+from duo_core.logits.store import Store
+from duo_core.systems.sweep import on_fit, pairs, sweep
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_what_parts_say_is_what_a_sweep_of_them_says(own, tmp_path):
 def test_parts_are_remembered_apart_from_the_sets_own_sweep_and_begun_anew_for_other_logits(own, tmp_path, monkeypatch):
     asked = pairs(own, "val", "test")
     first = p.parts_of(own, "test", asked, store=tmp_path)
-    monkeypatch.setattr("duo_core.results.sweeps", None)
+    monkeypatch.setattr("duo_core.systems.remembered.sweeps", None)
     again = p.parts_of(Store(tmp_path).open("toy"), "test", asked, store=tmp_path)
     pd.testing.assert_frame_equal(again.tables["entropy"], first.tables["entropy"])
     logits = {split: 2 * own.logits("small", split).sqrt().nan_to_num() for split in own.labels}

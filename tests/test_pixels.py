@@ -13,8 +13,8 @@ from PIL import Image
 
 from duo_core.deploy import run
 from duo_core.images import UnreadableImageError, open_source
-from duo_core.pixels import opened, rgb
-from duo_core.transforms import Transform
+from duo_core.images.pixels import opened, rgb
+from duo_core.models.transforms import Transform
 
 VALUES = np.random.default_rng(0).integers(0, 65536, (6, 8), dtype=np.uint16)
 EXPECTED = np.rint(VALUES / 257)

@@ -8,10 +8,10 @@ import pytest
 from logit_sets import write_set
 
 from app.state import saving
-from duo_core import places
 from duo_core.__main__ import main
-from duo_core.arrays import InputError
-from duo_core.store import Store, default_store
+from duo_core.common import places
+from duo_core.common.arrays import InputError
+from duo_core.logits.store import Store, default_store
 
 HOME = Path("/home/someone")
 
@@ -23,7 +23,7 @@ def wheel(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(places, "INSTALLED", True)
-    monkeypatch.setattr("duo_core.store.sets.DEFAULT_STORE", write_set(tmp_path / "shipped"))
+    monkeypatch.setattr("duo_core.logits.store.sets.DEFAULT_STORE", write_set(tmp_path / "shipped"))
     return tmp_path / "data" / "asymmetric-duos-explorer"
 
 

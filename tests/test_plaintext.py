@@ -13,10 +13,10 @@ from hostile import MARKUP, hostile_store, written_names
 
 from app.shown import shown_set
 from duo_core.__main__ import main
+from duo_core.common.plaintext import as_markdown, escaped, unmarked
 from duo_core.deploy import packed
 from duo_core.logits import Card, LogitSet
-from duo_core.plaintext import as_markdown, escaped, unmarked
-from duo_core.store import Store
+from duo_core.logits.store import Store
 
 PAGES = ("explore", "find", "temperatures", "claims", "diagnose", "zoo", "learn", "method")
 TEXTS = ("title", "header", "subheader", "markdown", "caption", "info", "warning", "error", "success", "metric", "expander")

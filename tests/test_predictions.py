@@ -11,10 +11,10 @@ import pytest
 import torch
 from scipy import special
 
-from duo_core import metrics as m
-from duo_core import predictions as p
-from duo_core.arrays import InputError, Predictions
-from duo_core.duo import VARIANTS, Fit, Temperatures
+from duo_core.common.arrays import InputError, Predictions
+from duo_core.metrics import definitions as m
+from duo_core.systems import pair_predicting as p
+from duo_core.systems.duo import VARIANTS, Fit, Temperatures
 
 FIT = Fit(Temperatures(0.9, 0.4), Temperatures(1.3, 0.7), {}, 0.0, 1)
 

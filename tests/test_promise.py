@@ -7,7 +7,7 @@ from scipy.stats import hypergeom
 
 from duo_core.analysis.guarantee import applied, thresholds
 from duo_core.analysis.promise import COLUMNS, chance_of_difference, promises
-from duo_core.arrays import Predictions
+from duo_core.common.arrays import Predictions
 
 
 def predictions(wrong, doubt):

@@ -16,18 +16,18 @@ from plotly.offline import get_plotlyjs
 
 from duo_core.analysis.advice import chosen_under
 from duo_core.analysis.judged import judged_claims
-from duo_core.arrays import InputError
 from duo_core.cli.reporting import report
+from duo_core.common.arrays import InputError
 from duo_core.figures.screen import LIGHT, SCREEN
-from duo_core.intervals import differences
 from duo_core.logits import FIT_SPLIT, tensor_digest
 from duo_core.metrics import METRICS
+from duo_core.metrics.intervals import differences
 from duo_core.report import pair_report, set_report, words
 from duo_core.report.markup import Html, Number, rich, table, tag
 from duo_core.report.page import policy
 from duo_core.report.pair import ORDER
-from duo_core.sentences import label
-from duo_core.sweep import evaluate, on_fit, pairs, sweep, sweeps
+from duo_core.systems.sweep import evaluate, on_fit, pairs, sweep, sweeps
+from duo_core.wording.sentences import label
 
 VOID = {"meta", "link"}
 OUTSIDE = re.compile(r"(?:[a-z]+:)?//", re.IGNORECASE)

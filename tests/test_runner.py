@@ -3,7 +3,7 @@ import torch
 from pictures import folder
 from tiny import LARGER, model
 
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.images import open_source
 from duo_core.images.splits import splits
 from duo_core.inference.runner import Runner, compute_device, fitting_classes

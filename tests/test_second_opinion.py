@@ -8,11 +8,11 @@ import torch
 from logit_sets import write_set
 
 from duo_core.__main__ import main
-from duo_core.arrays import KINDS
+from duo_core.common.arrays import KINDS
 from duo_core.logits import Card, LogitSet
-from duo_core.second_opinion import KEYS, ROWS, largest_differences, second_opinion
-from duo_core.store import Store
-from duo_core.sweep import evaluate
+from duo_core.logits.store import Store
+from duo_core.systems.second_opinion import KEYS, ROWS, largest_differences, second_opinion
+from duo_core.systems.sweep import evaluate
 
 
 def opinion(own, found, kind="softmax"):

@@ -11,8 +11,8 @@ from scipy import optimize, special
 from sklearn import metrics as sk
 
 from duo_core.__main__ import main
-from duo_core.store import DEFAULT_STORE, Store
-from duo_core.sweep import fit_pair, pairs
+from duo_core.logits.store import DEFAULT_STORE, Store
+from duo_core.systems.sweep import fit_pair, pairs
 
 SETS = Store(DEFAULT_STORE).names()
 PAIRS = [
@@ -93,7 +93,7 @@ def test_fit_prints_what_the_definitions_give(
 
 def test_the_sidekick_helps() -> None:
     """ResNet-56 gains with ResNet-20 by every ranking metric and by accuracy, on images neither the fit nor the training saw."""
-    from duo_core.sweep import evaluate
+    from duo_core.systems.sweep import evaluate
 
     values = evaluate(Store(DEFAULT_STORE).open("cifar10"), "resnet56", "resnet20").metrics
     assert values["duo"]["accuracy"] > values["base"]["accuracy"]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pictures import folder
 
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.images import open_source
 from duo_core.images.corruptions import Corruption
 from duo_core.images.splits import drawn, fit_size, splits

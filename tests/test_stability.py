@@ -6,8 +6,8 @@ from torch.nn.functional import cross_entropy
 
 from duo_core.analysis.stability import JUDGED, stability, work
 from duo_core.analysis.subsets import stratified_sample
-from duo_core.fitting import fit
 from duo_core.metrics import aurc
+from duo_core.systems.fitting import fit
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ import pytest
 import safetensors
 import torch
 
-from duo_core import files
-from duo_core.arrays import InputError
+from duo_core.common import files
+from duo_core.common.arrays import InputError
 from duo_core.logits import Card
-from duo_core.store import Store
+from duo_core.logits.store import Store
 
 CLASSES = ["cat", "dog", "fox"]
 
@@ -84,7 +84,7 @@ def test_opening_reads_headers_only(store: Store, monkeypatch: pytest.MonkeyPatc
     def refuse(*_: object) -> str:
         raise AssertionError("a tensor was read")
 
-    monkeypatch.setattr("duo_core.store.sets.tensor_digest", refuse)
+    monkeypatch.setattr("duo_core.logits.store.sets.tensor_digest", refuse)
     opened = store.open("tiny")
     assert opened.models("val") == ["m"]
     with pytest.raises(AssertionError, match="a tensor was read"):

@@ -12,12 +12,12 @@ import torch
 from logit_sets import write_set
 from safetensors.torch import load_file, save_file
 
-from duo_core import results
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.logits import Card, tensor_digest
-from duo_core.store import Store
-from duo_core.store.headers import OWN_DIGEST
-from duo_core.sweep import evaluate
+from duo_core.logits.store import Store
+from duo_core.logits.store.headers import OWN_DIGEST
+from duo_core.systems import remembered
+from duo_core.systems.sweep import evaluate
 
 SPLITS = ("val", "test", "shift")
 
@@ -199,7 +199,7 @@ def test_a_title_that_a_person_changes_is_recorded_by_sealing(store):
 
 
 def tables(store):
-    return results.swept(store.open("toy"), store.path, ["test"])["softmax"]
+    return remembered.swept(store.open("toy"), store.path, ["test"])["softmax"]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duo_core.analysis.subsets import stratified_sample, stratified_samples
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.data())

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 import torch
 
-from duo_core import pairing, predictions
-from duo_core import sweep as s
-from duo_core.arrays import InputError, UncertaintyKind
-from duo_core.duo import VARIANTS, Fit, Temperatures
-from duo_core.fitting import calibrate
+from duo_core.common.arrays import InputError, UncertaintyKind
 from duo_core.logits import Card, LogitSet
 from duo_core.metrics import METRICS
+from duo_core.systems import pair_judging, pair_predicting
+from duo_core.systems import sweep as s
+from duo_core.systems.duo import VARIANTS, Fit, Temperatures
+from duo_core.systems.fitting import calibrate
 
 COSTS = {"large": 100, "middle": 40, "small": 10, "twin": 10}
 
@@ -79,7 +79,7 @@ def test_of_equally_accurate_models_of_unknown_cost_the_first_is_the_base(logit_
 
 def test_the_fit_split_says_what_pairs_are_chosen_by(logit_set: LogitSet) -> None:
     """With and without what a sweep found before; either way round; which the split that is judged has no part in."""
-    memory, asked = pairing.Memory(), [("large", "small"), ("twin", "middle"), ("small", "twin")]
+    memory, asked = pair_judging.Memory(), [("large", "small"), ("twin", "middle"), ("small", "twin")]
     s.sweep(logit_set, ["test"], memory=memory)
     other = {**logit_set.arrays, **{(m, "test"): -logit_set.arrays[m, "test"] for m in COSTS}}
     for own, known in ((logit_set, memory), (dataclasses.replace(logit_set, arrays=other), None)):
@@ -129,7 +129,7 @@ def test_a_row_gives_its_metrics_with_its_own_temperatures(logit_set: LogitSet) 
     rows = s.sweep(logit_set, ["test"], only=[("middle", "small")]).fillna({"T_base": 0.0, "T_sidekick": 0.0})
     for row in rows.to_dict("records"):
         weights = Temperatures(row["T_base"], row["T_sidekick"])
-        assert predictions.pair_predictions(*pair, logit_set.labels["test"], weights).nll.mean() == pytest.approx(row["nll"])
+        assert pair_predicting.pair_predictions(*pair, logit_set.labels["test"], weights).nll.mean() == pytest.approx(row["nll"])
 
 
 def test_sweep_takes_entropy_and_splits(logit_set: LogitSet) -> None:
@@ -167,7 +167,7 @@ def test_a_cancelled_sweep_returns_the_groups_done(logit_set: LogitSet, monkeypa
 def test_groups_and_blocks_do_not_show(logit_set: LogitSet, monkeypatch: pytest.MonkeyPatch, kind: UncertaintyKind) -> None:
     whole = s.sweep(logit_set, kind=kind)
     monkeypatch.setattr(s, "BYTES", 5 * 60 * 40)
-    monkeypatch.setattr(predictions, "_ELEMENTS", 100)
+    monkeypatch.setattr(pair_predicting, "_ELEMENTS", 100)
     pd.testing.assert_frame_equal(s.sweep(logit_set, kind=kind), whole, rtol=1e-12)
 
 
@@ -187,14 +187,14 @@ def test_what_is_known_of_models_alone_is_not_computed_again(
     jobs, classes = list[int](), list[int]()
 
     def counted(
-        models: list[torch.Tensor], labels: torch.Tensor, todo: list[predictions.Job], keep: object, known: dict[int, object]
+        models: list[torch.Tensor], labels: torch.Tensor, todo: list[pair_predicting.Job], keep: object, known: dict[int, object]
     ) -> None:
         jobs.append(len(todo))
         classes.append(len(known))
-        predictions.reduce_blocks(models, labels, todo, keep, known)  # type: ignore[arg-type]
+        pair_predicting.reduce_blocks(models, labels, todo, keep, known)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(pairing, "reduce_blocks", counted)
-    memory = pairing.Memory()
+    monkeypatch.setattr(pair_judging, "reduce_blocks", counted)
+    memory = pair_judging.Memory()
     first = s.sweep(logit_set, ["test"], kind=kind, memory=memory, only=[("large", "middle"), ("large", "small")])
     pd.testing.assert_frame_equal(first, s.sweep(logit_set, ["test"], kind=kind, only=[("large", "middle"), ("large", "small")]))
     monkeypatch.setattr(s, "calibrate", None)
@@ -209,14 +209,14 @@ def test_what_is_known_of_models_alone_is_not_computed_again(
 @pytest.mark.parametrize("kind", ["softmax", "entropy"])
 def test_a_pair_of_known_models_says_the_same(logit_set: LogitSet, monkeypatch: pytest.MonkeyPatch, kind: UncertaintyKind) -> None:
     """Of a base and a sidekick that were judged before, in whichever role, only the pair is new."""
-    memory, jobs = pairing.Memory(), list[int]()
-    real = predictions.reduce_blocks
+    memory, jobs = pair_judging.Memory(), list[int]()
+    real = pair_predicting.reduce_blocks
 
-    def counted(models: list[torch.Tensor], labels: torch.Tensor, todo: list[predictions.Job], keep: object) -> None:
+    def counted(models: list[torch.Tensor], labels: torch.Tensor, todo: list[pair_predicting.Job], keep: object) -> None:
         jobs.append(len(todo))
         real(models, labels, todo, keep)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(predictions, "reduce_blocks", counted)
+    monkeypatch.setattr(pair_predicting, "reduce_blocks", counted)
     for base, sidekick in (("large", "middle"), ("middle", "small"), ("large", "small")):
         found = s.evaluate(logit_set, base, sidekick, kind=kind, memory=memory)
         expected = s.evaluate(logit_set, base, sidekick, kind=kind)
@@ -229,7 +229,7 @@ def test_a_pair_of_known_models_says_the_same(logit_set: LogitSet, monkeypatch: 
 
 
 def test_a_pair_is_fitted_once_for_all_splits_and_uncertainties(logit_set: LogitSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    memory = pairing.Memory()
+    memory = pair_judging.Memory()
     s.sweep(logit_set, ["test"], memory=memory)
     monkeypatch.setattr(s, "fit_calibrated", None)
     again = s.sweep(logit_set, ["shift"], kind="entropy", memory=memory)
@@ -242,8 +242,8 @@ def test_a_pair_the_other_way_round_has_the_same_fit(logit_set: LogitSet) -> Non
 
 
 def test_only_the_latest_models_are_kept(logit_set: LogitSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pairing, "PREDICTED", 3)
-    memory = pairing.Memory()
+    monkeypatch.setattr(pair_judging, "PREDICTED", 3)
+    memory = pair_judging.Memory()
     for base, sidekick in (("large", "middle"), ("small", "twin")):
         s.evaluate(logit_set, base, sidekick, memory=memory)
     assert [model for model, *_ in memory.predicted] == ["middle", "small", "twin"]
@@ -260,14 +260,14 @@ class Fleeting(dict):  # type: ignore[type-arg]
 
 
 def test_predictions_that_another_session_lets_go_of_are_made_again(logit_set: LogitSet) -> None:
-    memory = pairing.Memory(predicted=Fleeting())
+    memory = pair_judging.Memory(predicted=Fleeting())
     first = s.evaluate(logit_set, "large", "small", memory=memory)
     assert memory.predicted
     assert s.evaluate(logit_set, "large", "small", memory=memory).metrics == first.metrics
 
 
 def test_splits_and_uncertainties_are_judged_apart(logit_set: LogitSet) -> None:
-    memory = pairing.Memory()
+    memory = pair_judging.Memory()
     for split, kind in product(("test", "shift"), ("softmax", "entropy")):
         table = s.sweep(logit_set, [split], kind=kind, memory=memory)  # type: ignore[arg-type]
         pd.testing.assert_frame_equal(table, s.sweep(logit_set, [split], kind=kind))  # type: ignore[arg-type]

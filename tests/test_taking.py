@@ -20,9 +20,9 @@ from duo_core.analysis.promise import promises
 from duo_core.deploy import combine
 from duo_core.deploy.records import Asked
 from duo_core.logits import FIT_SPLIT, Card
-from duo_core.predictions import variant_predictions
-from duo_core.store import Store
-from duo_core.sweep import evaluate
+from duo_core.logits.store import Store
+from duo_core.systems.pair_predicting import variant_predictions
+from duo_core.systems.sweep import evaluate
 
 KINDS = ("softmax", "entropy")
 TARGET, CONFIDENCE = 0.1, 0.9

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from duo_core.duo import VARIANTS, Temperatures
-from duo_core.fitting import calibrate as calibrated
-from duo_core.fitting import newton_path
-from duo_core.predictions import variant_predictions
-from duo_core.store import Store
-from duo_core.sweep import sweep
+from duo_core.logits.store import Store
+from duo_core.systems.duo import VARIANTS, Temperatures
+from duo_core.systems.fitting import calibrate as calibrated
+from duo_core.systems.fitting import newton_path
+from duo_core.systems.pair_predicting import variant_predictions
+from duo_core.systems.sweep import sweep
 from duo_core.teaching import alone, together
 from duo_core.teaching.experts import BASE, SEED, classroom, real
 from duo_core.teaching.steps import REAL_PEERS, REAL_SET, STEPS

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from duo_core.arrays import InputError
-from duo_core.duo import Temperatures, combine
-from duo_core.fitting import calibrate, fit
-from duo_core.store import Store
+from duo_core.common.arrays import InputError
+from duo_core.logits.store import Store
+from duo_core.systems.duo import Temperatures, combine
+from duo_core.systems.fitting import calibrate, fit
 from duo_core.teaching.experts import BASE, SIDEKICK, Expert, best_temperatures, classroom, real
 
 

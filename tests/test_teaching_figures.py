@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from duo_core.duo import Temperatures
 from duo_core.figures import teaching_alone, teaching_together
 from duo_core.figures.screen import DARK, LIGHT
-from duo_core.store import Store
-from duo_core.sweep import sweep
+from duo_core.logits.store import Store
+from duo_core.systems.duo import Temperatures
+from duo_core.systems.sweep import sweep
 from duo_core.teaching import alone, together
 from duo_core.teaching.experts import classroom
 from duo_core.teaching.steps import REAL_PEERS

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from app.glossary import terms
-from duo_core.store import Store
-from duo_core.sweep import sweep
+from duo_core.logits.store import Store
+from duo_core.systems.sweep import sweep
 from duo_core.teaching import together
 from duo_core.teaching.facts import facts
 from duo_core.teaching.handout import handout

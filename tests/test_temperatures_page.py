@@ -13,8 +13,8 @@ from app.views import temperatures
 from duo_core.analysis.bowl import reach
 from duo_core.analysis.stability import stability
 from duo_core.logits import Card
-from duo_core.store import Store
-from duo_core.sweep import sweep
+from duo_core.logits.store import Store
+from duo_core.systems.sweep import sweep
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from logit_sets import write_set
 
 from duo_core.analysis.guarantee import ASSUMPTION, METHODS, applied
 from duo_core.analysis.guarantee import thresholds as chosen_on
-from duo_core.arrays import InputError
 from duo_core.cli.thresholds import document, threshold
+from duo_core.common.arrays import InputError
 from duo_core.logits import LogitSet
-from duo_core.predictions import variant_predictions
-from duo_core.store import Store
-from duo_core.sweep import fit_pair
+from duo_core.logits.store import Store
+from duo_core.systems.pair_predicting import variant_predictions
+from duo_core.systems.sweep import fit_pair
 
 
 @pytest.fixture

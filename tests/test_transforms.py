@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from duo_core.arrays import InputError
-from duo_core.transforms import INTERPOLATIONS, Transform
+from duo_core.common.arrays import InputError
+from duo_core.models.transforms import INTERPOLATIONS, Transform
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 SIZES = [(40, 40), (61, 40), (40, 67), (33, 90), (20, 17), (45, 20)]

@@ -13,8 +13,8 @@ from streamlit.util import calc_hash
 from app import state
 from app.state import diagnosis, holding, tables, waiting
 from duo_core.analysis.judged import judged_claims
-from duo_core.intervals import drawn
-from duo_core.results import swept
+from duo_core.metrics.intervals import drawn
+from duo_core.systems.remembered import swept
 
 SECONDS = 60
 

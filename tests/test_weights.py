@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from duo_core.arrays import InputError
-from duo_core.zoo import checkpoints, loading
-from duo_core.zoo.specs import ModelSpec
-from duo_core.zoo.weights import choose
+from duo_core.common.arrays import InputError
+from duo_core.models.zoo import checkpoints, loading
+from duo_core.models.zoo.specs import ModelSpec
+from duo_core.models.zoo.weights import choose
 
 
 def network(seed=0):

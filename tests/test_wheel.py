@@ -23,8 +23,8 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from app import glossary
 from benchmarks.wire import Browser
 from duo_core import __version__
-from duo_core.store import DEFAULT_STORE, Store
-from duo_core.sweep import evaluate
+from duo_core.logits.store import DEFAULT_STORE, Store
+from duo_core.systems.sweep import evaluate
 
 SOURCES = ["app", ".streamlit", "data", "docs", "duo_core", "pyproject.toml", "setup.py", "README.md", "LICENSE"]
 SHIPPED = re.findall(r"^\| `([\w-]+)` \|", (ROOT / "data" / "README.md").read_text(encoding="utf-8"), flags=re.MULTILINE)

@@ -11,12 +11,12 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from duo_core import zoo
-from duo_core.arrays import InputError
-from duo_core.outlines import output_shape
-from duo_core.transforms import Transform
-from duo_core.zoo import libraries, names
-from duo_core.zoo.loading import download
+from duo_core.common.arrays import InputError
+from duo_core.models import zoo
+from duo_core.models.shapes import output_shape
+from duo_core.models.transforms import Transform
+from duo_core.models.zoo import libraries, names
+from duo_core.models.zoo.loading import download
 
 SMALL = "torchvision/shufflenet_v2_x0_5"
 
@@ -119,7 +119,7 @@ def test_wrong_names_are_refused_in_one_sentence(text, message):
 
 def test_ambiguous_names_are_refused(monkeypatch):
     table = [zoo.ModelSpec("net", f"{source}/net", source, "") for source in ("torchvision", "timm")]
-    monkeypatch.setattr("duo_core.zoo.references.table", lambda: table)
+    monkeypatch.setattr("duo_core.models.zoo.references.table", lambda: table)
     with pytest.raises(InputError, match="expected the name of one model, got 'net'; say torchvision/net or timm/net"):
         zoo.resolve("net")
 

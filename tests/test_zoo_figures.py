@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duo_core import figures
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.figures.screen import SCREEN, metric_title
 from duo_core.figures.zoo import SIZES, power_law
 from duo_core.metrics import METRICS

@@ -5,11 +5,11 @@ import pytest
 from dashboard import open_page, query, text_of
 from logit_sets import MODELS, write_set
 
-from duo_core.fitting import calibrate
 from duo_core.logits import Card
+from duo_core.logits.store import Store
 from duo_core.metrics import METRICS
-from duo_core.store import Store
-from duo_core.sweep import evaluate
+from duo_core.systems.fitting import calibrate
+from duo_core.systems.sweep import evaluate
 
 SPEEDS = {"large": 50.0, "middle": 150.0, "small": 480.0, "tiny": 1000.0}
 

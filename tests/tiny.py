@@ -5,8 +5,8 @@ import hashlib
 import torch
 from torch import nn
 
-from duo_core.transforms import Transform
-from duo_core.zoo import LoadedModel, ModelSpec
+from duo_core.models.transforms import Transform
+from duo_core.models.zoo import LoadedModel, ModelSpec
 
 HALF = (0.5, 0.5, 0.5)
 AS_IS = Transform((3, 8, 8), HALF, HALF, resize=None, crop=False)

@@ -2,12 +2,13 @@
 
 import streamlit as st
 
-from app import controls, link, words
+from app import controls, link
 from app.controls import THEMED
 from app.state.lessons import Scene
 from duo_core.figures.screen import SCREEN
 from duo_core.figures.teaching_alone import abstaining
 from duo_core.teaching import alone
+from duo_core.wording import words
 
 LINKED = ("keep",)
 

@@ -5,12 +5,13 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import controls, link, words
+from app import controls, link
 from app.controls import THEMED
 from app.state.lessons import Real, Scene, partners
 from duo_core.figures.teaching_together import averages
 from duo_core.teaching import together
 from duo_core.teaching.together import Averaged
+from duo_core.wording import words
 
 
 def by_partner(scene: Scene, found: Real) -> pd.DataFrame:

@@ -3,11 +3,12 @@
 import pandas as pd
 import streamlit as st
 
-from app import controls, link, words
+from app import controls, link
 from app.controls import THEMED
 from app.state.lessons import Real, Scene, offers
 from duo_core.figures import teaching_together
 from duo_core.teaching import together
+from duo_core.wording import words
 
 LINKED = ("spend", "pair")
 

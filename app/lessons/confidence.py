@@ -3,11 +3,12 @@
 import pandas as pd
 import streamlit as st
 
-from app import controls, link, words
+from app import controls, link
 from app.controls import THEMED
 from app.state.lessons import Scene
 from duo_core.figures.teaching_alone import confidence_dots, softmax_bars
 from duo_core.teaching import alone
+from duo_core.wording import words
 
 LINKED = ("sure", "image")
 

@@ -2,11 +2,12 @@
 
 import streamlit as st
 
-from app import link, words
+from app import link
 from app.lessons import averages
 from app.state.lessons import Real, Scene
 from duo_core.teaching import together
 from duo_core.teaching.steps import REAL_PEERS
+from duo_core.wording import words
 
 LINKED = ("overlap", "peer")
 

@@ -2,13 +2,14 @@
 
 import streamlit as st
 
-from app import controls, link, words
+from app import controls, link
 from app.controls import THEMED
 from app.state.lessons import Scene
-from duo_core.duo import VARIANTS
 from duo_core.figures.screen import SCREEN
 from duo_core.figures.teaching_together import reranked
+from duo_core.systems.duo import VARIANTS
 from duo_core.teaching import together
+from duo_core.wording import words
 
 LINKED = ("ranks",)
 

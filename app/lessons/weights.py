@@ -8,8 +8,8 @@ import streamlit as st
 from app import controls, link
 from app.controls import THEMED
 from app.state.lessons import Scene
-from duo_core.duo import Temperatures
 from duo_core.figures.teaching_together import newton_bowl
+from duo_core.systems.duo import Temperatures
 from duo_core.teaching import together
 from duo_core.teaching.together import PARTS, Learned
 

@@ -2,15 +2,15 @@
 
 import pandas as pd
 
-from app.state.caches import remembered
+from app.state.caches import kept
 from app.state.pairs import fitted
 from app.state.sets import Handle
 from duo_core.analysis.bowl import Bowl, bowl
 from duo_core.analysis.stability import REPEATS, stability, work
-from duo_core.arrays import UncertaintyKind
-from duo_core.duo import VARIANTS, Fit, Temperatures
+from duo_core.common.arrays import UncertaintyKind
 from duo_core.logits import FIT_SPLIT, LogitSet
-from duo_core.predictions import pair_predictions
+from duo_core.systems.duo import VARIANTS, Fit, Temperatures
+from duo_core.systems.pair_predicting import pair_predictions
 
 LIVE = 40_000_000
 """Logits that refits may read (`stability.work`) without being asked for: about a second."""
@@ -22,7 +22,7 @@ def bowl_of(handle: Handle, base: str, sidekick: str) -> Bowl:
     return _bowl(key, base, sidekick, handle.logit_set, fitted(handle, base, sidekick).fit)
 
 
-@remembered(max_entries=64)
+@kept(max_entries=64)
 def _bowl(key: str, base: str, sidekick: str, _set: LogitSet, _fit: Fit) -> Bowl:  # noqa: ARG001 (a cache's key)
     return bowl(_set.logits(base, FIT_SPLIT), _set.logits(sidekick, FIT_SPLIT), _set.labels[FIT_SPLIT], _fit)
 
@@ -33,7 +33,7 @@ def marks_of(handle: Handle, base: str, sidekick: str) -> dict[str, tuple[Temper
     return _marks(key, base, sidekick, handle.logit_set, fitted(handle, base, sidekick).fit)
 
 
-@remembered(max_entries=64)
+@kept(max_entries=64)
 def _marks(
     key: str,  # noqa: ARG001 (the cache's)
     base: str,
@@ -62,7 +62,7 @@ def refits(handle: Handle, base: str, sidekick: str, split: str, kind: Uncertain
     return _refits(handle.pair(base, sidekick, split), base, sidekick, split, kind, seed, handle.logit_set, found)
 
 
-@remembered(max_entries=64, show_spinner="Fitting on fewer images")
+@kept(max_entries=64, show_spinner="Fitting on fewer images")
 def _refits(
     key: str,  # noqa: ARG001 (the cache's)
     base: str,

@@ -16,7 +16,7 @@ Keyed = Callable[Concatenate[str, P], R]
 _forget: list[Callable[[], None]] = []
 
 
-def remembered(*, max_entries: int, show_spinner: bool | str = False) -> Callable[[Keyed[P, R]], Keyed[P, R]]:
+def kept(*, max_entries: int, show_spinner: bool | str = False) -> Callable[[Keyed[P, R]], Keyed[P, R]]:
     """Like st.cache_resource, for a function whose first argument is a Handle's stamp or digest.
 
     What belongs to an upload is kept in its session, which lets go of it when it ends; another session that uploads the same

@@ -6,19 +6,19 @@ from typing import Literal
 
 import pandas as pd
 
-from app.state.caches import remembered
+from app.state.caches import kept
 from app.state.once import Once, Progress, Work
 from app.state.pairs import evaluation
 from app.state.sets import Handle
 from app.state.waiting import told
 from duo_core.analysis.diagnosis import RANKING, ClassScore, class_intervals, gain_by_class, rank_moves, reliability
-from duo_core.arrays import Predictions, UncertaintyKind
-from duo_core.duo import Temperatures
-from duo_core.intervals import Drawn, Interval, between, differences, drawn
+from duo_core.common.arrays import Predictions, UncertaintyKind
 from duo_core.logits import FIT_SPLIT
 from duo_core.metrics import METRICS
-from duo_core.predictions import pair_predictions
-from duo_core.sweep import Evaluation
+from duo_core.metrics.intervals import Drawn, Interval, between, differences, drawn
+from duo_core.systems.duo import Temperatures
+from duo_core.systems.pair_predicting import pair_predictions
+from duo_core.systems.sweep import Evaluation
 
 Single = Literal["base", "sidekick"]
 """A member alone."""
@@ -65,7 +65,7 @@ def gains(
     return between(duo, alone)
 
 
-@remembered(max_entries=128)
+@kept(max_entries=128)
 def _draws(key: str, variant: str, kind: UncertaintyKind, keys: tuple[str, ...]) -> Once[Drawn]:  # noqa: ARG001 (a cache's key)
     return Once()
 
@@ -75,7 +75,7 @@ def entropy_gains(handle: Handle, found: Evaluation) -> Mapping[str, Interval | 
     return _entropy_gains(handle.pair(found.base, found.sidekick, found.split), found)
 
 
-@remembered(max_entries=128)
+@kept(max_entries=128)
 def _entropy_gains(key: str, _found: Evaluation) -> Mapping[str, Interval | None]:  # noqa: ARG001 (a cache's key)
     duo = _found.predictions["duo"]
     return differences(duo.ranked_by("entropy"), duo.ranked_by("softmax"), keys=RANKING)
@@ -86,7 +86,7 @@ def calibration(handle: Handle, found: Evaluation) -> dict[str, pd.DataFrame]:
     return _calibration(handle.pair(found.base, found.sidekick, found.split), found)
 
 
-@remembered(max_entries=64)
+@kept(max_entries=64)
 def _calibration(key: str, _found: Evaluation) -> dict[str, pd.DataFrame]:  # noqa: ARG001 (a cache's key)
     own = _found.logit_set
     base, sidekick = (own.logits(model, _found.split) for model in (_found.base, _found.sidekick))
@@ -100,7 +100,7 @@ def moves(handle: Handle, found: Evaluation, kind: UncertaintyKind) -> pd.DataFr
     return _moves(handle.pair(found.base, found.sidekick, found.split), kind, found)
 
 
-@remembered(max_entries=32)
+@kept(max_entries=32)
 def _moves(key: str, kind: UncertaintyKind, _found: Evaluation) -> pd.DataFrame:  # noqa: ARG001 (a cache's key)
     return rank_moves(_found.predictions["base"], _found.predictions["duo"])
 
@@ -113,7 +113,7 @@ def classes(
     return _classes(handle.pair(found.base, found.sidekick, found.split), names, score, least, ends, found)
 
 
-@remembered(max_entries=64)
+@kept(max_entries=64)
 def _classes(
     key: str,  # noqa: ARG001 (the cache's)
     names: Sequence[str],

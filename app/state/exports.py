@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from app.state.sets import Handle
-from duo_core.arrays import UncertaintyKind
+from duo_core.common.arrays import UncertaintyKind
 
 
 def exported(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import pandas as pd
 
-from app.state.caches import remembered
+from app.state.caches import kept
 from app.state.once import Once, Progress
 from app.state.pairs import fitted
 from app.state.sets import Handle, memory
@@ -12,11 +12,11 @@ from app.state.tables import all_pairs
 from app.state.waiting import told
 from duo_core.analysis.judged import Judged, judged_claims
 from duo_core.analysis.promise import chance_of_difference, promises
-from duo_core.arrays import KINDS, Predictions, UncertaintyKind
-from duo_core.duo import Fit
+from duo_core.common.arrays import KINDS, Predictions, UncertaintyKind
 from duo_core.logits import FIT_SPLIT, LogitSet
-from duo_core.predictions import variant_predictions
-from duo_core.sweep import Evaluation
+from duo_core.systems.duo import Fit
+from duo_core.systems.pair_predicting import variant_predictions
+from duo_core.systems.sweep import Evaluation
 
 PROMISING = ("duo", "base")
 """Systems whose thresholds are shown."""
@@ -39,7 +39,7 @@ def claims_work(handle: Handle, split: str, *, reversed_too: bool = False) -> tu
     return _judged(handle.stamp, split, reversed_too), judge
 
 
-@remembered(max_entries=64)
+@kept(max_entries=64)
 def _judged(stamp: str, split: str, reversed_too: bool) -> Once[Judged]:  # noqa: ARG001 (a cache's key)
     return Once()
 
@@ -50,7 +50,7 @@ def promised(handle: Handle, found: Evaluation, kind: UncertaintyKind, target: f
     return _promised(handle.pair(found.base, found.sidekick, found.split), kind, target, confidence, own, found)
 
 
-@remembered(max_entries=256)
+@kept(max_entries=256)
 def _promised(
     key: str,  # noqa: ARG001 (the cache's)
     kind: UncertaintyKind,  # noqa: ARG001 (the cache's)
@@ -73,7 +73,7 @@ def _on_fit(handle: Handle, found: Evaluation, kind: UncertaintyKind) -> dict[st
     return _predicted_on_fit(key, found.base, found.sidekick, kind, found.logit_set, fitted(handle, found.base, found.sidekick).fit)
 
 
-@remembered(max_entries=32)
+@kept(max_entries=32)
 def _predicted_on_fit(
     key: str,  # noqa: ARG001 (the cache's)
     base: str,

@@ -4,15 +4,15 @@ from math import nan
 
 import pandas as pd
 
-from app.state.caches import remembered
+from app.state.caches import kept
 from app.state.pairs import evaluation
 from app.state.sets import Handle, memory, survey
 from app.state.tables import all_pairs
 from duo_core.analysis.advice import gains_over_better
-from duo_core.arrays import UncertaintyKind
-from duo_core.intervals import Interval, differences
+from duo_core.common.arrays import UncertaintyKind
 from duo_core.logits import FIT_SPLIT, Card, LogitSet
-from duo_core.sweep import judge_models
+from duo_core.metrics.intervals import Interval, differences
+from duo_core.systems.sweep import judge_models
 
 UNKNOWN_FAMILY = "unknown"
 
@@ -25,7 +25,7 @@ def singles(handle: Handle, split: str, kind: UncertaintyKind = "softmax") -> pd
     return _singles(handle.stamp, split, kind, list(survey(handle, split).accuracy), handle)
 
 
-@remembered(max_entries=32, show_spinner="Judging the models alone")
+@kept(max_entries=32, show_spinner="Judging the models alone")
 def _singles(stamp: str, split: str, kind: UncertaintyKind, models: list[str], _handle: Handle) -> pd.DataFrame:  # noqa: ARG001
     own, known = _handle.logit_set, memory(_handle)
     judge_models(own, split, models, known)
@@ -82,7 +82,7 @@ def difference(handle: Handle, own: System, other: System, split: str, kind: Unc
     return _difference(key, own, other, split, kind, metric, handle)
 
 
-@remembered(max_entries=512)
+@kept(max_entries=512)
 def _difference(
     key: str,  # noqa: ARG001 (the cache's)
     own: System,

@@ -6,7 +6,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import pandas as pd
 
-from app.state.caches import remembered
+from app.state.caches import kept
 from app.state.sets import Handle, open_set, set_names, survey
 from app.state.tables import all_pairs
 from duo_core.teaching import together
@@ -55,7 +55,7 @@ class Scene:
         return cast(R, _once(self.key, f"{compute.__module__}.{compute.__qualname__}", lambda: compute(*args, **kwargs)))
 
 
-@remembered(max_entries=256)
+@kept(max_entries=256)
 def _once(key: str, name: str, _compute: Callable[[], Any]) -> Any:  # noqa: ARG001 (a cache's key)
     return _compute()
 
@@ -119,6 +119,6 @@ def _offers_of(step: Step) -> pd.DataFrame | None:
     return None if found.empty else found
 
 
-@remembered(max_entries=64)
+@kept(max_entries=64)
 def _facts(key: str, step: str, seed: int) -> dict[str, str]:  # noqa: ARG001 (a cache's key)
     return facts(step, seed=seed)

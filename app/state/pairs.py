@@ -6,17 +6,17 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from app.state.caches import remembered
+from app.state.caches import kept
 from app.state.sets import Handle, Survey, memory
 from duo_core.analysis.advice import chosen_under
-from duo_core.arrays import UncertaintyKind
-from duo_core.blocks import in_parallel
-from duo_core.duo import Fit, Temperatures
+from duo_core.common.arrays import UncertaintyKind
+from duo_core.common.parallel import in_parallel
 from duo_core.figures.curves import Curves, risk_coverage
 from duo_core.logits import FIT_SPLIT
 from duo_core.metrics import metrics
-from duo_core.predictions import pair_predictions
-from duo_core.sweep import Evaluation, evaluate, fit_pair
+from duo_core.systems.duo import Fit, Temperatures
+from duo_core.systems.pair_predicting import pair_predictions
+from duo_core.systems.sweep import Evaluation, evaluate, fit_pair
 from duo_core.warmup import load
 
 AFFORDABLE = 0.35
@@ -36,7 +36,7 @@ def fitted(handle: Handle, base: str, sidekick: str) -> TimedFit:
     return _fitted(handle.pair(base, sidekick, FIT_SPLIT), base, sidekick, handle)
 
 
-@remembered(max_entries=4096)
+@kept(max_entries=4096)
 def _fitted(key: str, base: str, sidekick: str, _handle: Handle) -> TimedFit:  # noqa: ARG001 (a cache's key)
     load()  # what is measured is the fit, not what a new process loads first
     start = time.perf_counter()
@@ -54,7 +54,7 @@ def evaluation(handle: Handle, base: str, sidekick: str, split: str, kind: Uncer
     return found if found.logit_set is handle.logit_set else replace(found, logit_set=handle.logit_set)
 
 
-@remembered(max_entries=32)
+@kept(max_entries=32)
 def _evaluation(
     key: str,  # noqa: ARG001 (the cache's)
     base: str,
@@ -72,7 +72,7 @@ def curves(handle: Handle, found: Evaluation, kind: UncertaintyKind) -> Curves:
     return _curves(handle.pair(found.base, found.sidekick, found.split), kind, found)
 
 
-@remembered(max_entries=128)
+@kept(max_entries=128)
 def _curves(key: str, kind: UncertaintyKind, _found: Evaluation) -> Curves:  # noqa: ARG001 (a cache's key)
     return risk_coverage(_found.predictions, oracle_of="duo")
 

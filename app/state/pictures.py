@@ -10,7 +10,7 @@ from pathlib import Path
 import streamlit as st
 from PIL import Image
 
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.images import Corruption, Source, open_source
 from duo_core.logits import LogitSet
 

@@ -3,14 +3,14 @@
 import datetime
 from collections.abc import Callable
 
-from app.state.caches import remembered
+from app.state.caches import kept
 from app.state.holding import claims_work
 from app.state.once import Once
 from app.state.sets import Handle, memory
 from app.state.tables import all_pairs
-from duo_core.arrays import UncertaintyKind
+from duo_core.common.arrays import UncertaintyKind
 from duo_core.report import pair_report, set_report
-from duo_core.sweep import Evaluation
+from duo_core.systems.sweep import Evaluation
 
 Writer = Callable[[], bytes]
 """Gives a file's bytes on any thread: a download is made on one that belongs to no session, and finds none of its caches."""
@@ -24,7 +24,7 @@ def report_of_pair(handle: Handle, found: Evaluation, metric: str, kind: Uncerta
 
 
 # A file is 5 MB: few are kept.
-@remembered(max_entries=8)
+@kept(max_entries=8)
 def _of_pair(key: str, stamp: str, metric: str, kind: UncertaintyKind, created: str) -> Once[bytes]:  # noqa: ARG001 (a cache's key)
     return Once()
 
@@ -42,7 +42,7 @@ def report_of_set(handle: Handle, split: str, metric: str, kind: UncertaintyKind
     return lambda: place.value(lambda _: write())
 
 
-@remembered(max_entries=4)
+@kept(max_entries=4)
 def _of_set(stamp: str, split: str, metric: str, kind: UncertaintyKind, created: str) -> Once[bytes]:  # noqa: ARG001 (a cache's key)
     return Once()
 

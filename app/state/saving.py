@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from app.state.sets import store_path
 from duo_core.formats import Reading
-from duo_core.store import Imported, Store, import_set
+from duo_core.logits.store import Imported, Store, import_set
 
 
 def may_save() -> bool:

@@ -10,13 +10,13 @@ from pathlib import Path
 import streamlit as st
 
 from app.shown import shown_set
-from app.state.caches import OWN, remembered
-from duo_core import results
-from duo_core.arrays import InputError
-from duo_core.blocks import in_parallel
+from app.state.caches import OWN, kept
+from duo_core.common.arrays import InputError
+from duo_core.common.parallel import in_parallel
 from duo_core.logits import FIT_SPLIT, LogitSet, tensor_digest
-from duo_core.pairing import Memory
-from duo_core.store import Store, default_store
+from duo_core.logits.store import Store, default_store
+from duo_core.systems import remembered
+from duo_core.systems.pair_judging import Memory
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def memory(handle: Handle) -> Memory:
     return _memory(handle.stamp)
 
 
-@remembered(max_entries=16)
+@kept(max_entries=16)
 def _memory(stamp: str) -> Memory:  # noqa: ARG001 (a cache's key)
     return Memory()
 
@@ -124,17 +124,17 @@ def survey(handle: Handle, split: str) -> Survey:
     return _awaited(handle.stamp, split, handle.logit_set, handle.store)
 
 
-@remembered(max_entries=64, show_spinner="Reading the models")
+@kept(max_entries=64, show_spinner="Reading the models")
 def _awaited(stamp: str, split: str, _set: LogitSet, _store: Path | None) -> Survey:
     return _survey(stamp, split, _set, _store)
 
 
-@remembered(max_entries=64)
+@kept(max_entries=64)
 def _survey(stamp: str, split: str, _set: LogitSet, _store: Path | None) -> Survey:
     """Of models whose pairs are remembered nothing is read; they are compared with their digests when a pair is opened."""
     models, known = _set.models(FIT_SPLIT, split), _memory(stamp)
     if _store is not None:
-        results.recall(_set, _store, known, [split])
+        remembered.recall(_set, _store, known, [split])
     found = {
         m: (known.judged[m, split]["softmax"]["accuracy"] or 0.0, known.on_fit[m].accuracy)
         for m in models

@@ -5,17 +5,17 @@ from dataclasses import replace
 
 import pandas as pd
 
-from app.state.caches import remembered
+from app.state.caches import kept
 from app.state.once import Once, Progress
 from app.state.sets import Handle, memory, survey
 from app.state.waiting import told
-from duo_core import results
 from duo_core.analysis.advice import total_costs
 from duo_core.analysis.roles import named
-from duo_core.arrays import UncertaintyKind
+from duo_core.common.arrays import UncertaintyKind
 from duo_core.logits import LogitSet
-from duo_core.pairing import SINGLE, Memory
-from duo_core.sweep import ON_FIT, on_fit, sweeps
+from duo_core.systems import remembered
+from duo_core.systems.pair_judging import SINGLE, Memory
+from duo_core.systems.sweep import ON_FIT, on_fit, sweeps
 
 Tables = dict[UncertaintyKind, pd.DataFrame]
 
@@ -46,13 +46,13 @@ def _sweep(handle: Handle, split: str, base: str | None) -> Callable[[Progress],
         if handle.store is None:
             found = sweeps(own, [split], only=only, memory=known, progress=progress)
         else:
-            found = results.swept(own, handle.store, [split], only=only, memory=known, progress=progress)
+            found = remembered.swept(own, handle.store, [split], only=only, memory=known, progress=progress)
         return _with_models(found, own, known)
 
     return compute
 
 
-@remembered(max_entries=512)
+@kept(max_entries=512)
 def _place(stamp: str, split: str, base: str | None) -> Once[Tables]:  # noqa: ARG001 (a cache's key)
     return Once()
 

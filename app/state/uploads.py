@@ -15,11 +15,11 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from app.internals import keep_uploads_in_memory
 from app.state.caches import OWN, forget_own
 from app.state.sets import Handle, handle_of, open_set, set_names
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
+from duo_core.common.plaintext import unmarked
 from duo_core.formats import Limits, Options, Reading, Upload, read
 from duo_core.formats.limits import MIB
 from duo_core.formats.problems import shown
-from duo_core.plaintext import unmarked
 
 keep_uploads_in_memory()
 

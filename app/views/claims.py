@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app import controls, link, state, verdicts
+from app import controls, link, state
 from app.controls import THEMED
 from app.views import explore
 from duo_core.analysis.claims import BANDS, Claim
 from duo_core.figures.claims import measured_metric, pairs_behind
 from duo_core.logits import FIT_SPLIT
-from duo_core.sentences import claims_by_chance, claims_rule, reversed_pairs
+from duo_core.wording import verdicts
+from duo_core.wording.sentences import claims_by_chance, claims_rule, reversed_pairs
 
 TITLE = "Does it hold?"
 LINKED = (*link.SET, "band", "claim", "with_reversed")

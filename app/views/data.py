@@ -8,9 +8,9 @@ import streamlit as st
 
 from app import controls, describing, link, saving, uploading
 from app.state import uploads
+from duo_core.common.plaintext import escaped, unmarked
 from duo_core.formats import CODES, FLOOR, OPENERS, WRITTEN, FileFacts, Found, Options, Problem, Reading, template
 from duo_core.formats.limits import words as size_words
-from duo_core.plaintext import escaped, unmarked
 
 TITLE = "Your data"
 LINKED: tuple[str, ...] = ()

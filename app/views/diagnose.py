@@ -6,14 +6,15 @@ from typing import Any, cast
 import pandas as pd
 import streamlit as st
 
-from app import controls, link, state, telling
+from app import controls, link, state
 from app.controls import THEMED, Choice
 from duo_core.analysis.advice import BAND, gains_within
 from duo_core.analysis.diagnosis import OUTCOMES, RANKING, ClassScore, by_split, by_uncertainty, exchange
 from duo_core.figures import diagnosis as figures
 from duo_core.figures.gains import gains_by_split
 from duo_core.metrics import METRICS
-from duo_core.sweep import Evaluation
+from duo_core.systems.sweep import Evaluation
+from duo_core.wording import telling
 
 TITLE = "Diagnose"
 LINKED = (*link.CHOICE, "part", "histogram", "outcome", "class_score")

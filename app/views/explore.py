@@ -4,16 +4,17 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from app import controls, link, manual, promising, state, taking, telling, words
+from app import controls, link, manual, state, taking
 from app.controls import THEMED, Choice
 from duo_core import figures
 from duo_core.analysis.guarantee import ASSUMPTION
 from duo_core.figures.curves import risk_at
 from duo_core.figures.screen import LABELS, SCREEN, cost_column
-from duo_core.intervals import Interval
 from duo_core.logits import FIT_SPLIT
 from duo_core.metrics import METRICS
-from duo_core.sweep import Evaluation
+from duo_core.metrics.intervals import Interval
+from duo_core.systems.sweep import Evaluation
+from duo_core.wording import promising, telling, words
 
 TITLE = "Explore"
 LINKED = (*link.CHOICE, "coverage", "target", "confidence")

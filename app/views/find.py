@@ -7,18 +7,19 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import controls, finding, link, recommendation, state, telling, words
+from app import controls, finding, link, state
 from app.controls import THEMED, Choice
 from app.finding import Budget, View
 from duo_core import figures
 from duo_core.analysis.advice import Advice, Row, chosen_under, mean_gains
-from duo_core.duo import VARIANTS
 from duo_core.figures.landscape import BY_COLUMN, Marks
 from duo_core.figures.screen import SCREEN, metric_title, on_screen
-from duo_core.intervals import Interval
 from duo_core.logits import FIT_SPLIT
 from duo_core.metrics import METRICS
-from duo_core.sentences import chosen_and_judged
+from duo_core.metrics.intervals import Interval
+from duo_core.systems.duo import VARIANTS
+from duo_core.wording import recommendation, telling, words
+from duo_core.wording.sentences import chosen_and_judged
 
 TITLE = "Find a pair"
 LINKED = (*link.CHOICE, *finding.LINKED)

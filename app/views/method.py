@@ -6,11 +6,11 @@ import pandas as pd
 import streamlit as st
 
 from app import controls, glossary, state
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
+from duo_core.common.plaintext import escaped
 from duo_core.logits import LogitSet, tensor_digest
-from duo_core.newton import BOUND
-from duo_core.plaintext import escaped
 from duo_core.report.provenance import versions
+from duo_core.systems.newton import BOUND
 
 TITLE = "Method"
 LINKED: tuple[str, ...] = ()

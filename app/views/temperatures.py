@@ -6,18 +6,19 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import controls, link, manual, state, words
+from app import controls, link, manual, state
 from app.controls import THEMED, Choice
 from duo_core import figures
 from duo_core.analysis.bowl import SEED
 from duo_core.analysis.stability import JUDGED, REPEATS, enough, largest_apart, sizes
-from duo_core.duo import Fit, Temperatures
 from duo_core.figures import fitting
 from duo_core.figures.bowl import nll_bowl
 from duo_core.figures.screen import cost_column
 from duo_core.logits import FIT_SPLIT
 from duo_core.metrics import METRICS
-from duo_core.sweep import Evaluation
+from duo_core.systems.duo import Fit, Temperatures
+from duo_core.systems.sweep import Evaluation
+from duo_core.wording import words
 
 TITLE = "Temperatures"
 LINKED = (*link.CHOICE, "question", "judged", "fit_seed")

@@ -5,11 +5,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import controls, link, state, words
+from app import controls, link, state
 from app.controls import THEMED
 from duo_core import figures
 from duo_core.figures.zoo import SIZES, explained, power_law, slowdowns
 from duo_core.metrics import METRICS
+from duo_core.wording import words
 
 TITLE = "Zoo"
 LINKED = (*link.SET, "size", "quality")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from duo_core.analysis.roles import better_members
-from duo_core.arrays import Booleans, Floats, same_length
+from duo_core.common.arrays import Booleans, Floats, same_length
 from duo_core.logits import Card
 from duo_core.metrics import METRICS, relative_gain
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from duo_core.analysis.subsets import stratified_sample
-from duo_core.arrays import Floats, InputError, same_length
-from duo_core.blocks import over_blocks
-from duo_core.duo import Fit
+from duo_core.common.arrays import Floats, InputError, same_length
+from duo_core.common.parallel import over_blocks
+from duo_core.systems.duo import Fit
 
 POINTS = 41
 LOGITS = 5_000_000

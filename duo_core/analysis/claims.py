@@ -14,8 +14,8 @@ import pandas as pd
 from duo_core.analysis.parts import FEWEST, LEAST, Parts, steps
 from duo_core.analysis.shares import ModelDraws
 from duo_core.analysis.statements import BANDS, CALIBRATED, IMPROVED, KEPT, Band, Statement, World, by_entropy, statements
-from duo_core.arrays import Floats, UncertaintyKind
-from duo_core.intervals import LEVEL, REPLICATES, Interval
+from duo_core.common.arrays import Floats, UncertaintyKind
+from duo_core.metrics.intervals import LEVEL, REPLICATES, Interval
 
 __all__ = ["BANDS", "CALIBRATED", "COLUMNS", "KEPT", "MODELS", "RULE", "Band", "Claim", "Verdict", "by_chance", "claims"]
 

@@ -7,10 +7,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from duo_core.arrays import Floats, InputError, Integers, Predictions, same_length
-from duo_core.draws import counts
-from duo_core.intervals import LEVEL, REPLICATES, Interval, mcnemar
+from duo_core.common.arrays import Floats, InputError, Integers, Predictions, same_length
 from duo_core.metrics import ECE_BINS, METRICS, metrics
+from duo_core.metrics.bootstrap import counts
+from duo_core.metrics.intervals import LEVEL, REPLICATES, Interval, mcnemar
 
 RANKING = ("auroc", "aurc", "sac98")
 """Metrics that depend on which score ranks the images."""

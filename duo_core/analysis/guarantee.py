@@ -25,7 +25,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import betaincinv
 
-from duo_core.arrays import Floats, InputError, Integers, Predictions
+from duo_core.common.arrays import Floats, InputError, Integers, Predictions
 from duo_core.metrics import TieBlocks, tie_blocks
 
 CONFIDENCE = 0.95

@@ -9,11 +9,11 @@ import pandas as pd
 from duo_core.analysis.claims import Claim, claims
 from duo_core.analysis.parts import parts_of
 from duo_core.analysis.roles import judged_reversed, named, without
-from duo_core.arrays import UncertaintyKind
-from duo_core.intervals import REPLICATES
+from duo_core.common.arrays import UncertaintyKind
 from duo_core.logits import LogitSet
-from duo_core.pairing import Memory
-from duo_core.sweep import on_fit
+from duo_core.metrics.intervals import REPLICATES
+from duo_core.systems.pair_judging import Memory
+from duo_core.systems.sweep import on_fit
 
 
 @dataclass(frozen=True, eq=False)

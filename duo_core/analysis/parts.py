@@ -14,11 +14,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from duo_core.arrays import Booleans, Floats, UncertaintyKind
+from duo_core.common.arrays import Booleans, Floats, UncertaintyKind
 from duo_core.logits import FIT_SPLIT, LogitSet
-from duo_core.pairing import Memory, Pair
-from duo_core.results import swept
-from duo_core.sweep import sweeps
+from duo_core.systems.pair_judging import Memory, Pair
+from duo_core.systems.remembered import swept
+from duo_core.systems.sweep import sweeps
 
 PARTS = 20
 """Of the images; fewer where a part would have fewer than LEAST."""

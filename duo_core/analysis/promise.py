@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from duo_core.analysis.guarantee import applied, thresholds
-from duo_core.arrays import Predictions
+from duo_core.common.arrays import Predictions
 
 COLUMNS = [
     "system", "method", "threshold", "bound", "fit_coverage", "fit_risk", "judged_coverage", "judged_risk", "met",

@@ -9,8 +9,8 @@ from collections.abc import Collection
 import numpy as np
 import pandas as pd
 
-from duo_core.arrays import Booleans
-from duo_core.pairing import Pair
+from duo_core.common.arrays import Booleans
+from duo_core.systems.pair_judging import Pair
 
 CLEAR = 2.0
 """Standard errors by which a sidekick is clearly more accurate than its base; those of two models that err on other images."""

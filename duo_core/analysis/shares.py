@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from duo_core.arrays import Floats
-from duo_core.intervals import LEVEL, REPLICATES, UNDEFINED, Interval
+from duo_core.common.arrays import Floats
+from duo_core.metrics.intervals import LEVEL, REPLICATES, UNDEFINED, Interval
 
 
 class ModelDraws:

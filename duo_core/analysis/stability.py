@@ -6,12 +6,12 @@ import pandas as pd
 from torch import Tensor
 
 from duo_core.analysis.subsets import stratified_sample, stratified_samples
-from duo_core.arrays import UncertaintyKind
-from duo_core.blocks import in_parallel
-from duo_core.duo import Fit
-from duo_core.fitting import fit
+from duo_core.common.arrays import UncertaintyKind
+from duo_core.common.parallel import in_parallel
 from duo_core.metrics import METRICS
-from duo_core.predictions import pair_predictions
+from duo_core.systems.duo import Fit
+from duo_core.systems.fitting import fit
+from duo_core.systems.pair_predicting import pair_predictions
 
 SIZES = (25, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000)
 REPEATS = 20

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from duo_core.analysis.parts import effects, standard_error
-from duo_core.arrays import Booleans, Floats, InputError
-from duo_core.duo import VARIANTS
+from duo_core.common.arrays import Booleans, Floats, InputError
 from duo_core.metrics import METRICS
+from duo_core.systems.duo import VARIANTS
 
 MOST = 0.5
 """Share of pairs that a claim asks for, where it does not say more."""

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 
 
 def stratified_sample(labels: Tensor, size: int, seed: int) -> Tensor:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.formats import Cost
 
 

@@ -3,10 +3,10 @@
 import sys
 from typing import Any
 
-from duo_core.arrays import UncertaintyKind
+from duo_core.common.arrays import UncertaintyKind
 from duo_core.metrics import METRICS
-from duo_core.second_opinion import largest_differences, second_opinion
-from duo_core.sweep import Evaluation
+from duo_core.systems.second_opinion import largest_differences, second_opinion
+from duo_core.systems.sweep import Evaluation
 
 AGREE = 1e-6
 """Sums over many classes are single precision; all else differs by rounding in double precision."""

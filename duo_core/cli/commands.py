@@ -12,27 +12,27 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from duo_core import places
-from duo_core.arrays import InputError
 from duo_core.cli.arguments import unique
 from duo_core.cli.checking import metrics_check, print_metrics_check
 from duo_core.cli.printing import print_json, say, show
 from duo_core.cli.uploading import logit_set_of, tables_of
-from duo_core.duo import VARIANTS
-from duo_core.files import check_output, csv_text, replaced
+from duo_core.common import places
+from duo_core.common.arrays import InputError
+from duo_core.common.files import check_output, csv_text, replaced
 from duo_core.formats import Limits
 from duo_core.logits import LogitSet
+from duo_core.logits.store import Store
 from duo_core.metrics import METRICS
-from duo_core.store import Store
-from duo_core.sweep import COLUMNS, Evaluation, evaluate
+from duo_core.systems.duo import VARIANTS
+from duo_core.systems.sweep import COLUMNS, Evaluation, evaluate
 
 if TYPE_CHECKING:
-    from duo_core.zoo import LoadedModel, ModelSpec
+    from duo_core.models.zoo import LoadedModel, ModelSpec
 
 
 def zoo(options: argparse.Namespace) -> None:
     """List the models of the zoo."""
-    from duo_core.zoo import facts, table
+    from duo_core.models.zoo import facts, table
 
     show([facts(spec) for spec in table()], options.json)
 
@@ -46,8 +46,8 @@ def cost(options: argparse.Namespace) -> None:
 
 
 def _profile(spec: "ModelSpec", options: argparse.Namespace) -> dict[str, Any]:
-    from duo_core.cost import cost as profile
-    from duo_core.zoo import load, outline
+    from duo_core.models.cost import cost as profile
+    from duo_core.models.zoo import load, outline
 
     model = outline(spec, options.input_size)
     counted = profile(model.module, model.transform.input_size)
@@ -64,7 +64,7 @@ def _profile(spec: "ModelSpec", options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _second_count(model: "LoadedModel") -> dict[str, Any]:
-    from duo_core.cost.second import second_count
+    from duo_core.models.cost.second import second_count
 
     second = second_count(model.module, model.transform.input_size)
     return {"fvcore_multiply_adds": second.multiply_adds, "fvcore_leaves_out": ", ".join(second.left_out) or None}
@@ -73,8 +73,8 @@ def _second_count(model: "LoadedModel") -> dict[str, Any]:
 def _speed(model: "LoadedModel | None", options: argparse.Namespace) -> dict[str, Any]:
     if model is None:
         return {"images_per_second": None, "device": None, "batch_size": None}
-    from duo_core.cost import throughput
     from duo_core.inference import compute_device
+    from duo_core.models.cost import throughput
 
     device = compute_device(options.device)
     batch = {"batch_size": options.batch_size} if options.batch_size else {}
@@ -89,7 +89,7 @@ def logits(options: argparse.Namespace) -> None:
     from duo_core.inference import compute, compute_device
     from duo_core.inference.doubts import doubts
     from duo_core.inference.progress import Printer
-    from duo_core.zoo import load
+    from duo_core.models.zoo import load
 
     store = Store(options.store)
     store.own_folder(options.set)  # before models are read, which may take long
@@ -131,7 +131,7 @@ def _say(*sentences: str) -> None:
 
 def _card_costs(model: "LoadedModel", options: argparse.Namespace) -> dict[str, Any]:
     """What a model's card says of its cost; the throughput with the device, precision and batch size it was measured at."""
-    from duo_core.cost import cost as profile
+    from duo_core.models.cost import cost as profile
 
     try:
         counted = asdict(profile(model.module, model.transform.input_size))
@@ -148,7 +148,7 @@ def _card_costs(model: "LoadedModel", options: argparse.Namespace) -> dict[str, 
 
 
 def _specs(options: argparse.Namespace, distinct: bool = True) -> list["ModelSpec"]:
-    from duo_core.zoo import resolve_all
+    from duo_core.models.zoo import resolve_all
 
     checkpoints = {name: Path(file) for name, file in unique(options.checkpoint, "--checkpoint").items()}
     return resolve_all(

@@ -11,8 +11,8 @@ from duo_core.deploy import Exported
 from duo_core.deploy import export as write
 from duo_core.deploy.module import VARIANTS
 from duo_core.deploy.records import Asked
+from duo_core.logits.store import Store
 from duo_core.metrics import METRICS
-from duo_core.store import Store
 
 
 def export(options: argparse.Namespace) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from duo_core.cli.printing import print_json, say
 from duo_core.cli.uploading import file_options, read_files
-from duo_core.files import checked_name
+from duo_core.common.files import checked_name
 from duo_core.formats import OPENERS
-from duo_core.store import Imported, Store, import_set
+from duo_core.logits.store import Imported, Store, import_set
 
 
 def import_files(options: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ from typing import Any, TextIO
 
 import pandas as pd
 
-from duo_core.plaintext import printable
+from duo_core.common.plaintext import printable
 
 
 def say(text: str, file: TextIO | None = None) -> None:

@@ -5,17 +5,17 @@ import datetime
 from pathlib import Path
 
 from duo_core.analysis.judged import judged_claims
-from duo_core.arrays import InputError
 from duo_core.cli.arguments import seed
 from duo_core.cli.printing import say
 from duo_core.cli.uploading import logit_set_of, tables_of
-from duo_core.files import check_output, write_text
+from duo_core.common.arrays import InputError
+from duo_core.common.files import check_output, write_text
 from duo_core.logits import LogitSet
+from duo_core.logits.store import Store
 from duo_core.metrics import METRICS
-from duo_core.pairing import Memory
 from duo_core.report import pair_report, set_report
-from duo_core.store import Store
-from duo_core.sweep import check_judged, evaluate
+from duo_core.systems.pair_judging import Memory
+from duo_core.systems.sweep import check_judged, evaluate
 
 
 def report(options: argparse.Namespace) -> None:

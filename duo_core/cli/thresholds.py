@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 
 from duo_core.analysis.guarantee import ASSUMPTION, CONFIDENCE, METHODS, applied, thresholds
-from duo_core.arrays import Predictions, UncertaintyKind
 from duo_core.cli.printing import print_json, say
 from duo_core.cli.uploading import logit_set_of
+from duo_core.common.arrays import Predictions, UncertaintyKind
 from duo_core.logits import FIT_SPLIT, LogitSet
-from duo_core.predictions import variant_predictions
-from duo_core.sweep import evaluate
+from duo_core.systems.pair_predicting import variant_predictions
+from duo_core.systems.sweep import evaluate
 
 TARGETS = (0.01, 0.02, 0.05, 0.1)
 SYSTEMS = ("base", "duo")

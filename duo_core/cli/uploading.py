@@ -12,10 +12,10 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
-from duo_core.arrays import InputError, UncertaintyKind
 from duo_core.cli.arguments import assignment, cost_of, count_or_fraction, force_option, probability, seed, unique
 from duo_core.cli.printing import print_json, say, show
-from duo_core.files import check_output, replaced
+from duo_core.common.arrays import InputError, UncertaintyKind
+from duo_core.common.files import check_output, replaced
 from duo_core.formats import FLOOR, OPENERS, Cost, Limits, ModelFacts, Options, Reading, Upload, costs_of, read
 from duo_core.formats.foreign import arrays_of
 from duo_core.formats.joining import check_unnamed, drawn_split, together
@@ -23,9 +23,9 @@ from duo_core.formats.naming import addressed, role_of
 from duo_core.formats.problems import Report, listed
 from duo_core.formats.writing import left_out, prepared, write
 from duo_core.logits import LogitSet
-from duo_core.results import swept
-from duo_core.store import Store
-from duo_core.sweep import sweeps
+from duo_core.logits.store import Store
+from duo_core.systems.remembered import swept
+from duo_core.systems.sweep import sweeps
 
 
 def check(options: argparse.Namespace) -> None:

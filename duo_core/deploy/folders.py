@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
+from duo_core.common.files import replaced_folder, restore_folder
 from duo_core.deploy import graphs, records
 from duo_core.deploy.members import ROLES, Source, checked_file, member, source_of
 from duo_core.deploy.module import Duo, Member
 from duo_core.deploy.records import Asked
 from duo_core.deploy.texts import texts
-from duo_core.duo import Temperatures
-from duo_core.files import replaced_folder, restore_folder
 from duo_core.logits import LogitSet, check_pair
-from duo_core.zoo.checkpoints import file_sha256
+from duo_core.models.zoo.checkpoints import file_sha256
+from duo_core.systems.duo import Temperatures
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,17 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.deploy.module import Member
 from duo_core.logits import Card
-from duo_core.transforms import Transform
-from duo_core.zoo import LoadedModel, ModelSpec, load
-from duo_core.zoo.checkpoints import SUFFIXES as CHECKPOINTS
-from duo_core.zoo.checkpoints import file_sha256
-from duo_core.zoo.foreign import foreign_spec, is_own_code
-from duo_core.zoo.loading import download
-from duo_core.zoo.references import spec_of
-from duo_core.zoo.weights import RAW
+from duo_core.models.transforms import Transform
+from duo_core.models.zoo import LoadedModel, ModelSpec, load
+from duo_core.models.zoo.checkpoints import SUFFIXES as CHECKPOINTS
+from duo_core.models.zoo.checkpoints import file_sha256
+from duo_core.models.zoo.foreign import foreign_spec, is_own_code
+from duo_core.models.zoo.loading import download
+from duo_core.models.zoo.references import spec_of
+from duo_core.models.zoo.weights import RAW
 
 ROLES = ("base", "sidekick")
 

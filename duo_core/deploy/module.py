@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from duo_core.arrays import InputError, UncertaintyKind
-from duo_core.duo import Temperatures, combine
-from duo_core.transforms import Transform
+from duo_core.common.arrays import InputError, UncertaintyKind
+from duo_core.models.transforms import Transform
+from duo_core.systems.duo import Temperatures, combine
 
 VARIANTS = ("duo", "uq_only")
 """Those that run both models: the class is the duo's, or the base's."""
@@ -60,7 +60,7 @@ class Duo(nn.Module):
     base, sidekick
         Models of the same classes.
     temperatures
-        As `duo_core.fitting.fit` finds them.
+        As `duo_core.systems.fitting.fit` finds them.
     classes
         Names of the k classes; may be empty.
     variant

@@ -9,7 +9,7 @@ import zipfile
 from safetensors.torch import save
 
 from duo_core.analysis.guarantee import CONFIDENCE
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.deploy import graphs, records
 from duo_core.deploy.members import Source, source_of
 from duo_core.deploy.records import Asked

@@ -16,14 +16,14 @@ import numpy as np
 import pandas as pd
 
 from duo_core.analysis.guarantee import ASSUMPTION, COLUMNS, CONFIDENCE, GUARANTEED, applied, check_goals, thresholds
-from duo_core.arrays import InputError, Predictions, UncertaintyKind
+from duo_core.common.arrays import InputError, Predictions, UncertaintyKind
+from duo_core.common.files import read_json
 from duo_core.deploy.members import ROLES, Source
 from duo_core.deploy.module import checked_variant
-from duo_core.files import read_json
 from duo_core.logits import FIT_SPLIT, LogitSet, tensor_digest
 from duo_core.metrics import tie_blocks
-from duo_core.predictions import variant_predictions
-from duo_core.sweep import Evaluation, evaluate, fit_pair
+from duo_core.systems.pair_predicting import variant_predictions
+from duo_core.systems.sweep import Evaluation, evaluate, fit_pair
 
 FORMAT = 1
 FILE = "duo.json"

@@ -5,11 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from duo_core import places
 from duo_core.analysis.guarantee import METHODS
+from duo_core.common import places
+from duo_core.common.plaintext import as_markdown, printable, unmarked
 from duo_core.deploy import graphs, records
 from duo_core.metrics import METRICS
-from duo_core.plaintext import as_markdown, printable, unmarked
 
 RUN, COMBINE = "run.py", "combine.py"
 MODULE_LIBRARIES = ["torch", "torchvision", "timm", "safetensors"]

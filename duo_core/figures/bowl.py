@@ -6,9 +6,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from duo_core.analysis.bowl import Bowl
-from duo_core.duo import Temperatures
 from duo_core.figures.frame import layout, ticks
 from duo_core.figures.screen import LABELS, LIGHT, STYLES, Colours
+from duo_core.systems.duo import Temperatures
 
 RINGS = 12
 

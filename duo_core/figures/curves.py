@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from duo_core import tallies
-from duo_core.arrays import Floats, InputError, Predictions, same_length
-from duo_core.metrics import selective_risks, tie_blocks
+from duo_core.common.arrays import Floats, InputError, Predictions, same_length
+from duo_core.metrics import loops, selective_risks, tie_blocks
 
 POINTS = 400
 TOLERANCE = 1e-5
@@ -49,7 +48,7 @@ def risk_coverage(predictions: Mapping[str, Predictions], *, oracle_of: str | No
         risks["oracle"] = oracle_risks(predictions[oracle_of])
     n = len(next(iter(risks.values())))
     start = min(n, int(np.ceil(n * FIRST_COVERAGE))) - 1
-    kept, error = tallies.thinned(np.stack(list(risks.values()))[:, start:], points, TOLERANCE)
+    kept, error = loops.thinned(np.stack(list(risks.values()))[:, start:], points, TOLERANCE)
     kept = kept + start
     return Curves(pd.DataFrame({"coverage": (kept + 1) / n, **{name: risk[kept] for name, risk in risks.items()}}), error)
 

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from duo_core.figures.frame import layout, note, ticks
 from duo_core.figures.screen import LABELS, LIGHT, SCREEN, STYLES, Colours, metric_title
-from duo_core.intervals import Interval
+from duo_core.metrics.intervals import Interval
 
 SYSTEMS = {"uncalibrated": "Base, uncalibrated", "base": "Base", "duo": "Duo"}
 """What is compared, before and after."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from duo_core.duo import VARIANTS
 from duo_core.metrics import METRICS
+from duo_core.systems.duo import VARIANTS
 
 LIGHT = {
     "base": "#124a7c",

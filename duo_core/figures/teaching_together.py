@@ -7,12 +7,12 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from duo_core.analysis.bowl import Bowl
-from duo_core.duo import Temperatures
 from duo_core.figures.bowl import nll_bowl
 from duo_core.figures.charts import risk_coverage
 from duo_core.figures.frame import cost_axis, layout, level
 from duo_core.figures.screen import COSTS, LIGHT, SCREEN, STYLES, Colours
 from duo_core.figures.teaching_alone import HEIGHT
+from duo_core.systems.duo import Temperatures
 
 AVERAGES = {
     "common": "Errors in common (%), fewer is better",

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from duo_core.arrays import Floats, InputError, same_length
+from duo_core.common.arrays import Floats, InputError, same_length
 from duo_core.figures.frame import layout, note, ticks
 from duo_core.figures.screen import COSTS, HUES, LIGHT, SCREEN, STYLES, SYMBOLS, Colours, metric_title
 from duo_core.metrics import METRICS

@@ -9,14 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from duo_core.arrays import Floats, Integers
-from duo_core.duo import Temperatures
+from duo_core.common.arrays import Floats, Integers
 from duo_core.formats.found import ModelFacts
 from duo_core.formats.oddities import EXTREME, oddities
 from duo_core.formats.problems import Flaw, Report
 from duo_core.logits import FIT_SPLIT, LogitSet
 from duo_core.metrics import accuracy, ece
-from duo_core.predictions import pair_predictions
+from duo_core.systems.duo import Temperatures
+from duo_core.systems.pair_predicting import pair_predictions
 
 BLOCK = 1 << 20
 FLOOR = 1e-6

@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from duo_core import places
-from duo_core.arrays import InputError
+from duo_core.common import places
+from duo_core.common.arrays import InputError
 from duo_core.formats.parts import Cost
 from duo_core.formats.problems import shown
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
-from duo_core.files import unguarded
+from duo_core.common.files import unguarded
 from duo_core.formats.fd_shifts import whole_numbers
 from duo_core.formats.headings import Layout, as_utf8, layout
 from duo_core.formats.limits import HEADER, Limits, words

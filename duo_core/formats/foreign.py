@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.formats.limits import Limits
 from duo_core.formats.naming import is_role, named, role_alone
 from duo_core.formats.nested import arrays_in

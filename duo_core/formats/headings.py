@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from duo_core.files import unguarded
+from duo_core.common.files import unguarded
 from duo_core.formats.limits import HEADER, words
 from duo_core.formats.problems import Flaw, shown
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from duo_core.arrays import InputError, Integers
+from duo_core.common.arrays import InputError, Integers
 from duo_core.formats.naming import ROWS
 from duo_core.formats.parts import Part
 from duo_core.formats.problems import UNREAD, Flaw, Report, listed

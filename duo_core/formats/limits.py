@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.formats.problems import Flaw
 
 MIB = 1 << 20

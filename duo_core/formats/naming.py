@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.formats.fd_shifts import fd_shifts
 from duo_core.formats.limits import Limits
 from duo_core.formats.problems import Flaw, Report, listed, shown

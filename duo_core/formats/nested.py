@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.formats.problems import Report
 
 Arrays = dict[str, NDArray[Any]]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from duo_core.arrays import Booleans, Floats
+from duo_core.common.arrays import Booleans, Floats
 
 MASK = 10.0
 """A smallest value that many logits share is a mask where it lies so many times the usual range of a row below all others."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from duo_core.arrays import Integers
+from duo_core.common.arrays import Integers
 from duo_core.formats.limits import SPLITS, Limits
 from duo_core.formats.naming import ROWS, is_role
 from duo_core.formats.problems import UNREAD_LOGITS, Flaw, Report, listed, shown

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 
 SAVE = "numpy.savez('logits.npz', base_logits=base, sidekick_logits=sidekick, labels=labels)"
 INFERENCE = "timm's inference.py --output-type logit --topk 0 --results-separate-col"

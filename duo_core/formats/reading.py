@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.formats.apart import unpacker
 from duo_core.formats.archives import npy_members, npz_members
 from duo_core.formats.checks import FLOOR, check_unmasked, checked_logits, floored, scores, warn

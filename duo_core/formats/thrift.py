@@ -5,7 +5,7 @@ The walk is compiled, since a Parquet footer may hold millions of records, and a
 
 import numpy as np
 
-from duo_core.compiling import njit
+from duo_core.common.compiling import njit
 
 BYTE, INT16, INT32, INT64, DOUBLE, BINARY, LIST, SET, STRUCT = 3, 4, 5, 6, 7, 8, 9, 10, 12
 BOOLEANS, VARINTS = (1, 2), (INT16, INT32, INT64)

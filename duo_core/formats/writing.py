@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from duo_core.arrays import InputError
-from duo_core.files import write_csv
+from duo_core.common.arrays import InputError
+from duo_core.common.files import write_csv
 from duo_core.formats.checks import FLOOR, checked_logits, floored
 from duo_core.formats.limits import Limits
 from duo_core.formats.models import check_classes, check_labels, models_of

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
-from duo_core.arrays import Floats, InputError
+from duo_core.common.arrays import Floats, InputError
 
 SMALL = 64
 """Images whose shorter side has at most this many pixels take CIFAR-10-C's strengths, larger ones ImageNet-C's."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import NamedTuple
 
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.images.names import extension, extensions, few, hidden, natural, shown
 
 Parts = tuple[str, ...]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.images.names import few, natural, shown
 
 Parts = tuple[str, ...]

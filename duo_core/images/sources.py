@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.images import orders
 from duo_core.images.listing import Found, Listing, in_folder, in_tar
 from duo_core.images.names import shown
-from duo_core.pixels import largest_value, opened, reason, rgb
+from duo_core.images.pixels import largest_value, opened, reason, rgb
 
 DATASET_OPTIONS = ("root", "split", "download", "input_key", "target_key")
 SAMPLE = 32

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.images.corruptions import Corruption
 from duo_core.images.sources import Source
 from duo_core.logits import FIT_SPLIT

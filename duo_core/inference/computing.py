@@ -12,17 +12,17 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.images.splits import Split
 from duo_core.inference.decoding import Batch, Decoder, View, batches, stage
 from duo_core.inference.filling import Filling
 from duo_core.inference.progress import Progress, ProgressCallback
 from duo_core.inference.runner import PRECISIONS, Runner, compute_device, fitting_classes
-from duo_core.store import Store
-from duo_core.store.journal import Journal
+from duo_core.logits.store import Store
+from duo_core.logits.store.journal import Journal
 
 if TYPE_CHECKING:  # only the record's shape is needed, not torchvision and timm
-    from duo_core.zoo import LoadedModel
+    from duo_core.models.zoo import LoadedModel
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 BATCH_SIZE = {"cpu": 64, "cuda": 256}

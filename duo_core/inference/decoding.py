@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.images import UnreadableImageError
 from duo_core.images.splits import Split
-from duo_core.transforms import Transform
+from duo_core.models.transforms import Transform
 
 FEW_IMAGES = 256
 """So few are decoded before worker processes have started."""

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.images.splits import Split
 from duo_core.logits import Card, LogitSet
-from duo_core.store import Store
-from duo_core.store.journal import Journal
+from duo_core.logits.store import Store
+from duo_core.logits.store.journal import Journal
 
 if TYPE_CHECKING:  # only the record's shape is needed, not torchvision and timm
-    from duo_core.zoo import LoadedModel
+    from duo_core.models.zoo import LoadedModel
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from duo_core.arrays import InputError
+from duo_core.common.arrays import InputError
 from duo_core.images import Source
 from duo_core.images.splits import Split
 
 if TYPE_CHECKING:  # only the record's shape is needed, not torchvision and timm
-    from duo_core.zoo import LoadedModel
+    from duo_core.models.zoo import LoadedModel
 
 PRECISIONS = ("float32", "bfloat16")
 WORDNET = re.compile(r"n\d{8}")

@@ -6,20 +6,20 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from duo_core import sentences
 from duo_core.analysis.advice import PAIR, Advice, chosen_under, gains_over_better, losses, total_costs
 from duo_core.analysis.roles import alone, better_members, named
-from duo_core.arrays import InputError, UncertaintyKind
+from duo_core.common.arrays import InputError, UncertaintyKind
 from duo_core.figures.landscape import Marks, comparable_cost, look_of, pairs_by_cost
 from duo_core.figures.screen import cost_column
-from duo_core.intervals import Interval, differences
 from duo_core.logits import FIT_SPLIT, LogitSet
 from duo_core.metrics import METRICS
-from duo_core.pairing import Memory
+from duo_core.metrics.intervals import Interval, differences
 from duo_core.report import words
 from duo_core.report.markup import Content, Section, paragraph, table
 from duo_core.report.page import Charts
-from duo_core.sweep import ON_FIT, evaluate, on_fit
+from duo_core.systems.pair_judging import Memory
+from duo_core.systems.sweep import ON_FIT, evaluate, on_fit
+from duo_core.wording import sentences
 
 BUDGETS = (0.05, 0.1, 0.2, 0.5, np.inf)
 """Shares of the base's multiply-adds that a sidekick may add; the last leaves all of its sidekicks."""

@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 import plotly.io
 from plotly.offline import get_plotlyjs
 
-from duo_core import places
+from duo_core.common import places
 from duo_core.figures.screen import DARK, LIGHT
 from duo_core.report.markup import Html, Section, joined, tag
 

@@ -1,23 +1,23 @@
 """Everything about one pair on one split."""
 
-from duo_core import sentences
 from duo_core.analysis.bowl import bowl
 from duo_core.analysis.diagnosis import exchange, mean_gap, reliability
-from duo_core.duo import VARIANTS, Temperatures
 from duo_core.figures.bowl import nll_bowl
 from duo_core.figures.charts import risk_coverage as coverage_chart
 from duo_core.figures.curves import risk_at, risk_coverage
 from duo_core.figures.diagnosis import SYSTEMS, confidence_histogram, reliability_diagram
 from duo_core.figures.screen import SCREEN
-from duo_core.intervals import REPLICATES, Interval, differences
 from duo_core.logits import FIT_SPLIT
 from duo_core.metrics import METRICS
-from duo_core.predictions import pair_predictions
+from duo_core.metrics.intervals import REPLICATES, Interval, differences
 from duo_core.report import words
 from duo_core.report.markup import Content, Html, Section, definitions, folded, joined, paragraph, table, tag
 from duo_core.report.page import Charts, page
 from duo_core.report.provenance import provenance, settings
-from duo_core.sweep import Evaluation
+from duo_core.systems.duo import VARIANTS, Temperatures
+from duo_core.systems.pair_predicting import pair_predictions
+from duo_core.systems.sweep import Evaluation
+from duo_core.wording import sentences
 
 CARDS = ("accuracy", "auroc", "aurc", "sac98")
 ORDER = ("base", "duo", "uq_only", "unweighted", "sidekick")

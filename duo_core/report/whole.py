@@ -4,23 +4,23 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from duo_core import sentences
 from duo_core.analysis.advice import mean_gains
 from duo_core.analysis.claims import Claim
 from duo_core.analysis.judged import Judged, judged_claims
-from duo_core.arrays import UncertaintyKind
-from duo_core.duo import VARIANTS
+from duo_core.common.arrays import UncertaintyKind
 from duo_core.figures.fitting import all_ratios
 from duo_core.figures.gains import gains_by_metric
-from duo_core.intervals import REPLICATES
 from duo_core.logits import FIT_SPLIT, LogitSet
 from duo_core.metrics import METRICS
-from duo_core.pairing import Memory
+from duo_core.metrics.intervals import REPLICATES
 from duo_core.report import words
 from duo_core.report.choosing import Whole, advised_pairs, landscape, recommendation, whole_of
 from duo_core.report.markup import Content, Html, Number, Section, definitions, folded, joined, paragraph, table, tag
 from duo_core.report.page import Charts, page
 from duo_core.report.provenance import provenance, settings
+from duo_core.systems.duo import VARIANTS
+from duo_core.systems.pair_judging import Memory
+from duo_core.wording import sentences
 
 
 def set_report(

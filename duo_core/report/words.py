@@ -6,9 +6,9 @@ from html import escape
 import pandas as pd
 
 from duo_core.figures.screen import SCREEN
-from duo_core.intervals import Interval
+from duo_core.metrics.intervals import Interval
 from duo_core.report.markup import Number
-from duo_core.sentences import drawn, label, no_interval, points, share, signed, verdict
+from duo_core.wording.sentences import drawn, label, no_interval, points, share, signed, verdict
 
 MEANINGS = {
     "accuracy": "Share of images classified right.",

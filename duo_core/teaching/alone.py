@@ -8,12 +8,12 @@ import pandas as pd
 import torch
 
 from duo_core.analysis.diagnosis import reliability
-from duo_core.arrays import Floats, Predictions
-from duo_core.duo import Temperatures
+from duo_core.common.arrays import Floats, Predictions
 from duo_core.figures.curves import risk_at, risk_coverage
-from duo_core.fitting import calibrate
 from duo_core.metrics import METRICS, metrics
-from duo_core.predictions import pair_predictions
+from duo_core.systems.duo import Temperatures
+from duo_core.systems.fitting import calibrate
+from duo_core.systems.pair_predicting import pair_predictions
 from duo_core.teaching.experts import Drawn, Splits
 
 HALF_BAND = 0.05

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from duo_core.arrays import InputError
-from duo_core.duo import Temperatures
+from duo_core.common.arrays import InputError
 from duo_core.logits import FIT_SPLIT, LogitSet
+from duo_core.systems.duo import Temperatures
 
 CLASSES = 3
 SEED = 12

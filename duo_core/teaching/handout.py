@@ -5,7 +5,7 @@ from html import escape
 
 import pandas as pd
 
-from duo_core import places
+from duo_core.common import places
 from duo_core.report.markup import Html, joined, tag
 from duo_core.teaching.experts import SEED
 from duo_core.teaching.facts import facts

@@ -10,12 +10,12 @@ import torch
 
 from duo_core.analysis.advice import best_under, gains
 from duo_core.analysis.bowl import Bowl, bowl
-from duo_core.duo import VARIANTS, Fit, Temperatures
 from duo_core.figures.curves import risk_coverage
-from duo_core.fitting import calibrate, fit, fit_calibrated, newton_path
 from duo_core.logits import LogitSet
 from duo_core.metrics import metrics
-from duo_core.predictions import pair_predictions, variant_predictions
+from duo_core.systems.duo import VARIANTS, Fit, Temperatures
+from duo_core.systems.fitting import calibrate, fit, fit_calibrated, newton_path
+from duo_core.systems.pair_predicting import pair_predictions, variant_predictions
 from duo_core.teaching.experts import BASE, SEED, SIDEKICK, Classroom, Drawn, Expert, Splits, classroom, real
 
 GRID = 21

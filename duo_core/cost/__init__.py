@@ -1,5 +1,0 @@
-"""Multiply-adds, parameters and throughput."""
-
-from duo_core.cost.counting import Cost, Throughput, cost, device_name, throughput
-
-__all__ = ["Cost", "Throughput", "cost", "device_name", "throughput"]

@@ -1,0 +1,75 @@
+"""Journal: rows computed so far of one model and split, kept on disk against any interruption."""
+
+import contextlib
+import json
+import os
+from pathlib import Path
+
+import filelock
+import torch
+from torch import Tensor
+
+from duo_core.common.arrays import InputError
+from duo_core.common.files import clear_left_behind, write_text
+
+
+class Journal:
+    """Rows computed so far of one model and split; what `done` counts is safe on disk, whatever kills the process."""
+
+    def __init__(self, folder: Path, split: str, shape: tuple[int, int], dtype: torch.dtype, fingerprint: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._rows, self._state, lock = (folder / f"{split}.{end}" for end in ("rows", "json", "lock"))
+        self.shape, self.dtype = shape, dtype
+        self._lock = filelock.FileLock(lock)
+        try:
+            self._lock.acquire(blocking=False)
+        except filelock.Timeout:
+            raise InputError(
+                f"another process is computing '{folder.name}' on '{split}' in '{folder.parent.parent}'; "
+                "wait for it or leave the model out"
+            ) from None
+        clear_left_behind(folder, self._state.name, alone=True)
+        self._about = {"fingerprint": fingerprint, "shape": list(shape), "dtype": str(dtype)}
+        self.done = self._recorded()
+        self._file = open(self._rows, "r+b" if self._rows.exists() else "w+b")  # noqa: SIM115 (closed by close)
+        self._file.truncate(self.done * self._row_bytes)
+        self._file.seek(0, os.SEEK_END)
+
+    @property
+    def _row_bytes(self) -> int:
+        return self.shape[1] * self.dtype.itemsize
+
+    def _recorded(self) -> int:
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            state = json.loads(self._state.read_text())
+            done = int(state.pop("done"))
+            if state == self._about and done >= 0 and self._rows.stat().st_size >= done * self._row_bytes:
+                return done
+        return 0
+
+    def append(self, rows: Tensor) -> None:
+        """Add rows (b, k) after those done; they are durable when this returns."""
+        self._file.write(rows.to(self.dtype).contiguous().cpu().view(torch.uint8).numpy().data)
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        write_text(self._state, json.dumps({**self._about, "done": self.done + len(rows)}))
+        self.done += len(rows)
+
+    def tensor(self) -> Tensor:
+        """All rows (n, k), once every one is done."""
+        if self.done != self.shape[0]:
+            raise ValueError(f"the journal has {self.done} of {self.shape[0]} rows")
+        if not self.shape[0]:
+            return torch.empty(self.shape, dtype=self.dtype)
+        return torch.from_file(str(self._rows), shared=False, size=self.shape[0] * self.shape[1], dtype=self.dtype).view(self.shape)
+
+    def close(self) -> None:
+        """Let another process go on from here."""
+        self._file.close()
+        self._lock.release()
+
+    def discard(self) -> None:
+        """Remove the rows: they stand in the set now."""
+        self._rows.unlink(missing_ok=True)
+        self._state.unlink(missing_ok=True)
+        self.close()

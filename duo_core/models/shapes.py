@@ -1,0 +1,121 @@
+"""Modules without their numbers: shapes on torch's meta device, where a model of any size costs nothing."""
+
+import contextlib
+import copy
+import re
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.optim.swa_utils import AveragedModel
+
+from duo_core.common.arrays import InputError
+
+PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+WRAPPERS = (*PARALLEL, AveragedModel)
+
+
+@contextlib.contextmanager
+def parameters_on_meta() -> Iterator[None]:
+    """Build modules whose parameters have shapes only; buffers, and what constructors compute, stay real.
+
+    >>> with parameters_on_meta():
+    ...     print(nn.Linear(100, 1000).weight.device)
+    meta
+    """
+
+    def moved(_module: nn.Module, _name: str, parameter: nn.Parameter | None) -> nn.Parameter | None:
+        return None if parameter is None else nn.Parameter(parameter.to("meta"), parameter.requires_grad)
+
+    # A constructor under torch.device("meta") would also put there what it computes (RegNet's widths, for instance)
+    # and fail; and fresh memory that nothing is written to is never taken from the machine.
+    handle = register_module_parameter_registration_hook(moved)  # type: ignore[arg-type]  # it may return a parameter
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def outline(module: nn.Module) -> nn.Module:
+    """Copy a module onto the meta device, in evaluation mode; the module itself is left as it is."""
+    module = unwrapped(module)
+    tensors: list[Tensor] = [*module.parameters(), *module.buffers()]
+    memo: dict[int, object] = {}
+    for tensor in tensors:
+        empty = torch.empty_like(tensor, device="meta")
+        memo[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
+    return _single(copy.deepcopy(module, memo)).eval()
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """Return the model within what training wraps around one: parallel, compiled, averaged."""
+    wrapper = "_orig_mod" if "_orig_mod" in module._modules else "module" if isinstance(module, WRAPPERS) else None
+    return module if wrapper is None else unwrapped(module.get_submodule(wrapper))
+
+
+def _single(module: nn.Module) -> nn.Module:
+    """Put parallel parts of a module back together, in place: they would ask for GPUs."""
+    for part in list(module.modules()):
+        for name, child in part.named_children():
+            if isinstance(child, PARALLEL):
+                part._modules[name] = unwrapped(child)
+    return module
+
+
+def output_shape(module: nn.Module, input_size: tuple[int, int, int]) -> tuple[int, ...]:
+    """Shape that the module gives for one image of the size (3, height, width).
+
+    Where an operator has no shape rule the model runs on an image of zeros.
+
+    Raises
+    ------
+    InputError
+        Where the module does not take such an image.
+    """
+    with torch.no_grad(), taking(input_size):
+        try:
+            result = outline(module)(torch.empty(1, *input_size, device="meta"))
+        except Exception as error:
+            if not needs_numbers(error):
+                raise
+            copied = stand_in(module)
+            result = copied(torch.zeros(1, *input_size, device=device_of(copied)))
+    return tuple(result.shape) if isinstance(result, Tensor) else ()
+
+
+def needs_numbers(error: Exception) -> bool:
+    """Whether a model may have failed because shapes alone have no numbers, and not because of the image's size."""
+    return isinstance(error, NotImplementedError | RuntimeError) or (not isinstance(error, InputError) and "meta" in str(error))
+
+
+@contextlib.contextmanager
+def taking(input_size: tuple[int, int, int]) -> Iterator[None]:
+    """Say in a sentence that a model does not take images of a size, whatever it raises then."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        said = " ".join(re.sub(r"\s*<[^<>]* at 0x[0-9a-f]+>", "", str(error)).split())[:200]
+        reason = said if said and not isinstance(error, KeyError | IndexError) else f"{type(error).__name__} {said}".strip()
+        advice = "a model of images with 3 channels" if re.search(r"\d channel", said) else "another input size"
+        raise InputError(
+            f"expected a model that takes images of {input_size[1]} x {input_size[2]}, but it does not run on one ({reason}); "
+            f"name {advice}"
+        ) from error
+
+
+def stand_in(module: nn.Module) -> nn.Module:
+    """Copy a module, in evaluation mode, to run it without touching it; it shares the weights, or has zeros for mere shapes."""
+    module = unwrapped(module)
+    memo: dict[int, object] = {}
+    for parameter in module.parameters():
+        zeros = nn.Parameter(torch.zeros_like(parameter, device="cpu")) if parameter.is_meta else parameter
+        memo[id(parameter)] = zeros
+    return _single(copy.deepcopy(module, memo)).eval()
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module's parameters are; the CPU where it has none."""
+    return next((parameter.device for parameter in module.parameters()), torch.device("cpu"))

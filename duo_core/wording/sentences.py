@@ -1,0 +1,238 @@
+"""What is said of numbers in one and the same way on the pages and in reports: labels, differences, verdicts, fits."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from duo_core.analysis.claims import RULE, Claim, Verdict, by_chance
+from duo_core.analysis.diagnosis import Exchange
+from duo_core.figures.screen import SCREEN
+from duo_core.metrics import METRICS
+from duo_core.metrics.intervals import FEW, LEVEL, UNBIASED, Interval
+from duo_core.systems.duo import Fit
+
+SIGNS: dict[Verdict, str] = {"holds": "✓", "contradicted": "✗", "inconclusive": "?", "too few models": "–"}
+"""Of a claim's verdict."""
+
+
+def percent(value: float | None, decimals: int = 1) -> str:
+    """A fraction in percent.
+
+    >>> percent(0.0667), percent(0.33, 0), percent(None)
+    ('6.7 %', '33 %', 'n/a')
+    """
+    return "n/a" if value is None or math.isnan(value) else f"{value * 100:.{decimals}f} %"
+
+
+def share(value: float) -> str:
+    """A cost's share in percent, with as many decimals as it needs.
+
+    >>> share(0.33), share(0.084), share(13.9)
+    ('33 %', '8.4 %', '1390 %')
+    """
+    return percent(value, 0 if value >= 0.0995 else 1)
+
+
+def label(key: str) -> str:
+    """A metric's name with the factor that it is shown in.
+
+    >>> label("aurc"), label("accuracy")
+    ('AURC × 1000', 'Accuracy')
+    """
+    return METRICS[key].label + (" × 1000" if SCREEN[key].factor == 1000 else "")
+
+
+def headline(balance: float | None, base: float, duo: float) -> str:
+    """What a duo buys, for how much, given both accuracies.
+
+    >>> headline(0.33, 0.933, 0.939)
+    '33 % more compute, errors down from 6.7 % to 6.1 %'
+    >>> headline(None, 0.933, 0.933)
+    'Cost unknown, errors stay at 6.7 %'
+    """
+    cost = "Cost unknown" if balance is None else f"{share(balance)} more compute"
+    before, after = percent(1 - base), percent(1 - duo)
+    if before == after:
+        return f"{cost}, errors stay at {before}"
+    return f"{cost}, errors {'down' if duo > base else 'up'} from {before} to {after}"
+
+
+def reversed_line(base: str, sidekick: str, splits: Sequence[str], better: str) -> str:
+    """That the sidekick is the better member, on which splits, and over which member gains are.
+
+    >>> reversed_line("large", "small", ["val", "test"], "sidekick")
+    'On val and test small alone is more accurate than large: this is no asymmetric duo. Gains are over small, the better member.'
+    """
+    name, there = (base, " where it is judged") if better == "base" else (sidekick, "")
+    return (
+        f"On {' and '.join(splits)} {sidekick} alone is more accurate than {base}: this is no asymmetric duo. Gains are over "
+        f"{name}, the better member{there}."
+    )
+
+
+def decimals(key: str) -> int:
+    """Of a metric's difference; percent become percentage points with two."""
+    return 2 if points(key) else SCREEN[key].decimals
+
+
+def points(key: str) -> str:
+    """The unit of a metric's difference: percentage points where it is shown in percent, else nothing.
+
+    >>> points("accuracy"), points("aurc")
+    (' pp', '')
+    """
+    return " pp" if SCREEN[key].unit.strip() == "%" else ""
+
+
+def signed(key: str, value: float) -> str:
+    """A difference of a metric as a signed number.
+
+    >>> signed("aurc", -0.0004), signed("accuracy", 0.01)
+    ('−0.40', '+1.00')
+    """
+    return f"{value * SCREEN[key].factor:+.{decimals(key)}f}".replace("-", "−")
+
+
+def ends(key: str, gain: Interval) -> str:
+    """The interval of a difference.
+
+    >>> ends("accuracy", Interval(0.0053, -0.002, 0.0085))
+    '−0.20 to +0.85'
+    """
+    return f"{signed(key, gain.low)} to {signed(key, gain.high)}"
+
+
+def verdict(key: str, gain: Interval) -> str:
+    """A difference of a metric with its interval, and whether it would stand on other images.
+
+    >>> verdict("aurc", Interval(-0.001, -0.002, 0.0005)), verdict("aurc", Interval(-0.001, -0.002, -0.0005))
+    ('−1.00, 95 % interval −2.00 to +0.50: **it may be chance**', '−1.00, 95 % interval −2.00 to −0.50: **the gain stands**')
+    """
+    better = (gain.estimate > 0) == METRICS[key].higher_is_better
+    said = f"the {'gain' if better else 'loss'} stands" if gain.stands else "it may be chance"
+    exact = "" if gain.p_value is None else f" ({exactly(gain.p_value)})"
+    return f"{signed(key, gain.estimate)}{points(key)}, {percent(gain.level, 0)} interval {ends(key, gain)}: **{said}**{exact}"
+
+
+def exactly(p_value: float) -> str:
+    """Which test decided where few images differ.
+
+    >>> exactly(0.125)
+    'exact McNemar test, as fewer than 10 images differ: p = 0.125'
+    """
+    return f"exact McNemar test, as fewer than {FEW} images differ: p = {p_value:.3g}"
+
+
+def no_interval(key: str) -> str:
+    """Why a difference of a metric has no interval and no verdict.
+
+    >>> no_interval("auroc")
+    'AUROC is undefined here.'
+    """
+    if key in UNBIASED:
+        return f"{label(key)} is undefined here."
+    return f"For {label(key)} there is no verdict: sampling raises it, the more the better calibrated a system is."
+
+
+def drawn(replicates: int, seed: int) -> str:
+    """How intervals of differences came about."""
+    return (
+        f"Intervals of {percent(LEVEL, 0)}: paired bootstrap over the images, {replicates:,} draws, seed {seed}; a difference "
+        f"stands where its interval leaves out 0. Where one alone is right on fewer than {FEW} images, the exact "
+        "McNemar test decides on accuracy and macro F1. Differences of ECE have no interval, as sampling raises an ECE."
+    )
+
+
+def exchanged(counted: Exchange, base: str) -> str:
+    """What a duo does to single images.
+
+    >>> exchanged(Exchange(90, 6, 1, 3), "large")
+    'The duo is right on **6** images that large gets wrong, and wrong on **1** that large gets right: 5 more right of 100.'
+    """
+    net = counted.rescued - counted.harmed
+    return (
+        f"The duo is right on **{counted.rescued:,}** image{'s' * (counted.rescued != 1)} that {base} gets wrong, and wrong on "
+        f"**{counted.harmed:,}** that {base} gets right: {abs(net):,} {'more' if net >= 0 else 'fewer'} right of {sum(counted):,}."
+    )
+
+
+def fit_warnings(fit: Fit, names: Mapping[str, str]) -> list[str]:
+    """What a reader should know about an unusual fit; `names` of base and sidekick."""
+    said = []
+    if fit.temperatures.sidekick == 0:
+        said.append(f"The sidekick is off: {names['sidekick']} says nothing that helps {names['base']}, so its temperature is 0.")
+    if fit.temperatures.base == 0:
+        said.append(
+            f"The base is off: beside {names['sidekick']}, {names['base']} says nothing that helps, so its temperature is 0."
+        )
+    if fit.separated:
+        which = " and ".join(names.get(name, f"the {name}") for name in fit.separated)
+        said.append(
+            f"The fit split is separated perfectly by {which}: no finite temperature is best, so the fit stopped at its bound; "
+            "more images to fit on would settle it."
+        )
+    return said
+
+
+def chosen_and_judged(fit_split: str, split: str) -> str:
+    """Which split chose, and which one judges.
+
+    >>> chosen_and_judged("val", "test")
+    'Chosen on val by the NLL of the fitted duo, judged on test.'
+    """
+    return f"Chosen on {fit_split} by the NLL of the fitted duo, judged on {split}."
+
+
+def said(verdict: Verdict) -> str:
+    """A claim's verdict with its sign.
+
+    >>> said("contradicted")
+    '✗ contradicted'
+    """
+    return f"{SIGNS[verdict]} {verdict}"
+
+
+def claims_rule(found: Sequence[Claim]) -> str:
+    """How claims are judged, and how their intervals came about."""
+    own = next((claim.interval for claim in found if claim.interval), None)
+    if own is None:
+        return RULE
+    images = any(claim.images for claim in found)
+    others = "of the images by parts of them" if images else "none of the images, which stay as they are"
+    return (
+        f"{RULE} Intervals: {percent(own.level, 0)}, from {own.replicates:,} draws of the models, seed {own.seed}, and {others}. "
+        "Pairs share models and images, so pairs are not drawn by themselves."
+    )
+
+
+def claims_that_hold(found: Sequence[Claim]) -> str:
+    """How many claims hold, as the beginning of a sentence.
+
+    >>> claims_that_hold([])
+    'Too few models to judge a claim'
+    """
+    if all(claim.verdict == "too few models" for claim in found):
+        return "Too few models to judge a claim"
+    holds = sum(claim.verdict == "holds" for claim in found)
+    return f"{holds} of {len(found)} claims hold{'s' * (len(found) == 1)}"
+
+
+def claims_by_chance(found: Sequence[Claim]) -> str:
+    """How many claims chance alone would have hold; nothing where none was judged."""
+    expected, judged = by_chance(found), sum(claim.verdict != "too few models" for claim in found)
+    if not judged:
+        return ""
+    return (
+        f"Chance alone would have up to {expected:.1f} of the {judged} that were judged hold, and as many contradicted: each once "
+        "in 40 times, many of them together, as they are about the same pairs."
+    )
+
+
+def reversed_pairs(count: int, of: int, where: str) -> str:
+    """Pairs that are left out because their sidekick is the better member; nothing where none is.
+
+    >>> reversed_pairs(17, 78, "val")
+    '17 of 78 pairs are left out: on val their sidekick is more accurate than their base.'
+    """
+    if not count:
+        return ""
+    return f"{count} of {of} pairs are left out: on {where} their sidekick is more accurate than their base."

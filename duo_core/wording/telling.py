@@ -1,0 +1,130 @@
+"""Differences in sentences: what a duo rescues and harms, and whether it would on other images."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from duo_core.analysis.diagnosis import Exchange, mean_gap
+from duo_core.figures.diagnosis import SYSTEMS
+from duo_core.figures.screen import SCREEN
+from duo_core.metrics import METRICS
+from duo_core.metrics.intervals import REPLICATES, Interval
+from duo_core.wording import sentences
+from duo_core.wording.sentences import label, signed, verdict
+
+
+def exchanged(counted: Exchange) -> str:
+    """What a duo does to single images, as a title.
+
+    >>> exchanged(Exchange(90, 6, 1, 3)), exchanged(Exchange(99, 0, 0, 1))
+    ('The duo rescues 6 images and harms 1', 'The duo predicts as well as the base, image by image')
+    """
+    if counted.rescued == counted.harmed == 0:
+        return "The duo predicts as well as the base, image by image"
+    return f"The duo rescues {counted.rescued:,} image{'s' * (counted.rescued != 1)} and harms {counted.harmed:,}"
+
+
+def exchange_line(counted: Exchange, gain: Interval | None, base: str) -> str:
+    """What that comes to, and whether it stands.
+
+    >>> exchange_line(Exchange(90, 6, 1, 3), Interval(0.05, 0.01, 0.09), "large")
+    'The duo is right on **6** images that large gets wrong, and wrong on **1** that large gets right: 5 more right of 100. \
+Accuracy +5.00 pp, 95 % interval +1.00 to +9.00: **the gain stands**.'
+    """
+    text = sentences.exchanged(counted, base)
+    return text if gain is None else f"{text} Accuracy {verdict('accuracy', gain)}."
+
+
+def exchange_table(counted: Exchange) -> pd.DataFrame:
+    """Who is right, as a table of two rows and two columns.
+
+    >>> exchange_table(Exchange(90, 6, 1, 3)).loc["**Base wrong**"].tolist()
+    ['**6** rescued', '3 both wrong']
+    """
+    rows = [[f"{counted.both_right:,} both right", f"**{counted.harmed:,}** harmed"]]
+    rows += [[f"**{counted.rescued:,}** rescued", f"{counted.both_wrong:,} both wrong"]]
+    return pd.DataFrame(rows, ["**Base right**", "**Base wrong**"], ["Duo right", "Duo wrong"])
+
+
+def calibration_line(tables: Mapping[str, pd.DataFrame]) -> str:
+    """The ECE of each system.
+
+    >>> bins = pd.DataFrame({"images": [50, 50], "accuracy": [0.5, 0.9], "confidence": [0.6, 0.9]})
+    >>> calibration_line({"base": bins, "duo": bins})
+    'ECE: Base **5.0 %** · Duo **5.0 %**'
+    """
+    return "ECE: " + " · ".join(f"{SYSTEMS[key]} **{SCREEN['ece'].text(mean_gap(table))}**" for key, table in tables.items())
+
+
+def classes_line(shown: pd.DataFrame, gains: Mapping[int, Interval | None]) -> str:
+    """In how many of the classes shown the duo gains, and where that stands.
+
+    >>> shown = pd.DataFrame({"class": [3, 5, 8], "name": ["cat", "dog", "ship"], "gain": [0.02, 0.0, -0.01]})
+    >>> classes_line(shown, {3: Interval(0.02, 0.01, 0.03), 5: None, 8: Interval(-0.01, -0.03, 0.01)})
+    'Of 3 classes the duo gains in **1** and loses in **1**; beyond chance, corrected for the number of \
+classes: cat +2.00 pp.'
+    """
+    up, down = int((shown["gain"] > 0).sum()), int((shown["gain"] < 0).sum())
+    sure = [
+        f"{row['name']} {signed('accuracy', row['gain'])} pp"
+        for row in shown.to_dict("records")
+        if (gain := gains.get(row["class"])) is not None and gain.stands
+    ]
+    beyond = f"beyond chance, corrected for the number of classes: {', '.join(sure) if sure else 'none'}."
+    return f"Of {len(shown)} classes the duo gains in **{up}** and loses in **{down}**; {beyond}"
+
+
+def holm_line(classes: int) -> str:
+    """How classes are told from chance."""
+    return (
+        f"Beyond chance: exact McNemar tests, corrected for the {classes:,} classes that are large enough (Holm), so that chance "
+        "alone lets any class stand at most once in 20 times. The intervals are those of each class by itself."
+    )
+
+
+def entropy_line(gains: Mapping[str, Interval | None]) -> str:
+    """What ranking the duo by entropy instead of softmax changes.
+
+    >>> entropy_line({"aurc": Interval(0.0001, 0.00005, 0.0002), "auroc": None})
+    'The duo by entropy instead of softmax: AURC +0.10, 95 % interval +0.05 to +0.20: **the loss stands**.'
+    """
+    known = [f"{METRICS[key].label} {verdict(key, gain)}" for key, gain in gains.items() if gain is not None]
+    return f"The duo by entropy instead of softmax: {'; '.join(known) or 'nothing to compare'}."
+
+
+def draws_line(gain: Interval | None) -> str:
+    """How the intervals came about."""
+    return sentences.drawn(*((gain.replicates, gain.seed) if gain else (REPLICATES, 0)))
+
+
+def matrix(table: pd.DataFrame) -> pd.DataFrame:
+    """Base, duo and their difference in one cell, a row a metric and a column a split; a star where the difference stands.
+
+    >>> cells = {"metric": "aurc", "split": "test", "base": 0.0076, "duo": 0.0059, "delta": -0.0017, "stands": True}
+    >>> matrix(pd.DataFrame([cells])).to_dict("records")
+    [{'Metric': 'AURC × 1000', 'test': '7.60 → 5.90 (−1.70 *)'}]
+    """
+    rows: dict[str, dict[str, str]] = {}
+    for cell in table.to_dict("records"):
+        rows.setdefault(cell["metric"], {"Metric": label(cell["metric"])})[cell["split"]] = _change(cell)
+    return pd.DataFrame(list(rows.values()))
+
+
+def _change(cell: Mapping[str, Any]) -> str:
+    screen = SCREEN[cell["metric"]]
+    text = f"{screen.text(cell['base'])} → {screen.text(cell['duo'])}"
+    if pd.isna(cell["delta"]):
+        return text
+    return f"{text} ({signed(cell['metric'], cell['delta'])}{' *' if cell['stands'] else ''})"
+
+
+def moves_table(moves: pd.DataFrame, classes: Sequence[str], ids: Sequence[str] | None) -> pd.DataFrame:
+    """Rank moves with names for images and classes; an image without an id goes by its row."""
+    classes_named = {title: moves[column].map(lambda c: classes[c]) for title, column in _CLASSES.items()}
+    table = pd.DataFrame({"Move": moves["move"]} | classes_named | {title: moves[column] for title, column in _NUMBERS.items()})
+    return table.assign(Image=moves["row"].map(lambda row: ids[row]) if ids else moves["row"])
+
+
+_CLASSES = {"Label": "label", "Base says": "base_class", "Duo says": "duo_class"}
+_NUMBERS = {"Base sure": "base_confidence", "Duo sure": "duo_confidence", "Base rank": "base_rank", "Duo rank": "duo_rank"}

@@ -1,0 +1,222 @@
+"""Numbers in words: labels, sentences and cards; no widgets, no arithmetic on images."""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+
+from duo_core.figures.screen import SCREEN
+from duo_core.figures.zoo import PowerLaw
+from duo_core.metrics import METRICS
+from duo_core.metrics.intervals import Interval
+from duo_core.systems.duo import Fit
+from duo_core.wording.sentences import decimals, ends, exactly, fit_warnings, headline, percent, reversed_line, share
+from duo_core.wording.sentences import label as card_label
+from duo_core.wording.sentences import points as unit
+
+__all__ = [
+    "beside",
+    "card_label",
+    "delta",
+    "fit_line",
+    "fit_warnings",
+    "headline",
+    "hidden_costs",
+    "listed",
+    "model_label",
+    "no_costs",
+    "operating_point",
+    "percent",
+    "points",
+    "reversed_line",
+    "share",
+    "slowdown_line",
+    "speed_line",
+    "standing",
+    "within",
+    "would_be",
+]
+"""What pages say; some of it is said by reports too."""
+
+
+def model_label(name: str, accuracy: float, balance: float | None = None) -> str:
+    """A model in a list: its name, accuracy and, for a sidekick, FLOPs balance.
+
+    >>> model_label("resnet20", 0.917, 0.33), model_label("resnet56", 0.933)
+    ('resnet20 · 91.7 % · +33 % FLOPs', 'resnet56 · 93.3 %')
+    """
+    return f"{name} · {percent(accuracy)}" + ("" if balance is None else f" · +{share(balance)} FLOPs")
+
+
+def operating_point(coverage: float, duo: float, base: float) -> str:
+    """What is wrong among the images kept, by the duo instead of the base.
+
+    >>> operating_point(0.83, 0.019, 0.031)
+    'Keep 83 %: **1.9 %** wrong instead of 3.1 %'
+    """
+    own, other = (percent(risk, 1 if base >= 0.01 else 2) for risk in (duo, base))
+    return f"Keep {percent(coverage, 0)}: **{own}** wrong " + ("as with the base alone" if own == other else f"instead of {other}")
+
+
+def delta(key: str, value: float | None, base: float | None) -> str | None:
+    """Difference of a metric to the base's as a card shows it; percent become percentage points.
+
+    >>> delta("accuracy", 0.939, 0.933), delta("aurc", 0.004, 0.005), delta("auroc", 0.9, 0.9)
+    ('+0.60 pp', '-1.00', None)
+    """
+    if value is None or base is None:
+        return None
+    text = f"{(value - base) * SCREEN[key].factor:+.{decimals(key)}f}"
+    return None if float(text) == 0 else text + unit(key)
+
+
+def beside(key: str, value: float | None, other: float | None, name: str) -> str | None:
+    """What stands beside the difference, as shown, to a value of that name.
+
+    >>> [beside("auroc", value, 0.9, "base") for value in (0.8, 0.9, 0.90001, None)]
+    ['to base', 'same as base', 'same as base', None]
+    """
+    if value is None or other is None:
+        return None
+    return f"to {name}" if delta(key, value, other) else f"same as {name}"
+
+
+def fit_line(fit: Fit, images: int, seconds: float) -> str:
+    """How the temperatures came about, in one line."""
+    base, sidekick = fit.temperatures
+    ratio = "undefined" if fit.ratio is None else f"{fit.ratio:.2f}"
+    raw = f" (raw {base / sidekick:.2f})" if sidekick else ""
+    return (
+        f"**T_base {base:.3f}** · **T_sidekick {sidekick:.3f}** · ratio {ratio}{raw} — learned from {images:,} images in "
+        f"{fit.steps} Newton steps, {seconds * 1000:.0f} ms, gradient {fit.gradient:.0e}"
+    )
+
+
+def points(error: float) -> str:
+    """A difference of fractions in percentage points, rounded up so that it stays a bound.
+
+    >>> points(0.00109), points(0.0)
+    ('0.11 percentage points', '0.00 percentage points')
+    """
+    return f"{math.ceil(error * 1e4 - 1e-9) / 100:.2f} percentage points"
+
+
+def no_costs(column: str) -> str:
+    """Why a chart does not stand on FLOPs balance, given the column it stands on; nothing where it does."""
+    reason = "This set does not say how many multiply-adds every model takes, so the sidekicks stand by "
+    return {
+        "parameter_balance": reason + "their parameters instead.",
+        "sidekick_accuracy": reason + "their own accuracy instead.",
+    }.get(column, "")
+
+
+def hidden_costs(hidden: Collection[str]) -> str:
+    """Why costs are not offered; nothing where all are.
+
+    >>> hidden_costs(["throughput_balance"])
+    'Not offered, as the set does not say enough: time (throughput of both models on one device).'
+    """
+    needs = {
+        "flops_balance": "compute (multiply-adds of both models)",
+        "throughput_balance": "time (throughput of both models on one device)",
+        "parameter_balance": "parameters of both models",
+    }
+    return f"Not offered, as the set does not say enough: {'; '.join(needs[cost] for cost in hidden)}." if hidden else ""
+
+
+def speed_line(law: PowerLaw) -> str:
+    """How well multiply-adds tell the speed.
+
+    >>> speed_line(PowerLaw((1.0, 1.0), -0.9, 0.938))
+    'Twice the multiply-adds make a model 1.9 times as slow; they explain 94 % of the differences in speed (R² 0.938, logarithmic).'
+    """
+    slower = 2**-law.exponent
+    return (
+        f"Twice the multiply-adds make a model {slower:.1f} times as slow; they explain {percent(law.r_squared, 0)} of the "
+        f"differences in speed (R² {law.r_squared:.3f}, logarithmic)."
+    )
+
+
+def slowdown_line(r_squared: float | None, pairs: int) -> str:
+    """How well the FLOPs balance tells what a duo adds to the time.
+
+    >>> slowdown_line(0.795, 12), slowdown_line(None, 0)
+    ('Base and sidekick one after the other; the FLOPs balance explains 80 % of the differences between 12 pairs (R² 0.795; in the \
+paper 0.795).', 'A line takes pairs of different cost.')
+    """
+    if r_squared is None:
+        return "A line takes pairs of different cost."
+    return (
+        f"Base and sidekick one after the other; the FLOPs balance explains {percent(r_squared, 0)} of the differences between "
+        f"{pairs:,} pairs (R² {r_squared:.3f}; in the paper 0.795)."
+    )
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a row.
+
+    >>> listed(["AUROC"]), listed(["accuracy", "AUROC", "AURC"])
+    ('AUROC', 'accuracy, AUROC and AURC')
+    """
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def within(key: str, gain: Interval | None) -> str | None:
+    """The interval of a difference as it stands beside it on a card."""
+    return None if gain is None else ends(key, gain)
+
+
+def would_be(key: str, gain: Interval, other: str = "base") -> str:
+    """Where a metric would lie beside the base's, or the sidekick's, with other images.
+
+    >>> would_be("accuracy", Interval(0.0053, 0.002, 0.0085)), would_be("aurc", Interval(0.0, -0.001, 0.0005))
+    ('0.20 to 0.85 points above the base', '1.00 below to 0.50 above the base')
+    """
+    said = " points" if unit(key) else ""
+    low, high = (f"{abs(end) * SCREEN[key].factor:.{decimals(key)}f}" for end in (gain.low, gain.high))
+    if gain.low == gain.high == 0:
+        return f"the same as the {other}"
+    if gain.low < 0 < gain.high:
+        return f"{low}{said} below to {high}{said} above the {other}"
+    ends = (low, high) if gain.low >= 0 else (high, low)
+    return f"{ends[0]} to {ends[1]}{said} {'above' if gain.high > 0 else 'below'} the {other}"
+
+
+def standing(gains: Mapping[str, Interval | None], other: str = "base") -> str:
+    """Whether differences to the base, or to the sidekick, would stand with other images, by metric.
+
+    >>> standing({"accuracy": Interval(0.0053, 0.002, 0.0085), "aurc": Interval(-0.001, -0.002, -0.0005), "auroc": None})
+    'With other images of this kind, accuracy would be 0.20 to 0.85 points above the base (95 %). **The gains in accuracy and AURC \
+stand.** AUROC has no interval.'
+    """
+    known = {key: gain for key, gain in gains.items() if gain is not None}
+    better = {key: (gain.estimate > 0) == METRICS[key].higher_is_better for key, gain in known.items()}
+    up, down, chance, undefined = (
+        [_in_sentence(key) for key in keys]
+        for keys in (
+            [key for key, gain in known.items() if gain.stands and better[key]],
+            [key for key, gain in known.items() if gain.stands and not better[key]],
+            [key for key, gain in known.items() if not gain.stands],
+            [key for key in gains if key not in known],
+        )
+    )
+    said = [f"{_stand('gain', up)}{' ' if up and down else ''}{_stand('loss', down)}"] if up or down else []
+    said += [f"In {listed(chance)} the difference may be chance."] if chance else []
+    said += [f"{listed(undefined)} {'have' if len(undefined) > 1 else 'has'} no interval."] if undefined else []
+    first = next(iter(known), None)
+    if first is not None:
+        level = percent(known[first].level, 0)
+        said.insert(
+            0, f"With other images of this kind, {_in_sentence(first)} would be {would_be(first, known[first], other)} ({level})."
+        )
+        if (p_value := known[first].p_value) is not None:
+            said.insert(1, f"Whether it stands is decided by the {exactly(p_value)}.")
+    return " ".join(said)
+
+
+def _stand(what: str, names: Sequence[str]) -> str:
+    many = len(names) > 1
+    plural = {"gain": "gains", "loss": "losses"}[what] if many else what
+    return f"**The {plural} in {listed(names)} stand{'' if many else 's'}.**" if names else ""
+
+
+def _in_sentence(key: str) -> str:
+    return "accuracy" if key == "accuracy" else METRICS[key].label
