@@ -1,5 +1,6 @@
 """Where the sets of a user lie, and how those that came with the package stand beside them."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from logit_sets import write_set
 
 from app.state import saving
 from duo_core.__main__ import main
+from duo_core.cli import commands
 from duo_core.common import places
 from duo_core.common.arrays import InputError
 from duo_core.logits.store import Store, default_store
@@ -103,3 +105,15 @@ def test_a_copy_of_a_shipped_set_is_ones_own(wheel):
 def test_uploads_can_be_saved_before_the_first_set_is_there(wheel):
     assert not wheel.exists()
     assert saving.may_save()
+
+
+def test_paths_in_the_environment_name_what_they_named_where_the_dashboard_was_started(tmp_path, monkeypatch):
+    for folder in ("here/pictures", "there"):
+        (tmp_path / folder).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("DUO_STORE", "sets:new")  # one folder, which is yet to be made
+    monkeypatch.setenv("DUO_IMAGES", os.pathsep.join(["pictures", "torch/cifar10", ""]))
+    commands._move_to(tmp_path / "there")
+    assert Path.cwd() == tmp_path / "there"
+    assert os.environ["DUO_STORE"] == str(tmp_path / "here" / "sets:new")
+    assert os.environ["DUO_IMAGES"].split(os.pathsep) == [str(tmp_path / "here" / "pictures"), "torch/cifar10", ""]

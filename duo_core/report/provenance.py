@@ -5,11 +5,12 @@ import platform
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 
+from duo_core import __version__
 from duo_core.logits import FIT_SPLIT, Card, LogitSet, tensor_digest
 from duo_core.report.markup import Content, Html, Number, Section, definitions, folded, table, tag
 from duo_core.report.words import whole
 
-PACKAGES = ("asymmetric-duos-explorer", "torch", "numpy", "numba", "pandas", "safetensors", "plotly", "streamlit")
+PACKAGES = ("torch", "numpy", "numba", "pandas", "safetensors", "plotly", "streamlit")
 PAPER = "Zhou, Shelhamer and Pleiss: Asymmetric Duos: Sidekicks Improve Uncertainty (2025), arXiv 2505.18636"
 UNSAID = "not said"
 
@@ -100,7 +101,8 @@ def _digests(own: LogitSet, split: str, models: Mapping[str, str]) -> Html:
 
 def versions() -> list[tuple[str, str]]:
     """What computes here, and in which version."""
-    return [("Python", platform.python_version()), *((package, _version(package)) for package in PACKAGES)]
+    own = [("Python", platform.python_version()), ("asymmetric-duos-explorer", __version__)]
+    return [*own, *((package, _version(package)) for package in PACKAGES)]
 
 
 def _version(package: str) -> str:

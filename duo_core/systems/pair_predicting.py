@@ -73,8 +73,8 @@ class Job(NamedTuple):
 
 
 class Reduced(NamedTuple):
-    """What is left of a block of b rows: by job `predicted` int32 (jobs, b) and `columns` float64 (COLUMNS of `pair_loops`, jobs, b),
-    and the class that each model predicts by itself, `own` int32 (m, b)."""
+    """What is left of a block of b rows: by job `predicted` int32 (jobs, b) and `columns` float64 (pair_loops.COLUMNS, jobs, b);
+    `own` int32 (m, b) the class that each model predicts by itself."""
 
     predicted: NDArray[np.int32]
     columns: Floats
