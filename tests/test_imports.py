@@ -37,6 +37,7 @@ ORDER = [
     "pairing",
     "formats",
     "sweep",
+    "systems",
     "results",
     "analysis",
     "figures",

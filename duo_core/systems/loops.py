@@ -1,0 +1,454 @@
+"""The compiled loops over the logits of any number of members: sums for the fit, and a few numbers an image for what is reported.
+
+A row's members are first added into one row, which stays in the cache, and the sums are taken from that. The powers of two are
+those of `kernels`. Compiled code is kept until the file that it is from changes, and that alone: POWERS says which powers this file
+was compiled with, and a test asks for a new word here where they change.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from duo_core.kernels import clamped, exp2
+
+POWERS = "bf8b6a6a"
+"""What the source of `exp2` and `clamped` digests to."""
+
+LOG2_E = 1 / math.log(2)
+
+_FAST = {"reassoc", "contract", "nsz", "arcp"}
+"""What a compiler may assume so that it sums in vectors; never where ties are told."""
+
+_HUGE, _TINY, _RIVAL, _FLOOR = 1e30, 1e-28, 0.998, 1e-280
+"""As in `kernels`; and the least probability whose logarithm is taken of itself."""
+
+COLUMNS = ("doubt", "entropy", "nll", "brier", "doubt_of_said")
+"""What `reduce` leaves of a row beside the predicted class; the last is 1 - the probability of the class of the member who says."""
+
+
+@njit(nogil=True, cache=True)
+def moments(block, labels, weights, unit, masked):
+    """Sums over rows of the NLL of the weighted sum of members and of its derivatives, from one softmax a row.
+
+    Parameters
+    ----------
+    block
+        Logits (m, b, k), float32 or float64.
+    labels, weights
+        int64 (b,), float64 (m,).
+    unit
+        Array that holds a 1 of the precision of the sums over classes, float32 or float64; those over rows are float64.
+    masked
+        Whether a logit is minus infinity anywhere: the class is then left out of its row, whatever the weights.
+
+    Returns
+    -------
+    array
+        float64 (1 + m + m * m): the NLL, its first derivatives, its second ones row by row.
+    """
+    m, _, k = block.shape
+    sums, mean = np.zeros(1 + m + m * m), np.empty(m)
+    base = np.zeros(k, unit.dtype)
+    away, e, product = np.empty((m, k), unit.dtype), np.empty(k, unit.dtype), np.empty(k, unit.dtype)
+    wide_base, wide_away, wide_e, wide_product = np.zeros(k), np.empty((m, k)), np.empty(k), np.empty(k)
+    powers = weights * LOG2_E
+    for i in range(len(labels)):
+        total = np.inf
+        if not masked:
+            _apart(block, i, labels[i], away)
+            total = _exponentials(away, powers, base, e)
+        if total < _HUGE:
+            sums[0] += math.log(total)
+            _add_moments(e, away, total, product, mean, sums)
+            continue
+        _apart(block, i, labels[i], wide_away)
+        _mask(block, i, wide_away, wide_base)
+        top = _largest(wide_away, powers, wide_base)
+        wide_base -= top
+        total = _exponentials(wide_away, powers, wide_base, wide_e)
+        if not 0 < total < np.inf:  # the weights lift a logit beyond all numbers
+            sums[0] = np.inf
+            continue
+        sums[0] += math.log(total) + top / LOG2_E
+        _add_moments(wide_e, wide_away, total, wide_product, mean, sums)
+    return sums
+
+
+@njit(nogil=True, cache=True)
+def _apart(block, i, label, away):
+    """Fill away (m, k) with the logits of a row relative to the label's."""
+    one = away.dtype.type(1)
+    for a in range(len(block)):
+        row, own = block[a, i], away[a]
+        at_label = one * row[label]
+        for j in range(len(own)):
+            own[j] = one * row[j] - at_label
+
+
+@njit(nogil=True, cache=True)
+def _mask(block, i, away, base):
+    """Fill base (k,) with minus infinity where a member masks the class, and away (m, k) with 0 there; with 0 elsewhere."""
+    for j in range(len(base)):
+        base[j] = 0.0
+        for a in range(len(block)):
+            if block[a, i, j] == -np.inf:
+                base[j] = -np.inf
+        if base[j] == -np.inf:
+            away[:, j] = 0.0
+
+
+@njit(nogil=True, cache=True)
+def _largest(away, powers, base):
+    """The largest exponent, that of the label, 0, among them."""
+    top = 0.0
+    for j in range(len(base)):
+        z = base[j]
+        for a in range(len(away)):
+            z += powers[a] * away[a, j]
+        top = max(top, z)
+    return top
+
+
+@njit(nogil=True, cache=True, fastmath=_FAST)
+def _exponentials(away, powers, base, e):
+    """Fill e (k,) with 2**(base + the sum of powers * away); their sum."""
+    real = e.dtype.type
+    for j in range(len(e)):
+        e[j] = base[j]
+    for a in range(len(away)):
+        u, own = real(powers[a]), away[a]
+        if u != 0:
+            for j in range(len(e)):
+                e[j] += u * own[j]
+    total = real(0)
+    for j in range(len(e)):
+        power = exp2(e[j])
+        e[j] = power
+        total += power
+    return np.float64(total)
+
+
+@njit(nogil=True, cache=True, fastmath=_FAST)
+def _add_moments(e, away, total, product, mean, sums):
+    """Add the mean and the covariance of the members' logits under the distribution e / total to the sums."""
+    real, m = e.dtype.type, len(away)
+    for a in range(m):
+        own, first = away[a], real(0)
+        for j in range(len(e)):
+            product[j] = e[j] * own[j]
+            first += product[j]
+        mean[a] = np.float64(first) / total
+        sums[1 + a] += mean[a]
+        for b in range(a + 1):
+            other, second = away[b], real(0)
+            for j in range(len(e)):
+                second += product[j] * other[j]
+            covariance = np.float64(second) / total - mean[a] * mean[b]
+            sums[1 + m + a * m + b] += covariance
+            if b < a:
+                sums[1 + m + b * m + a] += covariance
+
+
+@njit(nogil=True, cache=True)
+def most_violated(block, labels, weights, apart):
+    """Fill apart (m,) with how far each member puts that class above the label that the weighted sum does most; a block (m, b, k).
+
+    Returns how far that is, 0 or less where no class exceeds the label; infinity, at once, for a class that every member puts above
+    it, so that no weights help. And whether some class lies below the label by the weighted sum.
+    """
+    m, b, k = block.shape
+    most, below = -np.inf, False
+    for i in range(b):
+        for j in range(k):
+            total, least = 0.0, np.inf
+            for a in range(m):
+                by = np.float64(block[a, i, j]) - np.float64(block[a, i, labels[i]])
+                total += weights[a] * by if by > -np.inf else -np.inf
+                least = min(least, by)
+            if total == -np.inf:
+                continue
+            below |= total < 0
+            if total > most or least > 0:
+                most = np.inf if least > 0 else total
+                for a in range(m):
+                    apart[a] = np.float64(block[a, i, j]) - np.float64(block[a, i, labels[i]])
+            if least > 0:
+                return most, below
+    return most, below
+
+
+@njit(nogil=True, cache=True)
+def reduce(block, labels, own, members, sizes, weights, finals, pooled, said, masked, ordered, predicted, columns):
+    """Reduce a block of rows to the predicted class and COLUMNS of every job.
+
+    Parameters
+    ----------
+    block
+        Logits (models, b, k), float32 or float64: the precision of the sums.
+    labels, own
+        Classes (b,), and those that the models predict, (models, b).
+    members, sizes, weights, finals
+        Job j adds the models members[j, :sizes[j]], each times its weight, and multiplies the sum by finals[j], which changes no
+        class.
+    pooled
+        By job, whether it is instead the softmaxes of the weighted models that are averaged, and the logarithm multiplied.
+    said
+        By job, the model whose own class the last column is about.
+    masked
+        Whether a logit is minus infinity anywhere: the class is then left out of its row by every job that has the model.
+    ordered
+        Whether to sum in the order of the logits, so that rows of the same logits in another order have the same sums. Slower.
+    predicted, columns
+        Filled: int32 (jobs, b), float64 (len(COLUMNS), jobs, b).
+    """
+    k, most = block.shape[2], members.shape[1]
+    row, wide, scratch = np.empty(k, block.dtype), np.empty(k), np.empty(k)
+    starts, totals = np.empty(most), np.empty(most)
+    for i in range(block.shape[1]):
+        label = labels[i]
+        for job in range(len(sizes)):
+            at, w, final = members[job, : sizes[job]], weights[job], finals[job]
+            spoken = own[said[job], i]
+            c = _agreed(block, i, own, at, w, masked)
+            if masked or ordered or pooled[job]:
+                if pooled[job]:
+                    c = _pool(block, i, at, w, final, c, ordered, wide, scratch, starts, totals)
+                else:
+                    c = c if c >= 0 else _first_largest(block, i, at, w, wide)
+                    _widen(block, i, at, w, final, c, wide)
+                rest, square, slope = _careful_sums(wide, c, ordered, scratch)
+                z_label, z_said = wide[label] / LOG2_E, wide[spoken] / LOG2_E
+            else:
+                agreed = c >= 0
+                if not agreed:
+                    c = _likeliest(block, i, own, at, w)
+                _gather(block, i, at, w, final, c, row)
+                rest, square, slope = _sums(row, block[at[-1], i], row.dtype.type(w[len(at) - 1] * final * LOG2_E), c)
+                if square > _RIVAL and not agreed:
+                    found = _first_largest(block, i, at, w, wide)
+                    if found != c:
+                        c = found
+                        _gather(block, i, at, w, final, c, row)
+                        rest, square, slope = _sums(row, block[at[-1], i], row.dtype.type(w[len(at) - 1] * final * LOG2_E), c)
+                if rest < _TINY:
+                    _widen(block, i, at, w, final, c, wide)
+                    rest, square, slope = _careful_sums(wide, c, ordered, scratch)
+                z_label, z_said = _relative(block, i, at, w, final, c, label), _relative(block, i, at, w, final, c, spoken)
+            predicted[job, i] = c
+            _write(c, label, spoken, z_label, z_said, rest, square, slope, columns[:, job, i])
+
+
+@njit(nogil=True, cache=True)
+def _agreed(block, i, own, at, w, masked):
+    """The class that all members with a weight predict, unless another masks it; -1 where there is none."""
+    c = np.int64(-1)
+    for a in range(len(at)):
+        if w[a] > 0:
+            if c >= 0 and own[at[a], i] != c:
+                return np.int64(-1)
+            c = np.int64(own[at[a], i])
+    if masked and c >= 0:
+        for a in range(len(at)):
+            if block[at[a], i, c] == -np.inf:
+                return np.int64(-1)
+    return c
+
+
+@njit(nogil=True, cache=True)
+def _combined(block, i, at, w, j):
+    """The weighted sum of class j, rounded after each product and sum; minus infinity where a member masks it."""
+    total = 0.0
+    for a in range(len(at)):
+        x = np.float64(block[at[a], i, j])
+        total += w[a] * x if x > -np.inf else -np.inf
+    return total
+
+
+@njit(nogil=True, cache=True)
+def _relative(block, i, at, w, final, c, j):
+    """The weighted sum of class j relative to that of class c, times the final temperature."""
+    total = 0.0
+    for a in range(len(at)):
+        total += w[a] * (np.float64(block[at[a], i, j]) - np.float64(block[at[a], i, c]))
+    return final * total
+
+
+@njit(nogil=True, cache=True)
+def _likeliest(block, i, own, at, w):
+    """Of the members' own classes the one with the largest weighted sum, of tied ones the lowest."""
+    first, top = np.int64(-1), -np.inf
+    for a in range(len(at)):
+        c = np.int64(own[at[a], i])
+        value = _combined(block, i, at, w, c)
+        if value > top or first < 0 or (value == top and c < first):
+            first, top = c, value
+    return first
+
+
+@njit(nogil=True, cache=True)
+def _first_largest(block, i, at, w, wide):
+    """Class of the largest weighted sum in double precision, of tied ones the lowest; one that no member masks."""
+    x, u = block[at[0], i], w[0]
+    for j in range(len(wide)):
+        wide[j] = u * np.float64(x[j]) if x[j] > -np.inf else -np.inf
+    for a in range(1, len(at)):
+        x, u = block[at[a], i], w[a]
+        for j in range(len(wide)):
+            wide[j] += u * np.float64(x[j]) if x[j] > -np.inf else -np.inf
+    return _first_of(wide, _top(wide))
+
+
+@njit(nogil=True, cache=True, fastmath={"nnan", "nsz"})
+def _top(values):
+    """The largest of some values, none of them NaN."""
+    top = values[0]
+    for j in range(1, len(values)):
+        top = max(top, values[j])
+    return top
+
+
+@njit(nogil=True, cache=True)
+def _first_of(values, value):
+    for j in range(len(values)):
+        if values[j] == value:
+            return np.int64(j)
+    return np.int64(0)
+
+
+@njit(nogil=True, cache=True, fastmath=_FAST)
+def _gather(block, i, at, w, final, c, row):
+    """Fill a row with the exponents of all members but the last, relative to class c."""
+    real, others = row.dtype.type, len(at) - 1
+    if others == 0:
+        row[:] = real(0)
+        return
+    x, u = block[at[0], i], real(w[0] * final * LOG2_E)
+    from_x = x[c]
+    if others == 1:
+        for j in range(len(row)):
+            row[j] = u * (x[j] - from_x)
+        return
+    y, v = block[at[1], i], real(w[1] * final * LOG2_E)
+    from_y = y[c]
+    for j in range(len(row)):
+        row[j] = u * (x[j] - from_x) + v * (y[j] - from_y)
+    for a in range(2, others):
+        x, u = block[at[a], i], real(w[a] * final * LOG2_E)
+        from_x = x[c]
+        for j in range(len(row)):
+            row[j] += u * (x[j] - from_x)
+
+
+@njit(nogil=True, cache=True, fastmath=_FAST | {"nnan"})
+def _sums(row, x, u, c):
+    """Over all classes but c: sums of e, e * e and e * z, where e = 2**z is relative to class c, and z the row's and the last
+    member's exponents together."""
+    zero = u - u
+    rest = square = slope = zero
+    from_x, chosen = x[c], np.int32(c)
+    for j in range(len(row)):
+        z = clamped(row[j] + u * (x[j] - from_x))
+        e = exp2(z)
+        e = e if np.int32(j) != chosen else zero
+        rest += e
+        square += e * e
+        slope += e * z
+    return np.float64(rest), np.float64(square), np.float64(slope)
+
+
+@njit(nogil=True, cache=True)
+def _widen(block, i, at, w, final, c, wide):
+    """Fill wide with the exponents relative to class c in double precision; minus infinity where a member masks the class."""
+    for j in range(len(wide)):
+        masked = False
+        for a in range(len(at)):
+            masked |= block[at[a], i, j] == -np.inf
+        wide[j] = -np.inf if masked else _relative(block, i, at, w, final, c, j) * LOG2_E
+
+
+@njit(nogil=True, cache=True)
+def _careful_sums(wide, c, ordered, scratch):
+    """The sums of `_sums` over exponents in double precision, masked classes left out; the smallest first where asked for."""
+    others = 0
+    for j in range(len(wide)):
+        if j != c and wide[j] > -np.inf:
+            scratch[others] = wide[j]
+            others += 1
+    if ordered:
+        scratch[:others].sort()
+    rest = square = slope = 0.0
+    for j in range(others):
+        e = exp2(scratch[j])
+        rest += e
+        square += e * e
+        slope += e * max(scratch[j], -1e6)
+    return rest, square, slope
+
+
+@njit(nogil=True, cache=True)
+def _pool(block, i, at, w, final, agreed, ordered, wide, scratch, starts, totals):
+    """Fill wide with the exponents, relative to the predicted class, of the mean of the members' softmaxes, to the power `final`;
+    the predicted class."""
+    k = len(wide)
+    for j in range(k):
+        wide[j] = 0.0
+        for a in range(len(at)):
+            if block[at[a], i, j] == -np.inf:
+                wide[j] = -np.inf
+    for a in range(len(at)):
+        starts[a], totals[a] = _softmax(block[at[a], i], w[a] * LOG2_E, wide, ordered, scratch)
+        for j in range(k):
+            wide[j] += scratch[j] / totals[a]
+    c = agreed if agreed >= 0 else _first_of(wide, _top(wide))
+    at_c = math.log(wide[c])
+    for j in range(k):
+        if wide[j] > _FLOOR:
+            wide[j] = final * (math.log(wide[j]) - at_c) * LOG2_E
+        elif wide[j] > -np.inf:
+            wide[j] = final * (_log_total(block, i, at, w, j, starts, totals) - at_c) * LOG2_E
+    return c
+
+
+@njit(nogil=True, cache=True)
+def _softmax(x, u, mask, ordered, e):
+    """Fill e (k,) with powers 2**(u * x), relative to the largest, of classes whose mask is not minus infinity, else with 0; the
+    largest logit, and the sum of the powers."""
+    start = -np.inf
+    for j in range(len(e)):
+        if mask[j] > -np.inf:
+            start = max(start, np.float64(x[j]))
+    total = 0.0
+    for j in range(len(e)):
+        e[j] = exp2(u * (np.float64(x[j]) - start)) if mask[j] > -np.inf else 0.0
+        total += e[j]
+    return start, np.sum(np.sort(e)) if ordered else total
+
+
+@njit(nogil=True, cache=True)
+def _log_total(block, i, at, w, j, starts, totals):
+    """Logarithm of the sum of the members' probabilities of class j, where that is no normal number."""
+    top = -np.inf
+    for a in range(len(at)):
+        top = max(top, w[a] * (np.float64(block[at[a], i, j]) - starts[a]) - math.log(totals[a]))
+    total = 0.0
+    for a in range(len(at)):
+        total += math.exp(w[a] * (np.float64(block[at[a], i, j]) - starts[a]) - math.log(totals[a]) - top)
+    return top + math.log(total)
+
+
+@njit(nogil=True, cache=True)
+def _write(c, label, spoken, z_label, z_said, rest, square, slope, out):
+    """Write COLUMNS of one row, given the sums over all classes but the predicted class c, and two classes relative to it."""
+    total = 1 + rest
+    log_total = math.log1p(rest)
+    out[0] = rest / total
+    out[1] = log_total - slope / LOG2_E / total
+    if label == c:
+        out[2] = log_total
+        out[3] = out[0] ** 2 + square / total**2
+    else:
+        p = math.exp(z_label) / total
+        out[2] = log_total - z_label
+        out[3] = (1 - p) ** 2 + (1 + square) / total**2 - p**2
+    out[4] = out[0] if spoken == c else 1 - math.exp(z_said) / total
