@@ -23,6 +23,9 @@ _FAST = {"reassoc", "contract", "nsz", "arcp"}
 _HUGE, _TINY, _RIVAL, _FLOOR = 1e30, 1e-28, 0.998, 1e-280
 """As in `kernels`; and the least probability whose logarithm is taken of itself."""
 
+_CHUNK = 1 << 11
+"""Exponents that are made at once: so many that vectors are full, and few enough to stay in the innermost cache."""
+
 COLUMNS = ("doubt", "entropy", "nll", "brier", "doubt_of_said")
 """What `reduce` leaves of a row beside the predicted class; the last is 1 - the probability of the class of the member who says."""
 
@@ -50,8 +53,8 @@ def moments(block, labels, weights, unit, masked):
     m, _, k = block.shape
     sums, mean = np.zeros(1 + m + m * m), np.empty(m)
     base = np.zeros(k, unit.dtype)
-    away, e, product = np.empty((m, k), unit.dtype), np.empty(k, unit.dtype), np.empty(k, unit.dtype)
-    wide_base, wide_away, wide_e, wide_product = np.zeros(k), np.empty((m, k)), np.empty(k), np.empty(k)
+    away, e = np.empty((m, k), unit.dtype), np.empty(k, unit.dtype)
+    wide_base, wide_away, wide_e = np.zeros(k), np.empty((m, k)), np.empty(k)
     powers = weights * LOG2_E
     for i in range(len(labels)):
         total = np.inf
@@ -60,7 +63,7 @@ def moments(block, labels, weights, unit, masked):
             total = _exponentials(away, powers, base, e)
         if total < _HUGE:
             sums[0] += math.log(total)
-            _add_moments(e, away, total, product, mean, sums)
+            _add_moments(e, away, total, mean, sums)
             continue
         _apart(block, i, labels[i], wide_away)
         _mask(block, i, wide_away, wide_base)
@@ -71,7 +74,7 @@ def moments(block, labels, weights, unit, masked):
             sums[0] = np.inf
             continue
         sums[0] += math.log(total) + top / LOG2_E
-        _add_moments(wide_e, wide_away, total, wide_product, mean, sums)
+        _add_moments(wide_e, wide_away, total, mean, sums)
     return sums
 
 
@@ -130,20 +133,19 @@ def _exponentials(away, powers, base, e):
 
 
 @njit(nogil=True, cache=True, fastmath=_FAST)
-def _add_moments(e, away, total, product, mean, sums):
+def _add_moments(e, away, total, mean, sums):
     """Add the mean and the covariance of the members' logits under the distribution e / total to the sums."""
     real, m = e.dtype.type, len(away)
     for a in range(m):
         own, first = away[a], real(0)
         for j in range(len(e)):
-            product[j] = e[j] * own[j]
-            first += product[j]
+            first += e[j] * own[j]
         mean[a] = np.float64(first) / total
         sums[1 + a] += mean[a]
         for b in range(a + 1):
             other, second = away[b], real(0)
             for j in range(len(e)):
-                second += product[j] * other[j]
+                second += e[j] * own[j] * other[j]
             covariance = np.float64(second) / total - mean[a] * mean[b]
             sums[1 + m + a * m + b] += covariance
             if b < a:
@@ -202,44 +204,66 @@ def reduce(block, labels, own, members, sizes, weights, finals, pooled, said, ma
     predicted, columns
         Filled: int32 (jobs, b), float64 (len(COLUMNS), jobs, b).
     """
-    k, most = block.shape[2], members.shape[1]
-    row, wide, scratch = np.empty(k, block.dtype), np.empty(k), np.empty(k)
-    starts, totals = np.empty(most), np.empty(most)
-    for i in range(block.shape[1]):
-        label = labels[i]
+    k, chunk = block.shape[2], max(1, _CHUNK // block.shape[2])
+    z, e = np.empty((chunk, k), block.dtype), np.empty((chunk, k), block.dtype)
+    chosen, agreed = np.empty(chunk, np.int64), np.empty(chunk, np.bool_)
+    memory = np.empty((2, k)), np.empty((2, members.shape[1]))
+    for start in range(0, block.shape[1], chunk):
+        rows = min(chunk, block.shape[1] - start)
         for job in range(len(sizes)):
-            at, w, final = members[job, : sizes[job]], weights[job], finals[job]
-            spoken = own[said[job], i]
-            c = _agreed(block, i, own, at, w, masked)
+            at, w, final, spoken = members[job, : sizes[job]], weights[job], finals[job], own[said[job]]
+            out, found = columns[:, job], predicted[job]
             if masked or ordered or pooled[job]:
-                if pooled[job]:
-                    c = _pool(block, i, at, w, final, c, ordered, wide, scratch, starts, totals)
-                else:
-                    c = c if c >= 0 else _first_largest(block, i, at, w, wide)
-                    _widen(block, i, at, w, final, c, wide)
-                rest, square, slope = _careful_sums(wide, c, ordered, scratch)
-                z_label, z_said = wide[label] / LOG2_E, wide[spoken] / LOG2_E
-            else:
-                agreed = c >= 0
-                if not agreed:
-                    c = _likeliest(block, i, own, at, w)
-                _gather(block, i, at, w, final, c, row)
-                rest, square, slope = _sums(row, block[at[-1], i], row.dtype.type(w[len(at) - 1] * final * LOG2_E), c)
-                if square > _RIVAL and not agreed:
-                    found = _first_largest(block, i, at, w, wide)
-                    if found != c:
-                        c = found
-                        _gather(block, i, at, w, final, c, row)
-                        rest, square, slope = _sums(row, block[at[-1], i], row.dtype.type(w[len(at) - 1] * final * LOG2_E), c)
-                if rest < _TINY:
-                    _widen(block, i, at, w, final, c, wide)
-                    rest, square, slope = _careful_sums(wide, c, ordered, scratch)
-                z_label, z_said = _relative(block, i, at, w, final, c, label), _relative(block, i, at, w, final, c, spoken)
-            predicted[job, i] = c
-            _write(c, label, spoken, z_label, z_said, rest, square, slope, columns[:, job, i])
+                for i in range(start, start + rows):
+                    c = _agreed(block, i, own, at, w, masked)
+                    _careful(block, i, at, w, final, pooled[job], ordered, c, labels[i], spoken[i], memory, found, out)
+                continue
+            for r in range(rows):
+                chosen[r] = _agreed(block, start + r, own, at, w, masked)
+                agreed[r] = chosen[r] >= 0
+                if not agreed[r]:
+                    chosen[r] = _likeliest(block, start + r, own, at, w)
+                _fill(block, start + r, at, w, final, chosen[r], z[r])
+            _powers(z.reshape(-1)[: rows * k], e.reshape(-1)[: rows * k])
+            _quick(block, start, rows, at, w, final, chosen, agreed, z, e, labels, spoken, memory, found, out)
 
 
 @njit(nogil=True, cache=True)
+def _quick(block, start, rows, at, w, final, chosen, agreed, z, e, labels, spoken, memory, predicted, out):
+    """Write some rows, given the powers relative to a class that is likely to be the predicted one, or surely is."""
+    for r in range(rows):
+        i, c = start + r, chosen[r]
+        rest, square, slope = _sums(z[r], e[r], c)
+        if square > _RIVAL and not agreed[r]:
+            c = _first_largest(block, i, at, w, memory[0][0])
+            if c != chosen[r]:
+                _fill(block, i, at, w, final, c, z[r])
+                _powers(z[r], e[r])
+                rest, square, slope = _sums(z[r], e[r], c)
+        if rest < _TINY:
+            _careful(block, i, at, w, final, False, False, c, labels[i], spoken[i], memory, predicted, out)
+            continue
+        z_label = _relative(block, i, at, w, final, c, labels[i]) if labels[i] != c else 0.0
+        z_said = _relative(block, i, at, w, final, c, spoken[i]) if spoken[i] != c else 0.0
+        predicted[i] = c
+        _write(c, labels[i], spoken[i], z_label, z_said, rest, square, slope, out[:, i])
+
+
+@njit(nogil=True, cache=True)
+def _careful(block, i, at, w, final, pooled, ordered, c, label, spoken, memory, predicted, out):
+    """Write one row in double precision, masked classes left out; c is the predicted class where that is known, else -1."""
+    wide, scratch = memory[0]
+    if pooled:
+        c = _pool(block, i, at, w, final, c, ordered, wide, scratch, memory[1])
+    else:
+        c = c if c >= 0 else _first_largest(block, i, at, w, wide)
+        _widen(block, i, at, w, final, c, wide)
+    rest, square, slope = _careful_sums(wide, c, ordered, scratch)
+    predicted[i] = c
+    _write(c, label, spoken, wide[label] / LOG2_E, wide[spoken] / LOG2_E, rest, square, slope, out[:, i])
+
+
+@njit(nogil=True, cache=True, forceinline=True)
 def _agreed(block, i, own, at, w, masked):
     """The class that all members with a weight predict, unless another masks it; -1 where there is none."""
     c = np.int64(-1)
@@ -274,7 +298,7 @@ def _relative(block, i, at, w, final, c, j):
     return final * total
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def _likeliest(block, i, own, at, w):
     """Of the members' own classes the one with the largest weighted sum, of tied ones the lowest."""
     first, top = np.int64(-1), -np.inf
@@ -316,44 +340,38 @@ def _first_of(values, value):
     return np.int64(0)
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
-def _gather(block, i, at, w, final, c, row):
-    """Fill a row with the exponents of all members but the last, relative to class c."""
-    real, others = row.dtype.type, len(at) - 1
-    if others == 0:
-        row[:] = real(0)
-        return
-    x, u = block[at[0], i], real(w[0] * final * LOG2_E)
-    from_x = x[c]
-    if others == 1:
-        for j in range(len(row)):
-            row[j] = u * (x[j] - from_x)
-        return
-    y, v = block[at[1], i], real(w[1] * final * LOG2_E)
-    from_y = y[c]
+@njit(nogil=True, cache=True, forceinline=True, fastmath=_FAST)
+def _fill(block, i, at, w, final, c, row):
+    """Fill a row with the exponents of all members together, relative to class c: three at once, then the others."""
+    m, real, power = len(at), row.dtype.type, final * LOG2_E
+    x, y, z = block[at[0], i], block[at[min(1, m - 1)], i], block[at[min(2, m - 1)], i]
+    u, v, t = real(w[0] * power), real(w[1] * power if m > 1 else 0.0), real(w[2] * power if m > 2 else 0.0)
+    from_x, from_y, from_z = x[c], y[c], z[c]
     for j in range(len(row)):
-        row[j] = u * (x[j] - from_x) + v * (y[j] - from_y)
-    for a in range(2, others):
-        x, u = block[at[a], i], real(w[a] * final * LOG2_E)
+        row[j] = u * (x[j] - from_x) + v * (y[j] - from_y) + t * (z[j] - from_z)
+    for a in range(3, m):
+        x, u = block[at[a], i], real(w[a] * power)
         from_x = x[c]
         for j in range(len(row)):
             row[j] += u * (x[j] - from_x)
 
 
 @njit(nogil=True, cache=True, fastmath=_FAST | {"nnan"})
-def _sums(row, x, u, c):
-    """Over all classes but c: sums of e, e * e and e * z, where e = 2**z is relative to class c, and z the row's and the last
-    member's exponents together."""
-    zero = u - u
-    rest = square = slope = zero
-    from_x, chosen = x[c], np.int32(c)
-    for j in range(len(row)):
-        z = clamped(row[j] + u * (x[j] - from_x))
-        e = exp2(z)
-        e = e if np.int32(j) != chosen else zero
-        rest += e
-        square += e * e
-        slope += e * z
+def _powers(z, e):
+    """Fill e with 2**z, and raise each z of z to the least whose power is told from 0."""
+    for j in range(len(z)):
+        z[j] = clamped(z[j])
+        e[j] = exp2(z[j])
+
+
+@njit(nogil=True, cache=True, forceinline=True, fastmath=_FAST)
+def _sums(z, e, c):
+    """Over all classes but c: sums of e, e * e and e * z, where e = 2**z is relative to class c."""
+    e[c] = rest = square = slope = e.dtype.type(0)
+    for j in range(len(z)):
+        rest += e[j]
+        square += e[j] * e[j]
+        slope += e[j] * z[j]
     return np.float64(rest), np.float64(square), np.float64(slope)
 
 
@@ -387,10 +405,10 @@ def _careful_sums(wide, c, ordered, scratch):
 
 
 @njit(nogil=True, cache=True)
-def _pool(block, i, at, w, final, agreed, ordered, wide, scratch, starts, totals):
+def _pool(block, i, at, w, final, agreed, ordered, wide, scratch, memory):
     """Fill wide with the exponents, relative to the predicted class, of the mean of the members' softmaxes, to the power `final`;
     the predicted class."""
-    k = len(wide)
+    k, (starts, totals) = len(wide), memory
     for j in range(k):
         wide[j] = 0.0
         for a in range(len(at)):
@@ -437,7 +455,7 @@ def _log_total(block, i, at, w, j, starts, totals):
     return top + math.log(total)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def _write(c, label, spoken, z_label, z_said, rest, square, slope, out):
     """Write COLUMNS of one row, given the sums over all classes but the predicted class c, and two classes relative to it."""
     total = 1 + rest

@@ -34,9 +34,9 @@ def least(features: Features, start: Floats) -> Minimum:
     for stage, enough in stages:
         points = list(path(stage, point_at(stage, weights), enough, runs_off))
         steps, here = steps + len(points), points[-1]
-        weights = here.weights
+        weights = np.maximum(here.weights + _direction(here), 0.0) if decrement(here) < enough else here.weights
     if runs_off:
-        here = point_at(features, weights * (BOUND / weights.max()))
+        here = point_at(features, here.weights * (BOUND / here.weights.max()))
     elif decrement(here) > _FOUND:
         here = _one_by_one(features, here)
     return Minimum(here.weights, here.nll, here.gradient, steps, runs_off, decrement(here) <= _FOUND)
