@@ -1,4 +1,4 @@
-"""What more than two members cost, as ratios to a pair's times taken in this one run; logits as benchmarks/synthetic.py makes them."""
+"""What more than two members cost, as ratios to a pair's times taken in this one run; the logits are synthetic."""
 
 import sys
 import time

@@ -16,13 +16,11 @@ from duo_core.arrays import InputError
 from duo_core.cli.arguments import unique
 from duo_core.cli.printing import print_json, show
 from duo_core.cli.uploading import logit_set_of, tables_of
-from duo_core.duo import VARIANTS
 from duo_core.files import check_output, checked_name, csv_text, replaced
 from duo_core.formats import Limits
 from duo_core.logits import LogitSet
-from duo_core.metrics import METRICS
 from duo_core.store import Store
-from duo_core.sweep import COLUMNS, Evaluation, evaluate
+from duo_core.sweep import COLUMNS
 
 if TYPE_CHECKING:
     from duo_core.zoo import LoadedModel, ModelSpec
@@ -235,34 +233,6 @@ def _accuracy(one: LogitSet, name: str, split: str) -> float | None:
     if (name, split) not in one.arrays:
         return None
     return (one.logits(name, split).argmax(1) == one.labels[split]).double().mean().item()
-
-
-def fit(options: argparse.Namespace) -> None:
-    """Fit a pair and print its temperatures and metrics."""
-    logit_set = logit_set_of(options)
-    found = evaluate(logit_set, options.base, options.sidekick, options.split, kind=options.uncertainty)
-    for name in found.fit.separated:
-        print(
-            f"the fit split is separated perfectly by the {name}: no finite temperature is best, its weight stands at the bound",
-            file=sys.stderr,
-        )
-    if options.json:
-        print_json(found.document())
-        return
-    _print_fit(found)
-
-
-def _print_fit(found: Evaluation) -> None:
-    cost = "multiply-adds unknown" if found.flops_balance is None else f"{found.flops_balance:.1%} more multiply-adds"
-    ratio = "undefined" if found.fit.ratio is None else f"{found.fit.ratio:.3f}"
-    weights, alone = found.fit.temperatures, found.fit.calibration
-    print(f"{found.base} + {found.sidekick} on {found.logit_set.name}/{found.split}; {cost}")
-    print(f"temperatures  base {weights.base:.4f}  sidekick {weights.sidekick:.4f}  ratio {ratio}")
-    print(f"alone         base {alone.base:.4f}  sidekick {alone.sidekick:.4f}")
-    print("NLL (fit)     " + "  ".join(f"{name} {value:.4f}" for name, value in found.fit.nll.items()) + "\n")
-    rows = {VARIANTS[key].label: values for key, values in found.metrics.items()}
-    table = pd.DataFrame.from_dict(rows, orient="index").rename(columns={key: metric.label for key, metric in METRICS.items()})
-    print(table.to_string(float_format="{:.4f}".format, na_rep="undefined"))
 
 
 def sweep(options: argparse.Namespace) -> None:

@@ -108,8 +108,9 @@ def judge_members(
     InputError
         For a model or split that the set does not have, a member twice or called as a rule is, and for judging on the fit split.
     """
-    check_judged(logit_set, split)
+    check_members(tuple(members))
     _check_names(members)
+    check_judged(logit_set, split)
     logits = {member: logit_set.logits(member, split) for member in members}
     fitted = fit_system(logit_set, members, rules=rules)
     asked: dict[str, Asked] = {member: (System((member,)), alone(fitted, member)) for member in members}
