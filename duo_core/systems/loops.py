@@ -12,7 +12,7 @@ from numba import njit
 
 from duo_core.kernels import clamped, exp2
 
-POWERS = "bf8b6a6a"
+POWERS = "89496ab7"
 """What the source of `exp2` and `clamped` digests to."""
 
 LOG2_E = 1 / math.log(2)
