@@ -413,6 +413,15 @@ def test_compiled_loops_know_the_powers_they_were_compiled_with() -> None:
     assert hashlib.sha256(source.encode()).hexdigest()[:8] == loops.POWERS
 
 
+def test_logarithms_are_exact_to_rounding() -> None:
+    rng = np.random.default_rng(0)
+    near_one = np.r_[1 + np.linspace(-1e-3, 1e-3, 2001), 1 - 2.0 ** -np.arange(1, 53)]
+    x = np.r_[rng.uniform(1e-9, 1, 20_000), 10.0 ** rng.uniform(-300, 300, 20_000), near_one]
+    found = x.copy()
+    loops.logarithms(found)
+    np.testing.assert_allclose(found, np.log2(x), rtol=1e-15)
+
+
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
 def test_no_infinite_logit_slips_through(bad: float) -> None:
     models, labels = data()

@@ -26,6 +26,9 @@ _HUGE, _TINY, _RIVAL, _FLOOR = 1e30, 1e-28, 0.998, 1e-280
 _CHUNK = 1 << 11
 """Exponents that are made at once: so many that vectors are full, and few enough to stay in the innermost cache."""
 
+_SERIES = tuple(2 * LOG2_E / (2 * i + 1) for i in range(11))
+_ABOVE = (np.int64(1023) << np.int64(52)) - np.float64(math.sqrt(0.5)).view(np.int64)
+
 COLUMNS = ("doubt", "entropy", "nll", "brier", "doubt_of_said")
 """What `reduce` leaves of a row beside the predicted class; the last is 1 - the probability of the class of the member who says."""
 
@@ -216,7 +219,7 @@ def reduce(block, labels, own, members, sizes, weights, finals, pooled, said, ma
             if masked or ordered or pooled[job]:
                 for i in range(start, start + rows):
                     c = _agreed(block, i, own, at, w, masked)
-                    _careful(block, i, at, w, final, pooled[job], ordered, c, labels[i], spoken[i], memory, found, out)
+                    _careful(block, i, at, w, final, pooled[job], masked, ordered, c, labels[i], spoken[i], memory, found, out)
                 continue
             for r in range(rows):
                 chosen[r] = _agreed(block, start + r, own, at, w, masked)
@@ -241,7 +244,7 @@ def _quick(block, start, rows, at, w, final, chosen, agreed, z, e, labels, spoke
                 _powers(z[r], e[r])
                 rest, square, slope = _sums(z[r], e[r], c)
         if rest < _TINY:
-            _careful(block, i, at, w, final, False, False, c, labels[i], spoken[i], memory, predicted, out)
+            _careful(block, i, at, w, final, False, False, False, c, labels[i], spoken[i], memory, predicted, out)
             continue
         z_label = _relative(block, i, at, w, final, c, labels[i]) if labels[i] != c else 0.0
         z_said = _relative(block, i, at, w, final, c, spoken[i]) if spoken[i] != c else 0.0
@@ -250,17 +253,22 @@ def _quick(block, start, rows, at, w, final, chosen, agreed, z, e, labels, spoke
 
 
 @njit(nogil=True, cache=True)
-def _careful(block, i, at, w, final, pooled, ordered, c, label, spoken, memory, predicted, out):
+def _careful(block, i, at, w, final, pooled, masked, ordered, c, label, spoken, memory, predicted, out):
     """Write one row in double precision, masked classes left out; c is the predicted class where that is known, else -1."""
-    wide, scratch = memory[0]
+    wide, scratch = memory[0][0], memory[0][1]  # not unpacked, which would hide that they are contiguous
     if pooled:
-        c = _pool(block, i, at, w, final, c, ordered, wide, scratch, memory[1])
+        c = _pool(block, i, at, w, final, c, masked, ordered, wide, scratch, memory[1])
     else:
         c = c if c >= 0 else _first_largest(block, i, at, w, wide)
         _widen(block, i, at, w, final, c, wide)
-    rest, square, slope = _careful_sums(wide, c, ordered, scratch)
+    z_label, z_said = wide[label] / LOG2_E, wide[spoken] / LOG2_E
+    if masked or ordered:
+        rest, square, slope = _careful_sums(wide, c, ordered, scratch)
+    else:
+        _powers(wide, scratch)
+        rest, square, slope = _sums(wide, scratch, c)
     predicted[i] = c
-    _write(c, label, spoken, wide[label] / LOG2_E, wide[spoken] / LOG2_E, rest, square, slope, out[:, i])
+    _write(c, label, spoken, z_label, z_said, rest, square, slope, out[:, i])
 
 
 @njit(nogil=True, cache=True, forceinline=True)
@@ -405,42 +413,99 @@ def _careful_sums(wide, c, ordered, scratch):
 
 
 @njit(nogil=True, cache=True)
-def _pool(block, i, at, w, final, agreed, ordered, wide, scratch, memory):
+def _pool(block, i, at, w, final, agreed, masked, ordered, wide, scratch, memory):
     """Fill wide with the exponents, relative to the predicted class, of the mean of the members' softmaxes, to the power `final`;
     the predicted class."""
-    k, (starts, totals) = len(wide), memory
-    for j in range(k):
-        wide[j] = 0.0
+    starts, totals = memory[0], memory[1]
+    wide[:] = 0.0
+    if masked:
         for a in range(len(at)):
-            if block[at[a], i, j] == -np.inf:
-                wide[j] = -np.inf
+            _leave_out(block[at[a], i], wide)
     for a in range(len(at)):
-        starts[a], totals[a] = _softmax(block[at[a], i], w[a] * LOG2_E, wide, ordered, scratch)
-        for j in range(k):
-            wide[j] += scratch[j] / totals[a]
+        starts[a], totals[a] = _softmax(block[at[a], i], w[a] * LOG2_E, wide, masked, ordered, scratch)
+        _add(scratch, 1 / totals[a], wide)
     c = agreed if agreed >= 0 else _first_of(wide, _top(wide))
-    at_c = math.log(wide[c])
-    for j in range(k):
-        if wide[j] > _FLOOR:
-            wide[j] = final * (math.log(wide[j]) - at_c) * LOG2_E
-        elif wide[j] > -np.inf:
-            wide[j] = final * (_log_total(block, i, at, w, j, starts, totals) - at_c) * LOG2_E
+    scratch[:] = wide
+    logarithms(wide)
+    at_c = wide[c]
+    for j in range(len(wide)):
+        wide[j] = final * (wide[j] - at_c)
+    if -_top(-scratch) < _FLOOR:
+        for j in range(len(wide)):
+            if scratch[j] == -np.inf:
+                wide[j] = -np.inf
+            elif scratch[j] < _FLOOR:
+                wide[j] = final * (_log_total(block, i, at, w, j, starts, totals) * LOG2_E - at_c)
     return c
 
 
 @njit(nogil=True, cache=True)
-def _softmax(x, u, mask, ordered, e):
+def _leave_out(x, wide):
+    """Put minus infinity where a member masks the class."""
+    for j in range(len(wide)):
+        if x[j] == -np.inf:
+            wide[j] = -np.inf
+
+
+@njit(nogil=True, cache=True, fastmath=_FAST)
+def _add(e, share, wide):
+    for j in range(len(wide)):
+        wide[j] += share * e[j]
+
+
+@njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
+def logarithms(values):
+    """Replace positive, normal numbers by their logarithms to base 2, and others by whatever; in vectors, as no library's is.
+
+    x is 2 to a whole number times a fraction between the roots of 1/2 and 2, whose logarithm is a series in (x - 1) / (x + 1).
+    """
+    for j in range(len(values)):
+        bits = np.float64(values[j]).view(np.int64)
+        whole = np.int64(np.uint64(bits + _ABOVE) >> np.uint64(52)) - np.int64(1023)
+        fraction = np.int64(bits - (whole << np.int64(52))).view(np.float64)
+        s = (fraction - 1) / (fraction + 1)
+        t = s * s
+        p = _SERIES[10]
+        for i in (9, 8, 7, 6, 5, 4, 3, 2, 1, 0):
+            p = p * t + _SERIES[i]
+        values[j] = np.float64(np.int32(whole)) + s * p
+
+
+@njit(nogil=True, cache=True)
+def _softmax(x, u, mask, masked, ordered, e):
     """Fill e (k,) with powers 2**(u * x), relative to the largest, of classes whose mask is not minus infinity, else with 0; the
     largest logit, and the sum of the powers."""
-    start = -np.inf
-    for j in range(len(e)):
-        if mask[j] > -np.inf:
-            start = max(start, np.float64(x[j]))
+    if masked:
+        for j in range(len(e)):
+            e[j] = np.float64(x[j]) if mask[j] > -np.inf else -np.inf
+        start = _top(e)
+        total = _shifted_powers(e, u, start, e)
+        total = _without(mask, e)
+    else:
+        start = np.float64(_top(x))
+        total = _shifted_powers(x, u, start, e)
+    return start, np.sum(np.sort(e)) if ordered else total
+
+
+@njit(nogil=True, cache=True)
+def _without(mask, e):
+    """Put 0 in place of masked classes; the sum of the others."""
     total = 0.0
     for j in range(len(e)):
-        e[j] = exp2(u * (np.float64(x[j]) - start)) if mask[j] > -np.inf else 0.0
+        e[j] = e[j] if mask[j] > -np.inf else 0.0
         total += e[j]
-    return start, np.sum(np.sort(e)) if ordered else total
+    return total
+
+
+@njit(nogil=True, cache=True, fastmath=_FAST)
+def _shifted_powers(x, u, start, e):
+    """Fill e with 2**(u * (x - start)); their sum."""
+    total = 0.0
+    for j in range(len(e)):
+        power = exp2(u * (np.float64(x[j]) - start))
+        e[j] = power
+        total += power
+    return total
 
 
 @njit(nogil=True, cache=True)

@@ -16,6 +16,9 @@ from duo_core.systems.system import RULES, Fitted, System, Weights
 Asked = tuple[System, Fitted]
 """A system, and what fitting its members found."""
 
+BYTES_AN_IMAGE = 8 * (len(loops.COLUMNS) + 2)
+"""What `predictions` holds of a system: the columns, the class and the confidence."""
+
 
 class Work(NamedTuple):
     """How one system puts models together, by their places; systems that differ in who says share it where they can."""
