@@ -313,6 +313,13 @@ def test_a_ratio_that_alone_separates_is_found_among_three(c: float) -> None:
     assert fitted([first, second * torch.tensor([[1.0], [1.0], [0.8]]), third], torch.tensor([0, 0, 1])).separated == ()
 
 
+def test_a_middle_that_says_nothing_hides_no_edge_that_separates() -> None:
+    """The first member alone is right, the second undoes it at equal weights, and the third knows nothing."""
+    models = [torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), torch.zeros(1, 2)]
+    assert fitted(models, torch.tensor([0])).separated == ("model0", "fitted")
+    assert fitted([torch.zeros(4, 2)] * 3, torch.tensor([0, 1, 0, 1])).separated == ()
+
+
 def test_a_member_that_is_separated_alone_is_named() -> None:
     models, labels = models_of(14, 3)
     models[1] = 3.0 * torch.nn.functional.one_hot(labels, 5)

@@ -17,13 +17,17 @@ def separating(features: Features) -> bool:
     """Whether weights >= 0, not all 0, put no class above its label in any row, and some class below it.
 
     Each class of each row leaves the weights on one side of a plane through 0. The cone of those that are left is known by its
-    edges, at first the axes; the plane that its middle violates most cuts it, until the middle violates none or nothing is left.
-    Nearly always there is a class that every member prefers to the label, and the first look ends it.
+    edges, at first the axes; a plane that leaves its middle out cuts it, the one that does so most, until the middle stays or
+    nothing is left. Where the middle puts every class level with its label, the edges are looked at one by one. Nearly always there
+    is a class that every member prefers to the label, and the first look ends it.
     """
     edges = np.eye(len(features.logits))
     planes = -edges
     for _ in range(_CUTS):
-        excess, below, plane = _most_violated(features, edges.sum(0))
+        for weights in (edges.sum(0), *edges):
+            excess, below, plane = _most_violated(features, weights)
+            if excess > 0 or below:
+                break
         if excess <= 0:
             return below
         planes = np.vstack([planes, plane / np.abs(plane).max()])

@@ -112,11 +112,17 @@ def weighted_sum(logits: Sequence[Tensor], weights: Weights) -> Tensor:
     >>> weighted_sum([one, other, one], (1.0, 0.5, 1.0)).tolist()
     [[2.0, 1.0]]
     """
-    masked = functools.reduce(torch.logical_or, (own.isneginf() for own in logits))
+    masked = _masked(logits)
     total = torch.zeros(logits[0].shape, dtype=torch.float64, device=logits[0].device)
     for own, weight in zip(logits, weights, strict=True):
-        total += own.double().masked_fill(masked, 0.0) * weight
-    return total.masked_fill(masked, -math.inf)
+        total.add_(own if masked is None else own.masked_fill(masked, 0.0), alpha=weight)
+    return total if masked is None else total.masked_fill_(masked, -math.inf)
+
+
+def _masked(logits: Sequence[Tensor]) -> Tensor | None:
+    """Where some member masks a class, (n, k); None where none does."""
+    some = [own.isneginf() for own in logits if bool(own.min() == -math.inf)]
+    return functools.reduce(torch.logical_or, some) if some else None
 
 
 def log_mean(logits: Sequence[Tensor], temperatures: Weights) -> Tensor:
@@ -128,7 +134,9 @@ def log_mean(logits: Sequence[Tensor], temperatures: Weights) -> Tensor:
     >>> [round(p, 3) for p in log_mean([sure, lost], (1.0, 1.0)).exp()[0].tolist()]
     [0.75, 0.25]
     """
-    masked = functools.reduce(torch.logical_or, (own.isneginf() for own in logits))
-    alike = [own.masked_fill(masked, -math.inf) for own in logits]
-    parts = [weighted_sum([own], (t,)).log_softmax(1) for own, t in zip(alike, temperatures, strict=True)]
-    return torch.stack(parts).logsumexp(0) - math.log(len(parts))
+    masked = _masked(logits)
+    total = torch.full(logits[0].shape, -math.inf, dtype=torch.float64, device=logits[0].device)
+    for own, t in zip(logits, temperatures, strict=True):
+        alike = own if masked is None else own.masked_fill(masked, -math.inf)
+        total = torch.logaddexp(total, weighted_sum([alike], (t,)).log_softmax(1))
+    return total - math.log(len(logits))
