@@ -7,6 +7,7 @@ import hashlib
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from duo_core import predictions as p
 from duo_core.arrays import InputError, Predictions
 from duo_core.duo import Fit, Temperatures
 from duo_core.fitting import calibrate
-from duo_core.systems import loops, predicting
+from duo_core.systems import loops, moments, predicting
 from duo_core.systems.predicting import predictions
 from duo_core.systems.system import RULES, Fitted, Rule, System
 from duo_core.systems.weighing import fit_members
@@ -407,10 +408,11 @@ def test_the_order_of_images_changes_no_metric(rule: str, key: str) -> None:
     assert one == pytest.approx(other, rel=1e-12)
 
 
-def test_compiled_loops_know_the_powers_they_were_compiled_with() -> None:
-    """Where this fails, write the new word into `loops.POWERS`: the file has changed then, and is compiled anew everywhere."""
+@pytest.mark.parametrize("file", [loops, moments])
+def test_compiled_loops_know_the_powers_they_were_compiled_with(file: ModuleType) -> None:
+    """Where this fails, write the new word into the file's POWERS: it has changed then, and is compiled anew everywhere."""
     source = "".join(inspect.getsource(function) for function in (kernels._exp2, kernels._clamped, kernels._near_two_to_the))
-    assert hashlib.sha256(source.encode()).hexdigest()[:8] == loops.POWERS
+    assert hashlib.sha256(source.encode()).hexdigest()[:8] == file.POWERS
 
 
 def test_logarithms_are_exact_to_rounding() -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from duo_core.arrays import Floats
 from duo_core.blocks import over_blocks
 from duo_core.newton import BOUND, DECREASE, LARGE, Features, Minimum, Point, newton_step, one_weight, rows_a_block, side
-from duo_core.systems import loops
+from duo_core.systems.moments import moments
 from duo_core.systems.separation import separating
 
 _STEPS = 400
@@ -121,7 +121,7 @@ def point_at(features: Features, weights: Floats) -> Point:
     unit, scaled = np.ones(1, features.precision), weights / features.scales
 
     def sums(rows: slice) -> Floats:
-        found: Floats = loops.moments(stacked(features, rows), labels[rows], scaled, unit, features.masked)
+        found: Floats = moments(stacked(features, rows), labels[rows], scaled, unit, features.masked)
         return found
 
     total = np.sum(over_blocks(sums, len(labels), rows_a_block(features.logits[0]) // m), axis=0) / len(labels)

@@ -6,7 +6,7 @@ import numpy as np
 
 from duo_core.arrays import Floats
 from duo_core.newton import Features, rows_a_block
-from duo_core.systems import loops
+from duo_core.systems.moments import most_violated
 
 _CUTS = 200
 """So many that a split which is not told apart by then is taken for one that is not separated."""
@@ -45,7 +45,7 @@ def _most_violated(features: Features, middle: Floats) -> tuple[float, bool, Flo
     for start in range(0, n, rows):
         part, apart = slice(start, min(start + rows, n)), np.zeros(m)
         block = np.stack([logits[part] for logits in features.logits])
-        excess, some = loops.most_violated(block, features.labels[part], weights, apart)
+        excess, some = most_violated(block, features.labels[part], weights, apart)
         below |= some
         if excess > most:
             most, plane = excess, apart / features.scales
