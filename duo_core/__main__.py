@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from duo_core import __version__
-from duo_core.cli import commands, exporting, importing, reporting, thresholds, uploading
+from duo_core.cli import commands, exporting, fitting, importing, reporting, thresholds, uploading
 from duo_core.cli.arguments import (
     assignment,
     choice,
@@ -152,11 +152,8 @@ def _making(actions: Any) -> None:
 
 def _judging(actions: Any) -> None:
     """Commands that begin with one."""
-    fit = _command(actions, "fit", commands.fit, "temperatures of a pair and all metrics of all variants")
-    fit.add_argument("--base", required=True, metavar="MODEL")
-    fit.add_argument("--sidekick", required=True, metavar="MODEL")
-    fit.add_argument("--split", default="test", help="split to judge on (default test)")
-    fit.add_argument("--check", action="store_true", help="compute the metrics a second time, by scikit-learn, where it has them")
+    fit = _command(actions, "fit", fitting.fit, "weights of a pair, or of any number of models, and all metrics of what they make")
+    fitting.fit_options(fit)
     _set_options(fit)
     _json_option(fit)
 

@@ -147,7 +147,7 @@ def test_an_empty_store_says_how_to_begin(tmp_path: Path, capsys: pytest.Capture
         ),
         (("fit", "--set", "none", "--base", "large", "--sidekick", "small"), "the store .* has tiny"),
         ((*FIT, "--split", "val"), "expected a split to judge on, got 'val'"),
-        (("fit", "--set", "tiny"), "the following arguments are required: --base, --sidekick; see duo fit --help"),
+        (("fit", "--set", "tiny"), "expected --members, or --base and --sidekick, got none of them"),
         (
             ("sweep", "--set", "tiny", "--out", "table.xlsx"),
             r"expected a file ending in \.parquet or \.csv for --out, got 'table\.xlsx'",

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from duo_core.cli.arguments import unique
-from duo_core.cli.checking import metrics_check, print_metrics_check
 from duo_core.cli.printing import print_json, say, show
 from duo_core.cli.uploading import logit_set_of, tables_of
 from duo_core.common import places
@@ -22,9 +21,7 @@ from duo_core.common.files import check_output, csv_text, replaced
 from duo_core.formats import Limits
 from duo_core.logits import LogitSet
 from duo_core.logits.store import Store
-from duo_core.metrics import METRICS
-from duo_core.systems.duo import VARIANTS
-from duo_core.systems.sweep import COLUMNS, Evaluation, evaluate
+from duo_core.systems.sweep import COLUMNS
 
 if TYPE_CHECKING:
     from duo_core.models.zoo import LoadedModel, ModelSpec
@@ -243,37 +240,6 @@ def _accuracy(one: LogitSet, name: str, split: str) -> float | None:
     if (name, split) not in one.arrays:
         return None
     return (one.logits(name, split).argmax(1) == one.labels[split]).double().mean().item()
-
-
-def fit(options: argparse.Namespace) -> None:
-    """Fit a pair and print its temperatures and metrics."""
-    logit_set = logit_set_of(options)
-    found = evaluate(logit_set, options.base, options.sidekick, options.split, kind=options.uncertainty)
-    for name in found.fit.separated:
-        say(
-            f"the fit split is separated perfectly by the {name}: no finite temperature is best, its weight stands at the bound",
-            file=sys.stderr,
-        )
-    check = metrics_check(found, options.uncertainty) if options.check else None
-    if options.json:
-        print_json({**found.document(), **({"check": check} if check else {})})
-        return
-    _print_fit(found)
-    if check:
-        print_metrics_check(check)
-
-
-def _print_fit(found: Evaluation) -> None:
-    cost = "multiply-adds unknown" if found.flops_balance is None else f"{found.flops_balance:.1%} more multiply-adds"
-    ratio = "undefined" if found.fit.ratio is None else f"{found.fit.ratio:.3f}"
-    weights, alone = found.fit.temperatures, found.fit.calibration
-    say(f"{found.base} + {found.sidekick} on {found.logit_set.name}/{found.split}; {cost}")
-    say(f"temperatures  base {weights.base:.4f}  sidekick {weights.sidekick:.4f}  ratio {ratio}")
-    say(f"alone         base {alone.base:.4f}  sidekick {alone.sidekick:.4f}")
-    say("NLL (fit)     " + "  ".join(f"{name} {value:.4f}" for name, value in found.fit.nll.items()) + "\n")
-    rows = {VARIANTS[key].label: values for key, values in found.metrics.items()}
-    table = pd.DataFrame.from_dict(rows, orient="index").rename(columns={key: metric.label for key, metric in METRICS.items()})
-    say(table.to_string(float_format="{:.4f}".format, na_rep="undefined"))
 
 
 def sweep(options: argparse.Namespace) -> None:

@@ -39,12 +39,12 @@ def check(options: argparse.Namespace) -> None:
         _print_found(reading)
 
 
-def logit_set_of(options: argparse.Namespace) -> LogitSet:
-    """The set that --set names in the store, or that the files of --file hold."""
+def logit_set_of(options: argparse.Namespace, alone: bool = False) -> LogitSet:
+    """The set that --set names in the store, or that the files of --file hold; `alone` is whether one model is enough."""
     if options.file is None:
         _check_no_file_options(options)
         return Store(options.store).open(options.set)
-    reading = read_files(options.file, options)
+    reading = read_files(options.file, options, alone)
     options.warnings = reading.warnings
     return reading.opened()
 

@@ -1,5 +1,6 @@
 """The exact fit: temperature scaling of single models, and of a pair of them (paper Sec. 3.1)."""
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,7 +80,7 @@ def calibrate(logits: Tensor, labels: Tensor, name: str = "model") -> Single:
     1.098612
     """
     survey = _surveyed(logits, labels, name)
-    found = minimum(_features([logits], labels, [survey]), np.zeros(1))
+    found = minimum(features_of([logits], labels, [survey]), np.zeros(1))
     return Single(logits, labels, survey, float(found.weights[0]), found.nll, found.steps, found.separated)
 
 
@@ -110,25 +111,25 @@ def fit_calibrated(base: Single, sidekick: Single) -> Fit:
     if base.logits.shape != sidekick.logits.shape:
         shapes = " and ".join(str(tuple(single.logits.shape)) for single in (base, sidekick))
         raise InputError(f"expected base and sidekick logits of one shape, got {shapes}")
-    alone = _masked_alike(base, sidekick)
+    alone = masked_alike(base, sidekick)
     both, scales = _quadrant_minimum(_of_both(*alone), alone), np.array([single.scale for single in alone])
     named: dict[str, Single | Minimum] = {"base": base, "sidekick": sidekick, "duo": both}
     return Fit(
         temperatures=Temperatures(*(both.weights / scales).tolist()),
         calibration=Temperatures(base.temperature, sidekick.temperature),
         nll={name: found.nll for name, found in named.items()},
-        gradient=math.hypot(*_projected(both.weights, both.gradient * scales)),
+        gradient=math.hypot(*projected(both.weights, both.gradient * scales)),
         steps=both.steps,
         separated=tuple(name for name, found in named.items() if found.separated),
     )
 
 
-def _masked_alike(base: Single, sidekick: Single) -> tuple[Single, Single]:
+def masked_alike(*members: Single) -> tuple[Single, ...]:
     """The models as members of one system: a class that one of them masks in a row is left out there, whatever the weights."""
-    if not (base.survey.masked or sidekick.survey.masked):
-        return base, sidekick
-    out = base.logits.isneginf() | sidekick.logits.isneginf()
-    return _masked(base, out), _masked(sidekick, out)
+    if not any(single.survey.masked for single in members):
+        return members
+    out = functools.reduce(torch.logical_or, (single.logits.isneginf() for single in members))
+    return tuple(_masked(single, out) for single in members)
 
 
 def _masked(single: Single, out: Tensor) -> Single:
@@ -175,7 +176,7 @@ def _median_margin(margins: Floats) -> float:
     return float(np.median(some)) if len(some) else 1.0
 
 
-def _quadrant_minimum(features: Features, alone: tuple[Single, Single]) -> Minimum:
+def _quadrant_minimum(features: Features, alone: tuple[Single, ...]) -> Minimum:
     """The minimum over two non-negative weights, given each model's own.
 
     A minimum over both weights that lies inside the quadrant is the quadrant's. Otherwise, or where there is no finite one, an
@@ -200,7 +201,8 @@ def _quadrant_minimum(features: Features, alone: tuple[Single, Single]) -> Minim
     return Minimum(best.weights, best.nll, best.gradient, inside.steps, single.separated)
 
 
-def _features(logits: Sequence[Tensor], labels: Tensor, surveys: Sequence[Survey]) -> Features:
+def features_of(logits: Sequence[Tensor], labels: Tensor, surveys: Sequence[Survey]) -> Features:
+    """What the NLL of models on the same images depends on beside their weights."""
     return Features(
         logits=tuple(_rescaled(_array(x), survey.exponent) for x, survey in zip(logits, surveys, strict=True)),
         labels=labels.numpy(force=True),
@@ -221,7 +223,7 @@ def _rescaled(array: NDArray[Any], exponent: int | None) -> NDArray[Any]:
 
 
 def _of_both(base: Single, sidekick: Single) -> Features:
-    return _features([base.logits, sidekick.logits], base.labels, [base.survey, sidekick.survey])
+    return features_of([base.logits, sidekick.logits], base.labels, [base.survey, sidekick.survey])
 
 
 def _array(logits: Tensor) -> NDArray[Any]:
@@ -230,6 +232,6 @@ def _array(logits: Tensor) -> NDArray[Any]:
     return np.ascontiguousarray(wide.numpy(force=True))
 
 
-def _projected(weights: Floats, gradient: Floats) -> Floats:
+def projected(weights: Floats, gradient: Floats) -> Floats:
     """The gradient without components that push a weight of zero below zero."""
     return np.where((weights == 0) & (gradient > 0), 0.0, gradient)

@@ -104,15 +104,15 @@ def _search(features: Features, start: Floats, enough: float, runs_off: bool) ->
     else:
         # At 0 the NLL curves too little to say how far the minimum lies: most lie near 1.
         first = float(start[0]) or 1.0
-        points = (side.point for side in _one_weight(lambda w: _side(nll_at(features, np.array([w])), 0), first, enough, runs_off))
+        points = (found.point for found in one_weight(lambda w: side(nll_at(features, np.array([w])), 0), first, enough, runs_off))
     for steps, here in enumerate(points, 1):  # noqa: B007
         pass
     if runs_off:
         here = nll_at(features, here.weights * (BOUND / np.abs(here.weights).max()))
-    return Minimum(here.weights, here.nll, here.gradient, steps, runs_off, -float(here.gradient @ _newton_step(here)) < 1e-16)
+    return Minimum(here.weights, here.nll, here.gradient, steps, runs_off, -float(here.gradient @ newton_step(here)) < 1e-16)
 
 
-class _Side(NamedTuple):
+class Side(NamedTuple):
     """A point of a search for one weight, with the derivatives of the NLL by that weight."""
 
     weight: float
@@ -121,11 +121,12 @@ class _Side(NamedTuple):
     point: "Point"
 
 
-def _side(point: "Point", axis: int) -> _Side:
-    return _Side(float(point.weights[axis]), float(point.gradient[axis]), float(point.hessian[axis, axis]), point)
+def side(point: "Point", axis: int) -> Side:
+    """The point as the search for one of its weights sees it."""
+    return Side(float(point.weights[axis]), float(point.gradient[axis]), float(point.hessian[axis, axis]), point)
 
 
-def _one_weight(at: Callable[[float], _Side], start: float, enough: float, runs_off: bool) -> Iterator[_Side]:
+def one_weight(at: Callable[[float], Side], start: float, enough: float, runs_off: bool) -> Iterator[Side]:
     """Newton's method for one weight > 0, kept between weights that are known to be too small and too large.
 
     The slope grows with the weight, so a step that leaves those bounds, as where all images are far too sure, is replaced by one
@@ -152,16 +153,16 @@ def _one_weight(at: Callable[[float], _Side], start: float, enough: float, runs_
 def nested_minimum(features: Features) -> Minimum:
     """The minimum over two weights >= 0, the first sought for each value of the second; slow, and sure to be found."""
 
-    def first(second: float) -> _Side:
+    def first(second: float) -> Side:
         edge = nll_at(features, np.array([0.0, second]))
         if edge.gradient[0] >= 0:
-            return _side(edge, 1)
-        *_, best = _one_weight(lambda w: _side(nll_at(features, np.array([w, second])), 0), 1.0, DECREASE, False)
+            return side(edge, 1)
+        *_, best = one_weight(lambda w: side(nll_at(features, np.array([w, second])), 0), 1.0, DECREASE, False)
         own, mixed, other = best.point.hessian[[0, 0, 1], [0, 1, 1]]
-        return _Side(second, float(best.point.gradient[1]), max(float(other - mixed * mixed / own), 0.0), best.point)
+        return Side(second, float(best.point.gradient[1]), max(float(other - mixed * mixed / own), 0.0), best.point)
 
     steps, best = 0, first(1.0)
-    for steps, best in enumerate(_one_weight(first, 1.0, DECREASE, False), 1):  # noqa: B007
+    for steps, best in enumerate(one_weight(first, 1.0, DECREASE, False), 1):  # noqa: B007
         pass
     return Minimum(best.point.weights, best.point.nll, best.point.gradient, steps)
 
@@ -170,7 +171,7 @@ def path(features: Features, here: "Point", enough: float, runs_off: bool) -> It
     """The points that Newton's method with a halving line search passes through, the start among them."""
     for _ in range(_STEPS):
         yield here
-        direction = _newton_step(here)
+        direction = newton_step(here)
         decrease = -float(here.gradient @ direction)
         if not decrease >= enough or (runs_off and np.abs(here.weights).max() > BOUND):
             return
@@ -181,7 +182,7 @@ def path(features: Features, here: "Point", enough: float, runs_off: bool) -> It
     yield here
 
 
-def _newton_step(here: "Point") -> Floats:
+def newton_step(here: "Point") -> Floats:
     """From the pseudo-inverse of the Hessian in units of its own diagonal: no choice of scales decides what is singular."""
     unit = np.sqrt(np.maximum(np.diag(here.hessian), np.finfo(np.float64).tiny))
     step: Floats = -np.linalg.pinv(here.hessian / np.outer(unit, unit), rcond=1e-14, hermitian=True) @ (here.gradient / unit) / unit

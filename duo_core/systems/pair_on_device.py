@@ -1,9 +1,11 @@
 """The reduction of `pair_loops` in plain torch, for logits that lie on a GPU; double precision, every job of a block in turn."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-_LEAST = -1e300
+LEAST = -1e300
 """The logit of a masked class: its exponential is 0, and its product with that, too."""
 
 
@@ -25,22 +27,30 @@ def columns(
     """
     masked = x.isneginf() | y.isneginf()
     x, y = (own.double().masked_fill(masked, 0.0) for own in (x, y))
-    logits = (x * weights[0] + y * weights[1]).masked_fill_(masked, _LEAST)
+    logits = (x * weights[0] + y * weights[1]).masked_fill_(masked, LEAST)
     top = logits.argmax(1, keepdim=True)
+    return top[:, 0], columns_of(logits, top, labels, own)
+
+
+def columns_of(logits: Tensor, top: Tensor, labels: Tensor, said: Sequence[Tensor]) -> Tensor:
+    """Return doubt, entropy, NLL, Brier score and 1 - the probability of each class that is said, (4 + len(said), b).
+
+    Of logits (b, k), which are changed, given the predicted class (b, 1).
+    """
     logits -= logits.gather(1, top)
     exponentials = logits.exp()
     label, label_logit = _at(exponentials, labels), _at(logits, labels)
-    slope = (exponentials * logits.clamp(min=_LEAST)).sum(1)
-    of_first, of_second = (_at(exponentials, c) for c in own)
+    slope = (exponentials * logits.clamp(min=LEAST)).sum(1)
+    of_said = [_at(exponentials, c) for c in said]
     exponentials.scatter_(1, top, 0.0)
     rest, square = exponentials.sum(1), exponentials.square().sum(1)
     total = 1 + rest
     right = labels == top[:, 0]
     missing = torch.where(right, rest, total - label) / total
     others = square + torch.where(right, 0.0, 1 - label.square())
-    doubts = [torch.where(c == top[:, 0], rest, total - e) / total for c, e in zip(own, (of_first, of_second), strict=True)]
+    doubts = [torch.where(c == top[:, 0], rest, total - e) / total for c, e in zip(said, of_said, strict=True)]
     found = (rest / total, rest.log1p() - slope / total, rest.log1p() - label_logit, missing.square() + others / total.square())
-    return top[:, 0], torch.stack([*found, *doubts])
+    return torch.stack([*found, *doubts])
 
 
 def _at(values: Tensor, classes: Tensor) -> Tensor:

@@ -193,27 +193,53 @@ def reduce_blocks(
     InputError
         Where a logit is NaN or infinite; minus infinity is a masked class, but not at the label.
     """
-    n, k = models[0].shape
-    real = precision(*models)
     first, second = (np.array([job[i] for job in jobs], dtype=np.int64) for i in (0, 1))
     weights = np.array([job.temperatures for job in jobs], dtype=np.float64)
+
+    def loop(block: Floats, true: Integers, own: NDArray[np.int32], masked: bool, ordered: bool, *out: NDArray[Any]) -> None:
+        pair_loops.reduce(block, true, own, first, second, weights, masked, ordered, *out)
+
+    def plainly(block: Sequence[Tensor], true: Tensor, own: Tensor) -> list[tuple[Tensor, Tensor]]:
+        return [pair_on_device.columns(block[i], block[j], true, (own[i], own[j]), temperatures) for i, j, temperatures in jobs]
+
+    reduce_jobs(models, labels, (len(pair_loops.COLUMNS), len(jobs)), (loop, plainly), keep, known)
+
+
+def reduce_jobs(
+    models: Sequence[Tensor],
+    labels: Tensor,
+    shape: tuple[int, int],
+    loops: tuple[Callable[..., None], Callable[..., list[tuple[Tensor, Tensor]]]],
+    keep: Callable[[slice | Integers, Reduced], None],
+    known: Mapping[int, NDArray[np.int32]] | None = None,
+) -> None:
+    """Reduce jobs of any kind as `reduce_blocks` does those of two models.
+
+    `shape` counts columns and jobs. The first of the loops is given a block (m, b, k), the labels (b,), the models' own classes
+    (m, b), whether a class is masked, whether to sum in the order of the logits, and two arrays to fill: the classes (jobs, b) and
+    the columns (columns, jobs, b). The second is given the models' logits (b, k) where they lie, labels and own classes, and
+    returns the same as tensors by job.
+    """
+    n, k = models[0].shape
+    real = precision(*models)
+    of_columns, of_jobs = shape
     classes = np.empty((len(models), n), dtype=np.int32)
 
     def reduced(rows: slice | NDArray[np.int64], real: np.dtype[Any] = real, ordered: bool = False) -> None:
         with _scratch() as memory:
-            shape = len(jobs), rows.stop - rows.start if isinstance(rows, slice) else len(rows)
-            block = memory.array("block", (len(models), shape[1], k), real)
+            b = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
+            block = memory.array("block", (len(models), b, k), real)
             true = labels[rows].numpy(force=True)
             own, masked = _load(models, rows, true, block, known or {})
             classes[:, rows] = own
-            predicted = memory.array("predicted", shape, np.dtype(np.int32))
-            columns = memory.array("columns", (len(pair_loops.COLUMNS), *shape), np.dtype(np.float64))
-            pair_loops.reduce(block, true, own, first, second, weights, masked, ordered, predicted, columns)
+            predicted = memory.array("predicted", (of_jobs, b), np.dtype(np.int32))
+            columns = memory.array("columns", (of_columns, of_jobs, b), np.dtype(np.float64))
+            loops[0](block, true, own, masked, ordered, predicted, columns)
             keep(rows, Reduced(predicted, columns, own))
 
-    size = max(1, min(_ELEMENTS // (k * len(models)), _ELEMENTS // max(len(jobs), 1), max(n // _BLOCKS, _ROWS)))
+    size = max(1, min(_ELEMENTS // (k * len(models)), _ELEMENTS // max(of_jobs, 1), max(n // _BLOCKS, _ROWS)))
     if on_device(models[0]):
-        _reduce_on_device(models, labels, jobs, keep, classes)
+        _reduce_on_device(models, labels, loops[1], keep, classes)
     else:
         over_blocks(reduced, n, size)
     again = _alike(models, classes)
@@ -311,7 +337,7 @@ def _bits(block: Floats) -> tuple[NDArray[np.signedinteger[Any]], ...]:
 def _reduce_on_device(
     models: Sequence[Tensor],
     labels: Tensor,
-    jobs: Sequence[Job],
+    plainly: Callable[..., list[tuple[Tensor, Tensor]]],
     keep: Callable[[slice | Integers, Reduced], None],
     classes: NDArray[np.int32],
 ) -> None:
@@ -325,8 +351,6 @@ def _reduce_on_device(
         _check_sound(classes[:, rows], rows)
         at_label = torch.stack([logits.gather(1, labels[rows, None])[:, 0] for logits in block])
         _check_sound(at_label.numpy(force=True), rows, "minus infinity at the label")
-        found = [
-            pair_on_device.columns(block[i], block[j], labels[rows], (own[i], own[j]), temperatures) for i, j, temperatures in jobs
-        ]
+        found = plainly(block, labels[rows], own)
         predicted, columns = (torch.stack(part).numpy(force=True) for part in zip(*found, strict=True))
         keep(rows, Reduced(predicted.astype(np.int32), columns.transpose(1, 0, 2), classes[:, rows]))

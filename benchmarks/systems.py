@@ -1,0 +1,81 @@
+"""What more than two members cost, as ratios to a pair's times taken in this one run; the logits are synthetic."""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import synthetic
+from benchmarks.speed import line
+from duo_core.logits import FIT_SPLIT
+from duo_core.systems.fitting import calibrate, fit_calibrated
+from duo_core.systems.judging import fit_system
+from duo_core.systems.predicting import predictions
+from duo_core.systems.system import System
+from duo_core.systems.weighing import fit_members
+
+TURNS = 9
+
+
+def ratio(work: Callable[[], object], yardstick: Callable[[], object]) -> float:
+    """Median over turns of how many times as long the work takes; neighbours in time share the machine's speed."""
+    work(), yardstick()
+    return median(timed(work) / timed(yardstick) for _ in range(TURNS))
+
+
+def timed(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def fitting(n: int, k: int) -> None:
+    """The weights of more members, each calibrated before, against a pair's."""
+    own = synthetic.logit_set(8, n=1, n_fit=n, k=k)
+    names, labels = list(own.cards), own.labels[FIT_SPLIT]
+    alone = [calibrate(own.logits(name, FIT_SPLIT), labels) for name in names]
+    print(f"\nFit on {n:,} x {k:,}: times a pair's ({timed(lambda: fit_calibrated(*alone[:2])) * 1e3:.0f} ms)")
+    for m in (3, 4, 8):
+        found = ratio(lambda m=m: fit_members(names[:m], alone[:m], ["fitted"]), lambda: fit_calibrated(*alone[:2]))
+        line(f"{m} members", f"{found:.2f}", "target <= 3" if m == 3 else "")
+
+
+def reduction(n: int, k: int) -> None:
+    """One system on the judged split, against a pair: the class, the doubts and what is averaged of every image."""
+    own = synthetic.logit_set(8, n=n, n_fit=500, k=k)
+    names, labels = list(own.cards), own.labels["test"]
+    logits = {name: own.logits(name, "test") for name in names}
+
+    def work(m: int, rule: str = "fitted") -> Callable[[], object]:
+        members = tuple(names[:m])
+        asked = [(System(members, rule), fit_system(own, members, rules=[rule]))]
+        return lambda: predictions({name: logits[name] for name in members}, labels, asked)
+
+    def several(m: int) -> Callable[[], object]:
+        """Ten systems from one pass over eight models, as an enumeration has them."""
+        groups = [tuple(names[(i + j) % 8] for j in range(m)) for i in range(8)] + [tuple(names[i::2][:m]) for i in (0, 1)]
+        asked = [(System(members), fit_system(own, members, rules=["fitted"])) for members in groups]
+        return lambda: predictions(logits, labels, asked)
+
+    print(f"\nReduction of {n:,} x {k:,}: times a pair's")
+    target = "target <= 2.2" if k == 1000 else "target <= 1.1"
+    line("3 members, one system", f"{ratio(work(3), work(2)):.2f}")
+    line("3 members, ten systems of eight models", f"{ratio(several(3), several(2)):.2f}", target)
+    line("4 members, ten systems of eight models", f"{ratio(several(4), several(2)):.2f}")
+    line("3 members, mean of probabilities", f"{ratio(work(3, 'probabilities'), work(2)):.2f}")
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    fitting(2500, 1000)
+    for n, k in ((200_000, 10), (50_000, 100), (10_000, 1000)):
+        reduction(n, k)
+
+
+if __name__ == "__main__":
+    main()
