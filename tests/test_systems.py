@@ -158,6 +158,12 @@ def test_entropy_ranks_when_asked(toys: LogitSet) -> None:
     assert one.metrics["fitted"]["aurc"] != other.metrics["fitted"]["aurc"]
 
 
+def test_a_set_without_a_fit_split_is_refused(toys: LogitSet) -> None:
+    labels = {"test": toys.labels["test"]}
+    with pytest.raises(InputError, match="expected a split 'val' to fit on in the set 'toy', got test"):
+        judge_members(LogitSet("toy", "", toys.classes, labels, toys.cards, toys.arrays), ("large", "small", "tiny"))
+
+
 def test_costs_of_members_together(toys: LogitSet) -> None:
     assert multiply_adds(toys, ("large", "small", "tiny")) == 920
     assert cost_ratio(toys, ("small", "large")) == 880 / 80
