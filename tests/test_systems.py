@@ -302,10 +302,17 @@ def test_wrong_input_is_one_line(
 
 
 def test_a_model_that_is_called_as_a_rule_would_hide_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = stored(tmp_path, lambda y: {"mean": noisy(y, 2, 0), "other": noisy(y, 1, 1), "labels": noisy(y, 1, 2)})
+    path = stored(tmp_path, lambda y: {"mean": noisy(y, 2, 0), "other": noisy(y, 1, 1)})
     said = refused(capsys, "fit", "--store", str(path), "--set", "odd", "--members", "mean", "other")
     assert said == "duo fit: expected members whose names are no rule's, got 'mean'; its numbers would hide the rule's\n"
-    assert main(("fit", "--store", str(path), "--set", "odd", "--members", "labels", "other")) == 0  # no other name is special
+
+
+def test_any_other_name_will_do(toys: LogitSet) -> None:
+    called = {"large": "labels", "small": "fitted ", "tiny": "0"}
+    arrays = {(called[name], split): own for (name, split), own in toys.arrays.items() if name in called}
+    cards = {called[name]: toys.cards[name] for name in called}
+    found = judge_members(LogitSet("toy", "", toys.classes, toys.labels, cards, arrays), list(called.values()))
+    assert found.metrics["fitted"] == judge_members(toys, list(called)).metrics["fitted"]
 
 
 def test_members_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
