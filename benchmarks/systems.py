@@ -12,13 +12,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import synthetic
 from benchmarks.speed import line
+from duo_core.common.parallel import cores
 from duo_core.logits import FIT_SPLIT
+from duo_core.logits.store import Store
+from duo_core.systems.enumeration import systems_of
 from duo_core.systems.fitting import calibrate, fit_calibrated
 from duo_core.systems.judging import fit_system
 from duo_core.systems.predicting import predictions
+from duo_core.systems.sweep import sweep
 from duo_core.systems.system import System
 from duo_core.systems.weighing import fit_members
 
+ROOT = Path(__file__).resolve().parents[1]
 TURNS = 9
 
 
@@ -70,8 +75,20 @@ def reduction(n: int, k: int) -> None:
     line("3 members, mean of probabilities", f"{ratio(work(3, 'probabilities'), work(2)):.2f}")
 
 
+def enumeration() -> None:
+    """Every system of up to three of the shipped models, by every rule and every metric, against all pairs both ways."""
+    own = Store(ROOT / "data").open("cifar10")
+    sweep(own, ["test"])
+    everything = timed(lambda: systems_of(own, 3, ["test"]))  # compiled by then
+    seconds, pairs = timed(lambda: systems_of(own, 3, ["test"])), timed(lambda: sweep(own, ["test"]))
+    print(f"\nAll systems of up to three of {len(own.cards)} shipped models: {min(seconds, everything):.1f} s on {cores()} cores")
+    line("seconds", f"{min(seconds, everything):.1f}", "target <= 6 on two free cores")
+    line("times the sweep over all pairs", f"{seconds / pairs:.1f}")
+
+
 def main() -> None:
     torch.set_num_threads(1)
+    enumeration()
     fitting(2500, 1000)
     for n, k in ((200_000, 10), (50_000, 100), (10_000, 1000)):
         reduction(n, k)

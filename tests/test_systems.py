@@ -158,6 +158,12 @@ def test_entropy_ranks_when_asked(toys: LogitSet) -> None:
     assert one.metrics["fitted"]["aurc"] != other.metrics["fitted"]["aurc"]
 
 
+def test_a_set_without_a_fit_split_is_refused(toys: LogitSet) -> None:
+    labels = {"test": toys.labels["test"]}
+    with pytest.raises(InputError, match="expected a split 'val' to fit on in the set 'toy', got test"):
+        judge_members(LogitSet("toy", "", toys.classes, labels, toys.cards, toys.arrays), ("large", "small", "tiny"))
+
+
 def test_costs_of_members_together(toys: LogitSet) -> None:
     assert multiply_adds(toys, ("large", "small", "tiny")) == 920
     assert cost_ratio(toys, ("small", "large")) == 880 / 80
@@ -299,6 +305,14 @@ def test_a_model_that_is_called_as_a_rule_would_hide_it(tmp_path: Path, capsys: 
     path = stored(tmp_path, lambda y: {"mean": noisy(y, 2, 0), "other": noisy(y, 1, 1)})
     said = refused(capsys, "fit", "--store", str(path), "--set", "odd", "--members", "mean", "other")
     assert said == "duo fit: expected members whose names are no rule's, got 'mean'; its numbers would hide the rule's\n"
+
+
+def test_any_other_name_will_do(toys: LogitSet) -> None:
+    called = {"large": "labels", "small": "fitted ", "tiny": "0"}
+    arrays = {(called[name], split): own for (name, split), own in toys.arrays.items() if name in called}
+    cards = {called[name]: toys.cards[name] for name in called}
+    found = judge_members(LogitSet("toy", "", toys.classes, toys.labels, cards, arrays), list(called.values()))
+    assert found.metrics["fitted"] == judge_members(toys, list(called)).metrics["fitted"]
 
 
 def test_members_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -439,7 +439,7 @@ def test_wrong_input_is_one_sentence() -> None:
         predictions({"m0": models["m0"], "m1": models["m1"]}, labels, [(System(given().members), given())])
     with pytest.raises(InputError, match=r"expected a fit of m0, m1, got one of m0, m1, m2$"):
         predictions(models, labels, [(System(("m0", "m1")), given())])
-    with pytest.raises(InputError, match="one length, got labels 399, m0 400"):
+    with pytest.raises(InputError, match="one length, got labels 399, logits of m0 400"):
         predicted(models, labels[1:], "fitted")
 
 

@@ -77,8 +77,6 @@ def fit_system(
 ) -> Fitted:
     """Fit members on the set's fit split, with what is known of its models already; the order changes nothing."""
     check_members(tuple(members))
-    for member in members:
-        logit_set.logits(member, FIT_SPLIT)
     memory = memory or Memory()
     calibrate_models(logit_set, members, memory)
     once = sorted(members)

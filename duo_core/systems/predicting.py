@@ -75,7 +75,7 @@ def predictions(
     if missing := [name for name in names if name not in logits]:
         raise InputError(f"expected logits of every member, got none of '{missing[0]}'")
     models = {name: logits[name] for name in names}
-    same_length(labels=len(labels), **{name: len(own) for name, own in models.items()})
+    same_length(labels=len(labels), **{f"logits of {name}": len(own) for name, own in models.items()})
     works = [work_of(system, fitted, names) for system, fitted in asked]
     found, own = _reduced(list(models.values()), labels, list(dict.fromkeys(works)))
     true = labels.numpy(force=True)
