@@ -258,3 +258,13 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
         raise RuntimeError
     assert file.read_text() == "old"
     assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("name", ["labels", "Labels", "LABELS"])
+def test_no_model_takes_the_place_of_the_labels(store: Store, name: str) -> None:
+    before = (store.path / "tiny" / "labels.safetensors").read_bytes()
+    with pytest.raises(InputError, match=f"expected another name for the model than '{name}'"):
+        store.write_model("tiny", card(name), tensors())
+    with pytest.raises(InputError, match=f"expected another name for the model than '{name}'"):
+        store.journal("tiny", name, "val", (4, 3), torch.float32, "f")
+    assert (store.path / "tiny" / "labels.safetensors").read_bytes() == before

@@ -120,43 +120,6 @@ def _relative(x, y, u, v, c, j):
     return u * (np.float64(x[j]) - np.float64(x[c])) + v * (np.float64(y[j]) - np.float64(y[c]))
 
 
-@njit(nogil=True, cache=True)
-def classes(block, bits, infinity, sign, positive, own):
-    """Fill own (m, b) with the class that each model predicts in a block (m, b, k), -1 where a logit is NaN or infinite.
-
-    Minus infinity is a class that is masked in its row; not all of them are.
-
-    `bits` are the block's bits as integers of the same width, `infinity` those of infinity, `sign` the place of the sign, and
-    `positive` the largest such integer.
-    """
-    for model in range(block.shape[0]):
-        for i in range(block.shape[1]):
-            own[model, i] = _largest(block[model, i], bits[model, i], infinity, sign, positive)
-
-
-@njit(nogil=True, cache=True)
-def _largest(row, bits, infinity, sign, positive):
-    """Class of the largest logit, of tied ones the lowest.
-
-    The bits order as the floats do once those of negative ones are inverted; maxima of integers are found in vectors.
-    """
-    most = least = bits[0] ^ ((bits[0] >> sign) & positive)
-    for j in range(len(bits)):
-        ordered = bits[j] ^ ((bits[j] >> sign) & positive)
-        most, least = max(most, ordered), min(least, ordered)
-    if most >= infinity or least < ~infinity or most == ~infinity:
-        return np.int32(-1)
-    top = most ^ ((most >> sign) & positive)
-    first = np.int32(len(bits))
-    for j in range(len(bits)):
-        first = min(first, np.int32(j) if bits[j] == top else np.int32(len(bits)))
-    if row[first] == 0:  # 0 and -0 are one number of two kinds of bits
-        for j in range(first):
-            if row[j] == 0:
-                return np.int32(j)
-    return first
-
-
 @njit(nogil=True, cache=True, fastmath=_FAST - {"ninf"})
 def _sums(x, y, u, v, c):
     """Over all classes but c: sums of e, e * e and e * z, where e = 2**z is relative to class c.

@@ -292,18 +292,26 @@ def _load(
 ) -> tuple[NDArray[np.int32], bool]:
     """Fill a block (m, b, k) with the models' logits; the class (m, b) that each predicts, and whether any class is masked."""
     classes = np.empty(block.shape[:2], dtype=np.int32)
-    bits, *layout = _bits(block)
     for i, logits in enumerate(models):
         _copy(logits[rows], block[i])
         if i in known:
             classes[i] = known[i][rows]
         else:
-            pair_loops.classes(block[i : i + 1], bits[i : i + 1], *layout, classes[i : i + 1])
+            classes[i] = _classes(block[i])
     _check_sound(classes, rows)
     masked = bool(block.min() == -np.inf)
     if masked:
         _check_sound(block[:, np.arange(len(labels)), labels], rows, "minus infinity at the label")
     return classes, masked
+
+
+def _classes(block: Floats) -> NDArray[np.int64]:
+    """The class of the largest logit (b,), of tied ones the lowest; -1 where one is NaN or infinite.
+
+    Minus infinity is a class that is masked in its row; not all of them are. NaN counts as the largest.
+    """
+    found = block.argmax(1)
+    return np.where(np.isfinite(block[np.arange(len(block)), found]), found, -1)
 
 
 def _copy(logits: Tensor, own: NDArray[Any]) -> None:
@@ -321,17 +329,6 @@ def _check_sound(found: NDArray[Any], rows: slice | Integers, what: str = "NaN o
     if (wrong := (found < 0) & ~(found > -np.inf) if found.dtype.kind == "f" else found < 0).any():
         at = int(wrong.any(0).argmax())
         raise InputError(f"expected finite logits, got {what} in row {rows.start + at if isinstance(rows, slice) else rows[at]}")
-
-
-def _bits(block: Floats) -> tuple[NDArray[np.signedinteger[Any]], ...]:
-    """The bits of floats as integers, those of infinity, the place of the sign, and the largest integer."""
-    whole = np.dtype(f"i{block.itemsize}").type
-    return (
-        block.view(whole),
-        np.array(np.inf, block.dtype).view(whole)[()],
-        whole(8 * block.itemsize - 1),
-        whole(np.iinfo(whole).max),
-    )
 
 
 def _reduce_on_device(

@@ -15,10 +15,10 @@ from torch import Tensor
 from duo_core.common.arrays import InputError
 from duo_core.common.files import NAME, checked_name, clear_left_behind, locked
 from duo_core.logits import Card, LogitSet
-from duo_core.logits.store.sets import Store
+from duo_core.logits.store.sets import NOT_MODELS, Store
 
 PREFIX = ".importing-"
-RESERVED = {"labels"}
+
 """Names that no model's file may have."""
 
 
@@ -181,7 +181,7 @@ def _safely_named(own: LogitSet, names: Mapping[str, str]) -> tuple[LogitSet, di
     for what, chosen in (("model", models), ("split", splits)):
         for old, new in chosen.items():
             checked_name(new, what)
-            if what == "model" and new.casefold() in RESERVED:
+            if what == "model" and new.casefold() in NOT_MODELS:
                 raise InputError(
                     f"expected another name of a model than '{new}', which is that of the labels' file; choose another"
                 )
@@ -206,7 +206,7 @@ def safe_name(name: str) -> str:
     ('resnet18', 'run-3-vit-b', 'Labels-model', 'model')
     """
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:100] or "model"
-    return f"{safe}-model" if safe.casefold() in RESERVED else safe if NAME.fullmatch(safe) else "model"
+    return f"{safe}-model" if safe.casefold() in NOT_MODELS else safe if NAME.fullmatch(safe) else "model"
 
 
 @contextlib.contextmanager

@@ -179,7 +179,7 @@ class Store:
         Other weights under the same name are refused: `ID=NAME` gives the second one a name of its own.
         """
         folder = self.own_folder(name)
-        checked_name(card.name, "model")
+        _checked_model(card.name)
         with locked(folder):
             file = folder / f"{card.name}.safetensors"
             kept = _kept(file, card) if file.exists() else {}
@@ -188,7 +188,7 @@ class Store:
 
     def journal(self, name: str, model: str, split: str, shape: tuple[int, int], dtype: torch.dtype, fingerprint: str) -> Journal:
         """Open the rows computed so far of one model and split; a different fingerprint starts anew."""
-        folder = self.own_folder(name) / ".partial" / checked_name(model, "model")
+        folder = self.own_folder(name) / ".partial" / _checked_model(model)
         return Journal(folder, checked_name(split, "split"), shape, dtype, fingerprint)
 
     def _listed(self) -> str:
@@ -228,6 +228,13 @@ def _verified(file: Path, split: str, digest: str) -> Tensor:
     if tensor_digest(tensor) != digest:
         raise InputError(f"'{file}' was altered after it was written (its '{split}' differs from the digest); {again(file)}")
     return tensor
+
+
+def _checked_model(name: str) -> str:
+    """A model's name, which is its file's, or InputError."""
+    if checked_name(name, "model").casefold() in NOT_MODELS:
+        raise InputError(f"expected another name for the model than '{name}', which is that of the file of the set's labels")
+    return name
 
 
 def _model_files(folder: Path) -> list[Path]:
