@@ -118,8 +118,8 @@ def _curves(choice: Choice, found: Evaluation) -> None:
     st.header("How wrong are the images you keep?", anchor=False)
     link.settle("coverage", range(1, 101), 80)
     coverage = st.session_state["coverage"] / 100
-    duo, base = (risk_at(found.predictions[key], coverage) for key in ("duo", "base"))
-    st.markdown(words.operating_point(coverage, duo, base))
+    duo, alone = (risk_at(found.predictions[key], coverage) for key in ("duo", found.better))
+    st.markdown(words.operating_point(coverage, duo, alone, found.better))
     drawn = state.curves(choice.handle, found, choice.kind)
     controls.chart(
         figures.risk_coverage(drawn.table, coverage=coverage, colours=THEMED),

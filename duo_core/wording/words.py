@@ -46,14 +46,16 @@ def model_label(name: str, accuracy: float, balance: float | None = None) -> str
     return f"{name} · {percent(accuracy)}" + ("" if balance is None else f" · +{share(balance)} FLOPs")
 
 
-def operating_point(coverage: float, duo: float, base: float) -> str:
-    """What is wrong among the images kept, by the duo instead of the base.
+def operating_point(coverage: float, duo: float, alone: float, better: str = "base") -> str:
+    """What is wrong among the images kept, by the duo instead of its better member alone.
 
     >>> operating_point(0.83, 0.019, 0.031)
     'Keep 83 %: **1.9 %** wrong instead of 3.1 %'
     """
-    own, other = (percent(risk, 1 if base >= 0.01 else 2) for risk in (duo, base))
-    return f"Keep {percent(coverage, 0)}: **{own}** wrong " + ("as with the base alone" if own == other else f"instead of {other}")
+    own, other = (percent(risk, 1 if alone >= 0.01 else 2) for risk in (duo, alone))
+    return f"Keep {percent(coverage, 0)}: **{own}** wrong " + (
+        f"as with the {better} alone" if own == other else f"instead of {other}"
+    )
 
 
 def delta(key: str, value: float | None, base: float | None) -> str | None:
