@@ -10,6 +10,7 @@ import streamlit as st
 
 from app import link, state
 from app.presets import presets
+from duo_core.analysis.advice import AFFORDABLE
 from duo_core.common.arrays import InputError, UncertaintyKind
 from duo_core.common.files import csv_text
 from duo_core.common.plaintext import escaped
@@ -144,7 +145,7 @@ def _pair(place: Place) -> Choice:
         key="sidekick",
         format_func=lambda name: words.model_label(name, accuracy[name], handle.logit_set.flops_balance(base, name)),
         on_change=link.touched,
-        help=f"The model that is added. Shown first: the lowest NLL on {FIT_SPLIT} at up to {state.AFFORDABLE:.0%} more compute.",
+        help=f"The model that is added. Shown first: the lowest NLL on {FIT_SPLIT} at up to {AFFORDABLE:.0%} more compute.",
     )
     _presets(presets(table), place.split)
     st.button("Swap base and sidekick", key="swap", on_click=link.swap, width="stretch")

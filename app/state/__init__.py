@@ -11,7 +11,6 @@ from app.state.exports import exported
 from app.state.holding import claims_of, exchangeable, promised
 from app.state.landscape import difference, landscape, singles
 from app.state.pairs import (
-    AFFORDABLE,
     TimedFit,
     by_hand,
     curves,
@@ -27,7 +26,6 @@ from app.state.tables import all_pairs, sidekicks
 from app.state.uploads import choices, is_upload, opened
 
 __all__ = [
-    "AFFORDABLE",
     "IMAGES",
     "LIVE",
     "Handle",

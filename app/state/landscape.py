@@ -9,12 +9,11 @@ from app.state.pairs import evaluation
 from app.state.sets import Handle, memory, survey
 from app.state.tables import all_pairs
 from duo_core.analysis.advice import gains_over_better
+from duo_core.analysis.pairs import UNKNOWN_FAMILY
 from duo_core.common.arrays import UncertaintyKind
-from duo_core.logits import FIT_SPLIT, Card, LogitSet
+from duo_core.logits import FIT_SPLIT, Card
 from duo_core.metrics.intervals import Interval, differences
 from duo_core.systems.sweep import judge_models
-
-UNKNOWN_FAMILY = "unknown"
 
 
 def singles(handle: Handle, split: str, kind: UncertaintyKind = "softmax") -> pd.DataFrame:
@@ -51,25 +50,10 @@ def _facts(card: Card) -> dict[str, object]:
 
 
 def landscape(handle: Handle, split: str, kind: UncertaintyKind, metric: str) -> pd.DataFrame:
-    """The rows of `all_pairs` with the sidekick's `family`, the `throughput_balance`, and the `gain` in a metric over the better
-    member alone.
-    """
+    """The rows of `all_pairs` with the `gain` in a metric over the better member alone."""
     table = all_pairs(handle, split, kind)
     alone = singles(handle, split, kind)
-    pairs = list(zip(table["base"], table["sidekick"], strict=True))
-    return table.assign(
-        family=table["sidekick"].map(alone["family"]),
-        throughput_balance=[_throughput_balance(handle.logit_set, *pair) for pair in pairs],
-        gain=gains_over_better(metric, table, alone),
-    )
-
-
-def _throughput_balance(own: LogitSet, base: str, sidekick: str) -> float:
-    """Time that the sidekick adds to the base's; NaN where they were not measured on one device."""
-    large, small = own.cards[base], own.cards[sidekick]
-    if large.device != small.device or not large.images_per_second or not small.images_per_second:
-        return float("nan")
-    return large.images_per_second / small.images_per_second
+    return table.assign(gain=gains_over_better(metric, table, alone))
 
 
 System = tuple[str, str, str]

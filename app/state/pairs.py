@@ -8,7 +8,7 @@ import pandas as pd
 
 from app.state.caches import kept
 from app.state.sets import Handle, Survey, memory
-from duo_core.analysis.advice import chosen_under
+from duo_core.analysis.advice import AFFORDABLE, chosen_under
 from duo_core.common.arrays import UncertaintyKind
 from duo_core.common.parallel import in_parallel
 from duo_core.figures.curves import Curves, risk_coverage
@@ -18,9 +18,6 @@ from duo_core.systems.duo import Fit, Temperatures
 from duo_core.systems.pair_predicting import pair_predictions
 from duo_core.systems.sweep import Evaluation, evaluate, fit_pair
 from duo_core.warmup import load
-
-AFFORDABLE = 0.35
-"""FLOPs balance up to which a sidekick may be the one shown first."""
 
 
 @dataclass(frozen=True)

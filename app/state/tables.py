@@ -9,13 +9,12 @@ from app.state.caches import kept
 from app.state.once import Once, Progress
 from app.state.sets import Handle, memory, survey
 from app.state.waiting import told
-from duo_core.analysis.advice import total_costs
-from duo_core.analysis.roles import named
+from duo_core.analysis.pairs import facts_of
 from duo_core.common.arrays import UncertaintyKind
 from duo_core.logits import LogitSet
 from duo_core.systems import remembered
-from duo_core.systems.pair_judging import SINGLE, Memory
-from duo_core.systems.sweep import ON_FIT, on_fit, sweeps
+from duo_core.systems.pair_judging import Memory
+from duo_core.systems.sweep import sweeps
 
 Tables = dict[UncertaintyKind, pd.DataFrame]
 
@@ -59,13 +58,5 @@ def _place(stamp: str, split: str, base: str | None) -> Once[Tables]:  # noqa: A
 
 def _with_models(tables: Mapping[UncertaintyKind, pd.DataFrame], own: LogitSet, known: Memory) -> Tables:
     """The tables, whose rows are the same, with what each pair's models are by themselves, and what the fit split says."""
-    table = tables["softmax"]
-    alone = {role: table[table["variant"] == role].drop_duplicates(role).set_index(role)["accuracy"] for role in SINGLE}
-    size = pd.Series({name: card.parameters for name, card in own.cards.items()}, dtype=float)
-    of_models = {
-        "parameter_balance": table["sidekick"].map(size) / table["base"].map(size),
-        **{f"{role}_accuracy": table[role].map(alone[role]) for role in SINGLE},
-        **total_costs(table, own.cards),
-        **table[["base", "sidekick"]].merge(on_fit(own, list(dict.fromkeys(named(table))), known), how="left")[ON_FIT],
-    }
-    return {kind: found.assign(**of_models) for kind, found in tables.items()}
+    facts = facts_of(tables["softmax"], own, known)
+    return {kind: found.assign(**facts) for kind, found in tables.items()}

@@ -14,6 +14,9 @@ from duo_core.metrics import METRICS, relative_gain
 
 PAIR = ["base", "sidekick"]
 
+AFFORDABLE = 0.35
+"""FLOPs balance up to which a sidekick may be the one that is shown or advised on first."""
+
 Row = Mapping[str, Any]
 """One row of a table of pairs, by column."""
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from duo_core.analysis.advice import PAIR, Advice, chosen_under, gains_over_better, losses, total_costs
-from duo_core.analysis.roles import alone, better_members, named
+from duo_core.analysis.advice import AFFORDABLE, PAIR, Advice, chosen_under, gains_over_better, losses
+from duo_core.analysis.pairs import facts_of
+from duo_core.analysis.roles import alone, better_members
 from duo_core.common.arrays import InputError, UncertaintyKind
 from duo_core.figures.landscape import Marks, comparable_cost, look_of, pairs_by_cost
 from duo_core.figures.screen import cost_column
@@ -18,14 +19,11 @@ from duo_core.report import words
 from duo_core.report.markup import Content, Section, paragraph, table
 from duo_core.report.page import Charts
 from duo_core.systems.pair_judging import Memory
-from duo_core.systems.sweep import ON_FIT, evaluate, on_fit
+from duo_core.systems.sweep import evaluate
 from duo_core.wording import sentences
 
 BUDGETS = (0.05, 0.1, 0.2, 0.5, np.inf)
 """Shares of the base's multiply-adds that a sidekick may add; the last leaves all of its sidekicks."""
-
-AFFORDABLE = 0.35
-"""FLOPs balance up to which a base may have a sidekick to be the one that is advised on."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +33,7 @@ class Whole:
     own: LogitSet
     split: str
     table: pd.DataFrame
-    """A sweep's rows with the sidekick's `family`, `gain`, `parameter_balance`, `base_accuracy`, `sidekick_accuracy`, what both
-    cost together, and what the fit split says; those of reversed pairs are left out."""
+    """A sweep's rows with the `gain` over the better member and the columns of `facts_of`; those of reversed pairs are left out."""
     every: pd.DataFrame
     """The same with reversed pairs."""
     alone: pd.DataFrame
@@ -80,19 +77,7 @@ def whole_of(own: LogitSet, rows: pd.DataFrame, metric: str, kind: UncertaintyKi
         raise InputError(f"expected the pairs of one split, got {'no pairs' if rows.empty else ', '.join(splits)}")
     singles = alone(rows)[list(METRICS)]
     order = [name for name in own.models() if name in singles.index]
-    cards = own.cards
-    size = pd.Series({name: card.parameters for name, card in cards.items()}, dtype=float)
-    table = rows.assign(
-        family=[cards[name].family or "unknown" for name in rows["sidekick"]],
-        gain=gains_over_better(metric, rows, singles),
-        parameter_balance=rows["sidekick"].map(size) / rows["base"].map(size),
-        base_accuracy=rows["base"].map(singles["accuracy"]),
-        sidekick_accuracy=rows["sidekick"].map(singles["accuracy"]),
-        **total_costs(rows, cards),
-    )
-    fit = on_fit(own, list(dict.fromkeys(named(rows))), memory)
-    table[ON_FIT] = rows[PAIR].merge(fit, how="left")[ON_FIT].to_numpy()
-    table = table.astype({**dict.fromkeys(ON_FIT, float), "reversed": bool})
+    table = rows.assign(gain=gains_over_better(metric, rows, singles), **facts_of(rows, own, memory))
     return Whole(own, splits[0], table[~table["reversed"]], table, singles.loc[order], metric, kind)
 
 
