@@ -15,6 +15,7 @@ from dashboard import go, labelled, open_page, query, step, text_of
 from logit_sets import write_set
 
 from app import link, state
+from duo_core.analysis.advice import AFFORDABLE
 from duo_core.analysis.guarantee import ASSUMPTION
 from duo_core.cli.thresholds import document
 from duo_core.common.plaintext import escaped
@@ -50,7 +51,7 @@ def test_the_first_view_is_the_most_accurate_base_and_its_best_affordable_sideki
     accuracy = {m: (own.logits(m, "val").argmax(1) == own.labels["val"]).double().mean().item() for m in own.models()}
     base = app.selectbox(key="base").value
     assert base == max(["large", "middle"], key=accuracy.get)
-    affordable = [o for o in own.models() if o != base and own.flops_balance(base, o) <= state.AFFORDABLE]
+    affordable = [o for o in own.models() if o != base and own.flops_balance(base, o) <= AFFORDABLE]
     best = min(affordable, key=lambda o: evaluate(own, base, o).fit.nll["duo"])
     assert app.selectbox(key="sidekick").value == best
 

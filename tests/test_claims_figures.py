@@ -71,11 +71,12 @@ def test_the_picture_places_share_interval_and_what_is_asked():
     ("changed", "reason"),
     [
         ({}, "the whole interval lies above the 50 % asked for"),
-        ({"verdict": "does not hold"}, "the interval does not lie above the 50 % asked for"),
-        ({"verdict": "too little data", "interval": None}, "so there is no interval"),
-        ({"verdict": "too little data", "interval": Interval(0.6, 0.3, 0.9)}, "wider than 30 points and holds the 50 % asked for"),
-        ({"verdict": "too little data", "pairs": FOUND["accuracy"].pairs[:1]}, "made of 2 models, fewer than 6"),
-        ({"verdict": "too little data", "asked": 0.99}, "chance alone would have all of so few pairs (66) agree"),
+        ({"verdict": "contradicted"}, "the whole interval lies below the 50 % asked for"),
+        ({"verdict": "inconclusive"}, "the share could lie on either side of the 50 % asked for"),
+        ({"verdict": "inconclusive", "note": "fewer than 125 images say too little"}, "fewer than 125 images say too little"),
+        ({"verdict": "too few models", "interval": None}, "so there is no interval"),
+        ({"verdict": "too few models", "pairs": FOUND["accuracy"].pairs[:1]}, "made of 2 models, fewer than 6"),
+        ({"verdict": "too few models", "asked": 0.99}, "chance alone would have all of so few pairs (66) agree"),
         ({"share": None}, "none of the pairs of this set"),
     ],
 )
