@@ -69,7 +69,7 @@ def draws(handle):
 SHARED = {
     "draws": (diagnosis, "drawn", drawn, draws, "Drawing other images of this kind…"),
     "pairs": (
-        tables.results, "swept", swept, lambda handle: lambda: len(state.all_pairs(handle, "test", "softmax")),
+        tables.remembered, "swept", swept, lambda handle: lambda: len(state.all_pairs(handle, "test", "softmax")),
         "Pairing the models of The toy set: 25%",
     ),
     "claims": (
