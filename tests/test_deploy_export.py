@@ -1,6 +1,5 @@
 """An exported duo: its folder says what the set says, runs with and without the project, and is refused where it was touched."""
 
-import argparse
 import importlib.util
 import json
 import re
@@ -24,9 +23,8 @@ from torch import nn
 from app.state.exports import exported as exported_by_page
 from app.state.sets import Handle
 from duo_core import deploy
-from duo_core.__main__ import main
+from duo_core.__main__ import main, parser
 from duo_core.analysis.guarantee import thresholds
-from duo_core.cli import exporting
 from duo_core.common.arrays import InputError
 from duo_core.deploy import graphs
 from duo_core.deploy import run as run_alone
@@ -159,13 +157,9 @@ def same_metrics(found, expected):
 
 def command(store, out, *words):
     """The command, as the command line calls it."""
-    parser = argparse.ArgumentParser()
-    exporting.export_options(parser)
-    parser.add_argument("--json", action="store_true")
-    pair = ["--set", "pictures", "--base", "resnet32", "--sidekick", "resnet20"]
-    options = parser.parse_args([*pair, "--out", str(out), *map(str, words)])
-    options.store = store
-    exporting.export(options)
+    pair = ["--set", "pictures", "--store", str(store), "--base", "resnet32", "--sidekick", "resnet20"]
+    options = parser().parse_args(["export", *pair, "--out", str(out), *map(str, words)])
+    options.run(options)
 
 
 def given(checkpoints):

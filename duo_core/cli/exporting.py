@@ -6,7 +6,17 @@ from pathlib import Path
 
 from duo_core.analysis.guarantee import CONFIDENCE
 from duo_core.cli.arguments import assignment, json_assignment, unique
-from duo_core.cli.options import check_member_options, member_options
+from duo_core.cli.options import (
+    Commands,
+    check_member_options,
+    force_option,
+    json_option,
+    member_options,
+    new_command,
+    repeated_option,
+    store_option,
+    uncertainty_option,
+)
 from duo_core.cli.printing import print_json, say
 from duo_core.common.arrays import InputError
 from duo_core.deploy import Exported
@@ -16,6 +26,30 @@ from duo_core.logits import check_pair
 from duo_core.logits.store import Store
 from duo_core.metrics import METRICS
 from duo_core.systems.system import RULES, System
+
+
+def add_export(commands: Commands) -> None:
+    """Add `duo export`."""
+    command = new_command(commands, "export", export, "the fitted duo as a folder that runs")
+    command.add_argument("--set", required=True, metavar="NAME", help="logit set")
+    member_options(command, "a pair", ", by --rule")
+    command.add_argument("--rule", choices=list(RULES), help="of --members: how they are put together (default fitted)")
+    command.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to make")
+    for option, kind, form, text in (
+        ("--checkpoint", assignment, "MODEL=FILE", "the weights that the logits came from, where no library has them"),
+        ("--architecture", assignment, "MODEL=ID", "how a model of own code is built, module:callable, which no set may decide"),
+        ("--arguments", json_assignment, "MODEL=JSON", "constructor arguments, for sets that were made before the set held them"),
+    ):
+        repeated_option(command, option, kind, form, text)
+    whose = command.add_mutually_exclusive_group()
+    whose.add_argument("--variant", choices=["duo", "uq_only"], help="uq_only predicts the base's class (default duo)")
+    whose.add_argument("--says", metavar="MODEL", help="of --members: predict this one's class (default: that of all together)")
+    uncertainty_option(command, "what it abstains by")
+    _goal_options(command)
+    command.add_argument("--onnx", action=argparse.BooleanOptionalAction, default=True, help="write duo.onnx (default)")
+    force_option(command, "replace a folder that an export wrote")
+    store_option(command)
+    json_option(command)
 
 
 def export(options: argparse.Namespace) -> None:
@@ -71,29 +105,6 @@ def _print(found: Exported) -> None:
         say(f"{split:13} {values}")
 
 
-def export_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of `duo export`."""
-    command.add_argument("--set", required=True, metavar="NAME", help="logit set")
-    member_options(command, "a pair", ", by --rule")
-    command.add_argument("--rule", choices=list(RULES), help="of --members: how they are put together (default fitted)")
-    command.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to make")
-    for option, kind, form, text in (
-        ("--checkpoint", assignment, "MODEL=FILE", "the weights that the logits came from, where no library has them"),
-        ("--architecture", assignment, "MODEL=ID", "how a model of own code is built, module:callable, which no set may decide"),
-        ("--arguments", json_assignment, "MODEL=JSON", "constructor arguments, for sets that were made before the set held them"),
-    ):
-        command.add_argument(option, nargs="+", action="extend", default=[], type=kind, metavar=form, help=text)
-    whose = command.add_mutually_exclusive_group()
-    whose.add_argument("--variant", choices=["duo", "uq_only"], help="uq_only predicts the base's class (default duo)")
-    whose.add_argument("--says", metavar="MODEL", help="of --members: predict this one's class (default: that of all together)")
-    command.add_argument(
-        "--uncertainty", choices=["softmax", "entropy"], default="softmax", help="what it abstains by (default softmax)"
-    )
-    _goal_options(command)
-    command.add_argument("--onnx", action=argparse.BooleanOptionalAction, default=True, help="write duo.onnx (default)")
-    command.add_argument("--force", action="store_true", help="replace a folder that an export wrote")
-
-
 def _goal_options(command: argparse.ArgumentParser) -> None:
     for option, form, text in (
         (
@@ -103,7 +114,7 @@ def _goal_options(command: argparse.ArgumentParser) -> None:
         ),
         ("--coverage", "C", "abstain so that this share is answered; in force where no target risk is given"),
     ):
-        command.add_argument(option, nargs="+", action="extend", default=[], type=float, metavar=form, help=text)
+        repeated_option(command, option, float, form, text)
     command.add_argument(
         "--confidence", type=float, default=CONFIDENCE, metavar="P", help=f"of the guarantee (default {CONFIDENCE})"
     )

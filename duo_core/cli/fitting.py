@@ -7,7 +7,15 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from duo_core.cli.checking import metrics_check, print_metrics_check
-from duo_core.cli.options import check_member_options, member_options
+from duo_core.cli.options import (
+    Commands,
+    check_member_options,
+    json_option,
+    member_options,
+    new_command,
+    set_options,
+    split_option,
+)
 from duo_core.cli.printing import print_json, say
 from duo_core.cli.uploading import logit_set_of
 from duo_core.common.arrays import InputError
@@ -18,6 +26,18 @@ from duo_core.systems.sweep import Evaluation, evaluate
 from duo_core.systems.system import RULES
 
 
+def add_fit(commands: Commands) -> None:
+    """Add `duo fit`."""
+    text = "weights of a pair, or of any number of models, and all metrics of what they make"
+    command = new_command(commands, "fit", fit, text)
+    member_options(command, "a pair, with the numbers of the paper", ", together by every rule")
+    command.add_argument("--rule", choices=list(RULES), help="of --members: only this rule (default: every one)")
+    split_option(command)
+    command.add_argument("--check", action="store_true", help="of a pair: have scikit-learn compute the metrics it has as well")
+    set_options(command)
+    json_option(command)
+
+
 def fit(options: argparse.Namespace) -> None:
     """Fit a pair, or members, and print what was found."""
     _check_asked(options)
@@ -25,14 +45,6 @@ def fit(options: argparse.Namespace) -> None:
         _fit_members(options)
     else:
         _fit_pair(options)
-
-
-def fit_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of `duo fit` beside those that name a set."""
-    member_options(command, "a pair, with the numbers of the paper", ", together by every rule")
-    command.add_argument("--rule", choices=list(RULES), help="of --members: only this rule (default: every one)")
-    command.add_argument("--split", default="test", help="split to judge on (default test)")
-    command.add_argument("--check", action="store_true", help="of a pair: have scikit-learn compute the metrics it has as well")
 
 
 def _check_asked(options: argparse.Namespace) -> None:
