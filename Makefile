@@ -9,12 +9,13 @@ CONSTRAINTS ?= constraints.txt
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check \
 	$(if $(CONSTRAINTS),-c $(CONSTRAINTS),--upgrade --upgrade-strategy eager)
 
-.PHONY: help app test lint bench newest constraints dist
+.PHONY: help app test lint docs bench newest constraints dist
 
 help:
 	@echo "make app          serve the dashboard on http://127.0.0.1:8501 (PORT=N for another port)"
 	@echo "make test         run every test that this machine can run"
 	@echo "make lint         check style and types"
+	@echo "make docs         pages of the Python interface, in docs/api/"
 	@echo "make bench        print the benchmarks"
 	@echo "make newest       run every test with the newest versions of everything, in .venv-newest"
 	@echo "make constraints  write down the versions of .venv-newest as those that are tested"
@@ -33,6 +34,9 @@ lint: $(DEV)
 	@status=0; for check in "ruff check" "ruff format --check" "mypy"; do \
 		echo "$$check"; $(BIN)/python -m $$check || status=1; \
 	done; exit $$status
+
+docs: $(DEV)
+	$(BIN)/python -W error docs/build.py
 
 # What is compared with is installed for this alone.
 bench: $(APP)

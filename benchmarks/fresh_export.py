@@ -20,6 +20,7 @@ from duo_core.logits.store import Store
 from duo_core.metrics import METRICS, metrics
 from duo_core.systems.duo import Temperatures
 from duo_core.systems.pair_predicting import pair_predictions
+from duo_core.systems.system import System
 
 ROOT = Path(__file__).resolve().parents[1]
 TOLERANCE = 1e-6
@@ -84,7 +85,7 @@ def main() -> None:
     names, labels = list(logit_set.ids["test"]), logit_set.labels["test"]
     with tempfile.TemporaryDirectory() as beside:
         checkpoints = {name: Path(file) for name, file in (text.split("=") for text in options.checkpoint)}
-        out = deploy.export(logit_set, options.base, options.sidekick, Path(beside) / "duo", checkpoints=checkpoints)
+        out = deploy.export(logit_set, System((options.base, options.sidekick)), Path(beside) / "duo", checkpoints=checkpoints)
         ways = zip(installing((out.folder / "README.md").read_text()), (ALONE, MODULE), strict=True)
         chosen = list(ways)[: 1 if options.alone else 2]
         results = [

@@ -20,7 +20,7 @@ FIT = Fit(WEIGHTS, Temperatures(1.0, 1.0), {}, 0.0, 0)
 
 
 def duo(base=AS_IS, sidekick=LARGER, **options):
-    return Duo(Member(network(3, 0), base), Member(network(3, 1), sidekick), WEIGHTS, **options).eval()
+    return Duo([Member(network(3, 0), base), Member(network(3, 1), sidekick)], WEIGHTS, **options).eval()
 
 
 def one_by_one(member, images):
@@ -37,7 +37,7 @@ def images():
 def test_every_member_sees_the_images_through_its_own_transform(images):
     found = duo()
     answer = found(images)
-    expected = 1.3 * one_by_one(found.base, images).double() + 0.4 * one_by_one(found.sidekick, images).double()
+    expected = 1.3 * one_by_one(found.members[0], images).double() + 0.4 * one_by_one(found.members[1], images).double()
     torch.testing.assert_close(answer.logits, expected, rtol=0, atol=1e-5)
     assert answer.logits.shape == (5, 3)
     assert torch.equal(answer.predicted, expected.argmax(1))
@@ -72,7 +72,7 @@ def test_answers_are_those_of_the_reduction(variant, kind, scale):
     sidekick[:20] = 0.0
     labels = torch.randint(7, (200,), generator=random)
     expected = variant_predictions(base, sidekick, labels, FIT, variants=[variant], kind=kind)[variant]
-    answer = duo(variant=variant, kind=kind).answer(base, sidekick)
+    answer = duo(says=0 if variant == "uq_only" else None, kind=kind).answer(base, sidekick)
     assert answer.predicted.tolist() == expected.predicted.tolist()
     np.testing.assert_allclose(answer.uncertainty.numpy(), expected.uncertainty, rtol=1e-9, atol=1e-300)
     assert len(set(expected.uncertainty.tolist())) > 150  # not saturated: the comparison says something
@@ -104,11 +104,6 @@ def test_it_abstains_above_the_threshold_and_where_there_is_no_number():
 def test_what_is_no_image_is_named(given_images, complaint):
     with pytest.raises(InputError, match=complaint):
         duo()(given_images)
-
-
-def test_a_variant_of_one_model_alone_is_refused():
-    with pytest.raises(InputError, match="expected the variant duo or uq_only, got 'base'"):
-        duo(variant="base")
 
 
 @given(

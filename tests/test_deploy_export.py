@@ -1,6 +1,5 @@
 """An exported duo: its folder says what the set says, runs with and without the project, and is refused where it was touched."""
 
-import argparse
 import importlib.util
 import json
 import re
@@ -24,9 +23,8 @@ from torch import nn
 from app.state.exports import exported as exported_by_page
 from app.state.sets import Handle
 from duo_core import deploy
-from duo_core.__main__ import main
+from duo_core.__main__ import main, parser
 from duo_core.analysis.guarantee import thresholds
-from duo_core.cli import exporting
 from duo_core.common.arrays import InputError
 from duo_core.deploy import graphs
 from duo_core.deploy import run as run_alone
@@ -42,7 +40,10 @@ from duo_core.models.zoo import resolve
 from duo_core.systems.duo import Temperatures
 from duo_core.systems.pair_predicting import pair_predictions, variant_predictions
 from duo_core.systems.sweep import evaluate, fit_pair
+from duo_core.systems.system import System
 
+PAIR = System(("resnet32", "resnet20"))
+FILES = ["0-resnet32.safetensors", "1-resnet20.safetensors"]
 CLASSES = ("cat", "dog", "fox")
 ON_DEVICE = {**tiny.ON_DEVICE.to_dict(), "input_size": [3, 40, 40], "resize": [40, 40]}
 SMALLER = {**tiny.LARGER.to_dict(), "input_size": [3, 24, 24], "resize": 28}
@@ -122,9 +123,7 @@ def exported(made, tmp_path_factory):
     """The folder of the pair, with everything in it."""
     logit_set, _, checkpoints = made
     asked = Asked(target_risks=[0.9, 0.5], coverages=[0.7])
-    return deploy.export(
-        logit_set, "resnet32", "resnet20", tmp_path_factory.mktemp("out") / "duo", checkpoints=checkpoints, asked=asked
-    )
+    return deploy.export(logit_set, PAIR, tmp_path_factory.mktemp("out") / "duo", checkpoints=checkpoints, asked=asked)
 
 
 @pytest.fixture
@@ -158,13 +157,9 @@ def same_metrics(found, expected):
 
 def command(store, out, *words):
     """The command, as the command line calls it."""
-    parser = argparse.ArgumentParser()
-    exporting.export_options(parser)
-    parser.add_argument("--json", action="store_true")
-    pair = ["--set", "pictures", "--base", "resnet32", "--sidekick", "resnet20"]
-    options = parser.parse_args([*pair, "--out", str(out), *map(str, words)])
-    options.store = store
-    exporting.export(options)
+    pair = ["--set", "pictures", "--store", str(store), "--base", "resnet32", "--sidekick", "resnet20"]
+    options = parser().parse_args(["export", *pair, "--out", str(out), *map(str, words)])
+    options.run(options)
 
 
 def given(checkpoints):
@@ -188,9 +183,12 @@ def test_the_loaded_duo_gives_the_metrics_of_the_set(made, exported, test_images
     duo = deploy.load(exported.folder)
     with torch.inference_mode():
         answer = duo(test_images)
-    found = evaluate(logit_set, "resnet32", "resnet20")
+    found = evaluate(logit_set, *PAIR.members)
     same_metrics(judged(answer.logits, logit_set.labels["test"]), found.metrics["duo"])
-    same_metrics(exported.record["metrics"]["test"]["duo"], found.metrics["duo"])
+    assert exported.record["metrics"]["test"] == {
+        "system": found.metrics["duo"],
+        "members": [found.metrics["base"], found.metrics["sidekick"]],
+    }
     assert answer.predicted.tolist() == found.predictions["duo"].predicted.tolist()
     np.testing.assert_allclose(answer.uncertainty.numpy(), found.predictions["duo"].uncertainty, atol=1e-6)
     assert 0.5 < found.metrics["duo"]["accuracy"] < 1  # neither chance nor trivial
@@ -243,26 +241,31 @@ def test_both_graphs_agree_with_the_module_for_any_number_of_images(exported, te
 def test_the_record_says_what_the_set_says(made, exported):
     logit_set, _, checkpoints = made
     record = json.loads((exported.folder / "duo.json").read_text())
-    found = evaluate(logit_set, "resnet32", "resnet20")
-    assert record["temperatures"] == found.fit.temperatures._asdict()
-    assert record["metrics"] == {"test": found.metrics}
+    found = evaluate(logit_set, *PAIR.members)
+    assert (record["format"], record["rule"], record["says"], record["temperature"]) == (2, "fitted", None, None)
+    assert tuple(member["weight"] for member in record["members"]) == found.fit.temperatures
+    assert tuple(member["alone"] for member in record["members"]) == found.fit.calibration
+    assert record["provenance"]["nll_fit"] == {
+        "system": found.fit.nll["duo"],
+        "members": [found.fit.nll["base"], found.fit.nll["sidekick"]],
+    }
     assert record["classes"] == ["cat", "dog", "fox"]
     assert record["provenance"]["images"] == {"val": 50, "test": 70}
     assert record["provenance"]["digests"]["logits"]["resnet20/val"] == logit_set.digests["resnet20", "val"]
     assert set(record["provenance"]["versions"]) >= {"torch", "timm", "numpy"}
-    for role, name in (("base", "resnet32"), ("sidekick", "resnet20")):
-        card, model = logit_set.cards[name], record["models"][role]
-        assert (model["model"], model["weights_sha256"]) == (f"cifar/{name}", card.weights_sha256)
-        assert model["transform"] == card.transform
-        assert (exported.folder / f"{role}.safetensors").read_bytes() == checkpoints[name].read_bytes()
-    assert set(record["files"]) == {"base.safetensors", "sidekick.safetensors", "duo.pt2", "duo.onnx"}
+    for member, file, name in zip(record["members"], FILES, PAIR.members, strict=True):
+        card = logit_set.cards[name]
+        assert (member["model"], member["weights_sha256"]) == (f"cifar/{name}", card.weights_sha256)
+        assert (member["transform"], member["file"]) == (card.transform, file)
+        assert (exported.folder / file).read_bytes() == checkpoints[name].read_bytes()
+    assert set(record["files"]) == {*FILES, "duo.pt2", "duo.onnx"}
     assert record["left_out"] == []
 
 
 def test_thresholds_are_those_of_the_guarantee(made, exported):
     logit_set = made[0]
     logits = [logit_set.logits(model, "val") for model in ("resnet32", "resnet20")]
-    fitted = fit_pair(logit_set, "resnet32", "resnet20")
+    fitted = fit_pair(logit_set, *PAIR.members)
     own = variant_predictions(*logits, logit_set.labels["val"], fitted, variants=["duo"])["duo"]
     expected = thresholds(own, [0.9, 0.5])
     entries = exported.record["thresholds"]["entries"]
@@ -301,8 +304,9 @@ def test_the_duo_abstains_as_often_as_the_record_says(made, exported, test_image
 @pytest.mark.parametrize("kind", ["softmax", "entropy"])
 def test_uq_only_predicts_the_class_of_the_base(made, test_images, tmp_path, kind):
     logit_set, _, checkpoints = made
-    asked = Asked("uq_only", kind, coverages=[0.5])
-    found = deploy.export(logit_set, "resnet32", "resnet20", tmp_path / "duo", checkpoints=checkpoints, asked=asked, onnx=False)
+    asked = Asked(kind, coverages=[0.5])
+    says = System(PAIR.members, says=0)
+    found = deploy.export(logit_set, says, tmp_path / "duo", checkpoints=checkpoints, asked=asked, onnx=False)
     duo, expected = deploy.load(found.folder), evaluate(logit_set, "resnet32", "resnet20", kind=kind).predictions["uq_only"]
     with torch.inference_mode():
         answer = duo(test_images)
@@ -346,7 +350,7 @@ def test_the_command_prints_what_it_wrote(made, tmp_path, capsys, without_graphs
 
 def test_a_folder_is_not_overwritten_unless_asked(made, exported, touched, tmp_path, without_graphs):
     logit_set, _, checkpoints = made
-    pair = (logit_set, "resnet32", "resnet20")
+    pair = (logit_set, PAIR)
     assert "holds an exported duo; name another, or replace it with --force" in refused(*pair, touched, checkpoints=checkpoints)
     (touched / "mark").touch()
     deploy.export(*pair, touched, checkpoints=checkpoints, onnx=False, force=True)
@@ -370,14 +374,14 @@ def test_an_export_that_fails_leaves_what_was_there(made, touched, tmp_path, mon
 
     monkeypatch.setattr(graphs, "write", fails)
     with pytest.raises(OSError, match="No space"):
-        deploy.export(logit_set, "resnet32", "resnet20", out, checkpoints=checkpoints, force=True)
+        deploy.export(logit_set, PAIR, out, checkpoints=checkpoints, force=True)
     assert [path.name for path in tmp_path.iterdir()] == ["copy"]
     assert sorted(file.name for file in touched.iterdir()) == before
 
 
 def test_a_checkpoint_has_to_be_the_one_of_the_set(made, tmp_path, without_graphs):
     logit_set, _, checkpoints = made
-    pair = (logit_set, "resnet32", "resnet20", tmp_path / "duo")
+    pair = (logit_set, PAIR, tmp_path / "duo")
     own, other = checkpoints["resnet32"], tmp_path / "resnet32.safetensors"
     complaint = refused(*pair, checkpoints={"resnet32": own})
     assert complaint == (
@@ -388,19 +392,16 @@ def test_a_checkpoint_has_to_be_the_one_of_the_set(made, tmp_path, without_graph
     complaint = refused(*pair, checkpoints={**checkpoints, "resnet32": other})
     assert complaint.startswith("expected the weights that the logits of 'resnet32' came from (resnet32.safetensors, SHA-256 ")
     assert complaint.endswith("give that file with --checkpoint resnet32=FILE")
-    assert "--checkpoint names the model 'resnet44', which is not in this duo" in refused(*pair, checkpoints={"resnet44": own})
+    assert "--checkpoint names the model 'resnet44', which is not in this system" in refused(*pair, checkpoints={"resnet44": own})
     assert "--arguments names the model 'x'" in refused(*pair, checkpoints=checkpoints, arguments={"x": {}})
-    assert "expected two models, got 'resnet32' as base and as sidekick" in refused(
-        logit_set, "resnet32", "resnet32", tmp_path / "duo"
-    )
-    assert "expected a model of the set 'pictures', got 'y'" in refused(logit_set, "y", "resnet20", tmp_path / "duo")
+    assert "expected a model of the set 'pictures', got 'y'" in refused(logit_set, System(("y", "resnet20")), tmp_path / "duo")
     assert not (tmp_path / "duo").exists()
 
 
 def test_goals_that_cannot_be_met_are_refused(made, tmp_path, without_graphs):
     logit_set, _, checkpoints = made
     asked = Asked(target_risks=[0.001])
-    complaint = refused(logit_set, "resnet32", "resnet20", tmp_path / "duo", checkpoints=checkpoints, asked=asked)
+    complaint = refused(logit_set, PAIR, tmp_path / "duo", checkpoints=checkpoints, asked=asked)
     assert complaint == (
         "expected a target risk that 50 images of 'val' can guarantee with a confidence of 0.95, got 0.001, which no threshold "
         "reaches; ask for a larger one, or for a coverage"
@@ -417,21 +418,21 @@ def test_uploaded_logits_say_nothing_of_a_model(made, tmp_path):
     logit_set = made[0]
     cards = {name: Card(name, f"upload/{name}", "upload") for name in logit_set.cards}
     uploaded = LogitSet("mine", "Mine", logit_set.classes, logit_set.labels, cards, logit_set.arrays)
-    complaint = refused(uploaded, "resnet32", "resnet20", tmp_path / "duo")
+    complaint = refused(uploaded, PAIR, tmp_path / "duo")
     assert complaint == "the logits of 'resnet32' were uploaded, so nothing says how the model is built"
-    names = unzipped(deploy.packed(uploaded, "resnet32", "resnet20"), tmp_path)
+    names = unzipped(deploy.packed(uploaded, PAIR), tmp_path)
     assert names == ON_LOGITS
-    assert "the sidekick" not in (readme := (tmp_path / "resnet32+resnet20" / "README.md").read_text())
+    assert "resnet20 alone" not in (readme := (tmp_path / "resnet32+resnet20" / "README.md").read_text())
     assert "Compute the logits with `duo logits`" in readme
     assert "duo export --set" not in readme
-    assert "how the base 'resnet32' is built: its logits were uploaded" in unloadable(tmp_path / "resnet32+resnet20")
+    assert "how 'resnet32' is built: its logits were uploaded" in unloadable(tmp_path / "resnet32+resnet20")
 
 
 def test_a_zip_says_which_model_cannot_be_had(made, tmp_path):
     logit_set = made[0]
     cards = {**logit_set.cards, "resnet20": Card("resnet20", "nobody.knows:it", "python")}
     other = LogitSet("other", "Other", logit_set.classes, logit_set.labels, cards, logit_set.arrays)
-    assert unzipped(deploy.packed(other, "resnet32", "resnet20"), tmp_path) == ON_LOGITS
+    assert unzipped(deploy.packed(other, PAIR), tmp_path) == ON_LOGITS
     readme = (tmp_path / "resnet32+resnet20" / "README.md").read_text()
     assert "say --architecture resnet20=nobody.knows:it" in readme
 
@@ -460,8 +461,8 @@ def test_a_set_decides_of_no_code_and_no_file(made, tmp_path, monkeypatch, refer
     cards = {**logit_set.cards, "resnet20": Card("resnet20", reference, source, arguments={"command": "touch ran"})}
     other = LogitSet("other", "Other", logit_set.classes, logit_set.labels, cards, logit_set.arrays)
     with pytest.raises(InputError):
-        deploy.export(other, "resnet32", "resnet20", tmp_path / "duo", checkpoints=checkpoints)
-    assert unzipped(deploy.packed(other, "resnet32", "resnet20"), tmp_path) == ON_LOGITS
+        deploy.export(other, PAIR, tmp_path / "duo", checkpoints=checkpoints)
+    assert unzipped(deploy.packed(other, PAIR), tmp_path) == ON_LOGITS
     assert not (tmp_path / "ran").exists()
 
 
@@ -484,7 +485,7 @@ def test_arguments_of_a_set_are_plain_values(made, tmp_path, arguments):
     cards = {**logit_set.cards, "resnet20": Card("resnet20", "timm/resnet18", "timm", arguments=arguments)}
     other = LogitSet("other", "Other", logit_set.classes, logit_set.labels, cards, logit_set.arrays)
     with pytest.raises(InputError, match="expected arguments of 'timm/resnet18' that are plain values"):
-        deploy.export(other, "resnet32", "resnet20", tmp_path / "duo", checkpoints=checkpoints)
+        deploy.export(other, PAIR, tmp_path / "duo", checkpoints=checkpoints)
 
 
 def test_the_command_line_may_say_which_code_is_run(made, tmp_path, monkeypatch, without_graphs):
@@ -496,14 +497,10 @@ def test_the_command_line_may_say_which_code_is_run(made, tmp_path, monkeypatch,
     logit_set, _, checkpoints = made
     card = replace(logit_set.cards["resnet20"], model="mine:net", source="python", arguments={"depth": 20})
     other = LogitSet("other", "Other", logit_set.classes, logit_set.labels, {**logit_set.cards, "resnet20": card}, logit_set.arrays)
-    assert refused(other, "resnet32", "resnet20", tmp_path / "duo", checkpoints=checkpoints).endswith(
-        "--architecture resnet20=mine:net"
-    )
-    deploy.export(
-        other, "resnet32", "resnet20", tmp_path / "duo", checkpoints=checkpoints, architectures={"resnet20": "mine:net"}, onnx=False
-    )
+    assert refused(other, PAIR, tmp_path / "duo", checkpoints=checkpoints).endswith("--architecture resnet20=mine:net")
+    deploy.export(other, PAIR, tmp_path / "duo", checkpoints=checkpoints, architectures={"resnet20": "mine:net"}, onnx=False)
     assert "say own_code=True if you trust the folder" in unloadable(tmp_path / "duo")
-    assert deploy.load(tmp_path / "duo", own_code=True).record["models"]["sidekick"]["model"] == "mine:net"
+    assert deploy.load(tmp_path / "duo", own_code=True).record["members"][1]["model"] == "mine:net"
 
 
 @pytest.mark.parametrize(("reference", "source"), HOSTILE)
@@ -511,9 +508,9 @@ def test_a_folder_decides_of_no_code_unless_trusted(made, tmp_path, monkeypatch,
     (tmp_path / "evil.py").write_text("from pathlib import Path\nPath('ran').touch()\n")
     monkeypatch.chdir(tmp_path)
     logit_set, _, checkpoints = made
-    deploy.export(logit_set, "resnet32", "resnet20", tmp_path / "duo", checkpoints=checkpoints, onnx=False)
+    deploy.export(logit_set, PAIR, tmp_path / "duo", checkpoints=checkpoints, onnx=False)
     record = json.loads((tmp_path / "duo" / "duo.json").read_text())
-    record["models"]["sidekick"] |= {"model": reference, "source": source}
+    record["members"][1] |= {"model": reference, "source": source}
     (tmp_path / "duo" / "duo.json").write_text(json.dumps(record))
     with pytest.raises(InputError):
         deploy.load(tmp_path / "duo")
@@ -535,15 +532,15 @@ def test_a_zip_is_completed_by_the_checkpoints(made, test_images, tmp_path):
     readme = (folder / "README.md").read_text()
     (line,) = re.findall(r"^    (duo export .*)$", readme, re.MULTILINE)
     assert line == (
-        "duo export --set pictures --base resnet32 --sidekick resnet20 --out resnet32+resnet20 --uncertainty entropy "
+        "duo export --set pictures --members resnet32 resnet20 --out resnet32+resnet20 --uncertainty entropy "
         "--checkpoint resnet32=resnet32.safetensors resnet20=resnet20.safetensors"
     )
-    assert "put the weights here as `base.safetensors` and `sidekick.safetensors`" in readme
+    assert "put the weights here as `0-resnet32.safetensors` and `1-resnet20.safetensors`" in readme
     listed = re.findall(r"^\* `(.+?)`", readme.partition("## Files")[2], re.MULTILINE)
     assert listed == ["duo.json"], "what is not in the zip is not said to be there"
     assert "expected the weights of resnet32 with SHA-256" in unloadable(folder)
-    for role, name in (("base", "resnet32"), ("sidekick", "resnet20")):
-        shutil.copy(checkpoints[name], folder / f"{role}.safetensors")
+    for file, name in zip(FILES, PAIR.members, strict=True):
+        shutil.copy(checkpoints[name], folder / file)
     with torch.inference_mode():
         logits = deploy.load(folder)(test_images).logits
     same_metrics(judged(logits, logit_set.labels["test"]), evaluate(logit_set, "resnet32", "resnet20").metrics["duo"])
@@ -554,7 +551,7 @@ def test_a_zip_is_completed_by_the_checkpoints(made, test_images, tmp_path):
 )
 def test_the_command_of_a_zip_writes_the_whole_folder(made, tmp_path, monkeypatch, without_graphs, asked):
     logit_set, source, checkpoints = made
-    unzipped(deploy.packed(logit_set, "resnet32", "resnet20", asked), tmp_path)
+    unzipped(deploy.packed(logit_set, PAIR, asked), tmp_path)
     packed = json.loads((tmp_path / "resnet32+resnet20" / "duo.json").read_text())
     readme = (tmp_path / "resnet32+resnet20" / "README.md").read_text()
     (line,) = re.findall(r"^    duo (export .*)$", readme, re.MULTILINE)
@@ -563,8 +560,8 @@ def test_the_command_of_a_zip_writes_the_whole_folder(made, tmp_path, monkeypatc
     assert main([*shlex.split(line), "--no-onnx", "--force"]) == 0
     record = json.loads(Path("resnet32+resnet20", "duo.json").read_text())
     assert (record["threshold"], record["thresholds"]) == (packed["threshold"], packed["thresholds"])
-    assert (record["uncertainty"], record["temperatures"]) == (asked.kind, packed["temperatures"])
-    assert sorted(record["files"]) == ["base.safetensors", "sidekick.safetensors"]
+    assert (record["uncertainty"], record["members"]) == (asked.kind, packed["members"])
+    assert sorted(record["files"]) == FILES
 
 
 @pytest.mark.parametrize(
@@ -573,17 +570,17 @@ def test_the_command_of_a_zip_writes_the_whole_folder(made, tmp_path, monkeypatc
         (lambda f: (f / "duo.json").unlink(), "expected the file '.*duo.json', got nothing there; name a folder that duo export"),
         (lambda f: (f / "duo.json").write_text("{"), "expected JSON in"),
         (
-            lambda f: edit(f, temperatures={"base": 1.0, "sidekick": 1.0}),
+            lambda f: edit(f, temperature=2.0),
             "'.*duo.json' was altered after it was exported; export it",
         ),
-        (lambda f: edit(f, models=None), r"was altered after it was exported \(models missing or of another type\)"),
-        (lambda f: edit(f, format=9), "expected format 1 in '.*', got 9; export it again with this version"),
-        (lambda f: (f / "base.safetensors").unlink(), "expected the weights of resnet32 with SHA-256 .* got no file there"),
+        (lambda f: edit(f, members=None), r"was altered after it was exported \(members missing or of another type\)"),
+        (lambda f: edit(f, format=9), "expected format 1 or 2 in '.*', got 9; export it again with this version"),
+        (lambda f: (f / FILES[0]).unlink(), "expected the weights of resnet32 with SHA-256 .* got no file there"),
         (
-            lambda f: flip(f / "sidekick.safetensors"),
-            "sidekick.safetensors' was altered after it was exported: expected the weights",
+            lambda f: flip(f / FILES[1]),
+            "1-resnet20.safetensors' was altered after it was exported: expected the weights",
         ),
-        (lambda f: torch.save({"a": 1}, f / "base.safetensors"), "base.safetensors' was altered"),
+        (lambda f: torch.save({"a": 1}, f / FILES[0]), "0-resnet32.safetensors' was altered"),
     ],
 )
 def test_what_is_missing_or_altered_is_named(touched, damage, complaint):
@@ -626,11 +623,11 @@ def code(made, tmp_path):
 
 
 def test_models_that_cannot_be_traced_are_exported_without_graphs(code, test_images, tmp_path):
-    found = deploy.export(code, "one", "two", tmp_path / "duo", architectures=OWN)
+    found = deploy.export(code, System(("one", "two")), tmp_path / "duo", architectures=OWN)
     assert found.left_out[0].startswith("duo.pt2 and duo.onnx were left out: torch.export cannot trace the members (")
     assert {file.name for file in found.folder.iterdir()} == {
         *ON_LOGITS,
-        *("base.safetensors", "sidekick.safetensors"),
+        *("0-one.safetensors", "1-two.safetensors"),
     }
     assert "run.py" not in (found.folder / "README.md").read_text().partition("## When")[0]
     assert "torch==" in (found.folder / "requirements.txt").read_text()
@@ -642,9 +639,9 @@ def test_models_that_cannot_be_traced_are_exported_without_graphs(code, test_ima
 def test_arguments_are_those_of_the_set(code, tmp_path, without_graphs):
     arguments = {"one": {"seed": 3, "branches": True}, "two": {"seed": 4}}
     assert {name: card.arguments for name, card in code.cards.items()} == arguments
-    found = deploy.export(code, "one", "two", tmp_path / "duo", arguments={"two": {"seed": 4}}, architectures=OWN)
-    assert found.record["models"]["base"]["arguments"] == arguments["one"]
-    assert refused(code, "one", "two", tmp_path / "other", arguments={"two": {"seed": 5}}, architectures=OWN) == (
+    found = deploy.export(code, System(("one", "two")), tmp_path / "duo", arguments={"two": {"seed": 4}}, architectures=OWN)
+    assert found.record["members"][0]["arguments"] == arguments["one"]
+    assert refused(code, System(("one", "two")), tmp_path / "other", arguments={"two": {"seed": 5}}, architectures=OWN) == (
         'expected the arguments that the logits of \'two\' were computed with, {"seed": 4}, got {"seed": 5}; leave --arguments out'
     )
 
@@ -652,23 +649,22 @@ def test_arguments_are_those_of_the_set(code, tmp_path, without_graphs):
 def test_a_set_that_holds_no_arguments_takes_those_that_are_given(code, tmp_path, without_graphs):
     older = replace(code, cards={name: replace(card, arguments=None) for name, card in code.cards.items()})
     assert "expected the weights that the logits of 'one' came from" in refused(
-        older, "one", "two", tmp_path / "duo", architectures=OWN
+        older, System(("one", "two")), tmp_path / "duo", architectures=OWN
     )
     found = deploy.export(
         older,
-        "one",
-        "two",
+        System(("one", "two")),
         tmp_path / "duo",
         arguments={"one": {"seed": 3, "branches": True}, "two": {"seed": 4}},
         architectures=OWN,
     )
-    assert isinstance(deploy.load(found.folder, own_code=True).base.module, Branching)
+    assert isinstance(deploy.load(found.folder, own_code=True).members[0].module, Branching)
 
 
 def test_code_that_a_folder_names_runs_only_if_trusted(code, tmp_path, without_graphs):
-    found = deploy.export(code, "one", "two", tmp_path / "duo", architectures=OWN, onnx=False)
+    found = deploy.export(code, System(("one", "two")), tmp_path / "duo", architectures=OWN, onnx=False)
     assert unloadable(found.folder) == (
-        "the base is built by running 'test_deploy_export:own_network', code that is not this project's; say own_code=True if you "
+        "'one' is built by running 'test_deploy_export:own_network', code that is not this project's; say own_code=True if you "
         "trust the folder"
     )
 
@@ -679,7 +675,7 @@ def test_without_the_onnx_packages_the_rest_is_written(made, tmp_path, monkeypat
     monkeypatch.setattr(
         graphs.importlib.util, "find_spec", lambda name, *rest: None if name == "onnxscript" else found(name, *rest)
     )
-    out = deploy.export(logit_set, "resnet32", "resnet20", tmp_path / "duo", checkpoints=checkpoints)
+    out = deploy.export(logit_set, PAIR, tmp_path / "duo", checkpoints=checkpoints)
     assert out.left_out == [
         "duo.onnx was left out: onnxscript not installed; pip install onnx onnxscript onnxruntime and export again"
     ]
@@ -734,8 +730,8 @@ def test_the_weights_that_gave_the_logits_are_written(made, tmp_path, without_gr
     store = Store(tmp_path / "store")
     compute(models, splits({"test": source}, fit=50), store, "pickled", device="cpu", workers=0)
     given_files = {**checkpoints, "resnet20": pickled}
-    found = deploy.export(store.open("pickled"), "resnet32", "resnet20", tmp_path / "duo", checkpoints=given_files)
-    written, expected = load_file(found.folder / "sidekick.safetensors"), load_file(checkpoints["resnet20"])
+    found = deploy.export(store.open("pickled"), PAIR, tmp_path / "duo", checkpoints=given_files)
+    written, expected = load_file(found.folder / FILES[1]), load_file(checkpoints["resnet20"])
     assert written.keys() == expected.keys()
     assert all(torch.equal(written[key], expected[key]) for key in expected)
     deploy.load(found.folder)

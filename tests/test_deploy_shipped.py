@@ -15,6 +15,7 @@ from duo_core.logits.store import DEFAULT_STORE, Store
 from duo_core.metrics import METRICS, metrics
 from duo_core.models.zoo import load, resolve
 from duo_core.systems.sweep import evaluate
+from duo_core.systems.system import System
 
 PAIR = ("resnet18", "shufflenet_v2_x0_5")
 IMAGES = 400
@@ -25,7 +26,7 @@ WEIGHTS = "IMAGENET1K_V1"
 def test_the_exported_duo_gives_the_metrics_of_the_shipped_set(shared, tmp_path):
     logit_set = Store(DEFAULT_STORE).open("cifar10")
     checkpoints = {name: shared / "zoo" / "cifar10" / f"torchvision-{name}.safetensors" for name in PAIR}
-    folder = deploy.export(logit_set, *PAIR, tmp_path / "duo", checkpoints=checkpoints).folder
+    folder = deploy.export(logit_set, System(PAIR), tmp_path / "duo", checkpoints=checkpoints).folder
     rows = np.linspace(0, len(logit_set.labels["test"]) - 1, IMAGES).astype(int)
     source = open_source(str(shared / "images" / "cifar10-test.tar"))
     places = {name: place for place, name in enumerate(source.ids)}
@@ -60,9 +61,9 @@ def test_weights_that_a_library_has_downloaded_are_copied(hub, tmp_path):
     torch.save(module.state_dict(), hub / "shufflenetv2_x0.5-f707e7126e.pth")
     loaded = load(resolve("torchvision/shufflenet_v2_x0_5")[0])
     here = members.source_of(card(weights_sha256=loaded.weights_sha256), 1000)
-    assert (here.lacking, here.record("base")["file"]) == ("", "base.safetensors")
-    here.write(tmp_path / "base.safetensors")
-    again = members.member("base", here.record("base"), tmp_path, own_code=False)
+    assert (here.lacking, here.record(0)["file"]) == ("", "0-small.safetensors")
+    here.write(tmp_path / "0-small.safetensors")
+    again = members.member(here.record(0), tmp_path, own_code=False)
     assert all(torch.equal(value, module.state_dict()[key]) for key, value in again.module.state_dict().items())
     with pytest.raises(InputError, match="expected the weights that the logits of 'small' came from"):
         members.source_of(card(weights_sha256="0" * 64), 1000)
@@ -75,16 +76,16 @@ def test_weights_that_a_library_downloads_are_left_to_the_loading(hub, tmp_path)
     assert absent.lacking == (
         "the weights IMAGENET1K_V1 of 'small' are not on this machine; they are downloaded when the folder is loaded"
     )
-    record = absent.record("base") | {"transform": resolved_transform()}
+    record = absent.record(0) | {"transform": resolved_transform()}
     assert record["file"] is None
     module = load(resolve("torchvision/shufflenet_v2_x0_5")[0], random_weights=True).module
     torch.save(module.state_dict(), hub / "shufflenetv2_x0.5-f707e7126e.pth")
     with pytest.raises(
         InputError, match=r"expected the weights IMAGENET1K_V1 of .* with SHA-256 0+, got .*; the library has other ones"
     ):
-        members.member("base", record, tmp_path, own_code=False)
+        members.member(record, tmp_path, own_code=False)
     record["weights_sha256"] = load(resolve("torchvision/shufflenet_v2_x0_5")[0]).weights_sha256
-    assert isinstance(members.member("base", record, tmp_path, own_code=False), deploy.Member)
+    assert isinstance(members.member(record, tmp_path, own_code=False), deploy.Member)
 
 
 def resolved_transform():

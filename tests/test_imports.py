@@ -35,7 +35,7 @@ MODEL_LIBRARIES = {"torchvision", "timm", "fvcore"}
 MODEL_ROOMS = {"images", "models", "inference"}
 NEVER = {"streamlit", "app"}
 DASHBOARD = ["duo_core.logits.store", "duo_core.systems.sweep", "duo_core.figures"]
-STARTS = {"cli/commands.py": {"streamlit", "app", "warmup"}}
+STARTS = {"cli/serving.py": {"streamlit", "app", "warmup"}}
 """What starts the dashboard, and what it names for that; it imports none of it otherwise."""
 
 
@@ -127,7 +127,7 @@ SYSTEMS = "imports systems, which does not stand above metrics"
         ("logits/store/sets.py", "from torchvision.models import resnet18", "imports torchvision"),
         ("models/zoo/names.py", "def f():\n    import streamlit as st", "imports streamlit"),
         ("figures/zoo.py", "from app.state import pair", "imports app"),
-        ("cli/commands.py", "import streamlit", "imports streamlit"),
+        ("cli/serving.py", "import streamlit", "imports streamlit"),
     ],
 )
 def test_the_checker_sees_what_must_not_be_imported(path, source, complaint):
@@ -143,7 +143,7 @@ def test_the_checker_sees_what_must_not_be_imported(path, source, complaint):
             "import timm\nfrom . import loading\nfrom .loading import load\nfrom ..transforms import Transform",
         ),
         ("common/arrays.py", "import duo_core_other.sweep\nimport_module('json')"),
-        ("cli/commands.py", "importlib.import_module('app.state')"),
+        ("cli/serving.py", "importlib.import_module('app.state')"),
     ],
 )
 def test_the_checker_lets_the_rest_be(path, source):

@@ -10,7 +10,7 @@ from logit_sets import write_set
 
 from app.state import saving
 from duo_core.__main__ import main
-from duo_core.cli import commands
+from duo_core.cli import serving
 from duo_core.common import places
 from duo_core.common.arrays import InputError
 from duo_core.logits.store import Store, default_store
@@ -113,7 +113,7 @@ def test_paths_in_the_environment_name_what_they_named_where_the_dashboard_was_s
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("DUO_STORE", "sets:new")  # one folder, which is yet to be made
     monkeypatch.setenv("DUO_IMAGES", os.pathsep.join(["pictures", "torch/cifar10", ""]))
-    commands._move_to(tmp_path / "there")
+    serving._move_to(tmp_path / "there")
     assert Path.cwd() == tmp_path / "there"
     assert os.environ["DUO_STORE"] == str(tmp_path / "here" / "sets:new")
     assert os.environ["DUO_IMAGES"].split(os.pathsep) == [str(tmp_path / "here" / "pictures"), "torch/cifar10", ""]

@@ -17,6 +17,7 @@ from duo_core.common.plaintext import as_markdown, escaped, unmarked
 from duo_core.deploy import packed
 from duo_core.logits import Card, LogitSet
 from duo_core.logits.store import Store
+from duo_core.systems.system import System
 
 PAGES = ("explore", "find", "temperatures", "claims", "diagnose", "zoo", "learn", "method")
 TEXTS = ("title", "header", "subheader", "markdown", "caption", "info", "warning", "error", "success", "metric", "expander")
@@ -99,7 +100,7 @@ def test_a_set_that_cannot_be_read_is_said_without_markup(tmp_path: Path, monkey
 
 def test_an_exported_duo_has_the_names_as_they_are_and_a_readme_without_markup(store: Path) -> None:
     own = Store(store).open("hostile")
-    with zipfile.ZipFile(io.BytesIO(packed(own, *list(own.cards)[:2]))) as archive:
+    with zipfile.ZipFile(io.BytesIO(packed(own, System(tuple(own.cards)[:2])))) as archive:
         texts = {Path(name).name: archive.read(name).decode() for name in archive.namelist()}
     assert json.loads(texts["duo.json"])["classes"] == list(own.classes) == written_names("class")
     for markup in MARKUP:

@@ -23,6 +23,7 @@ from duo_core.logits import FIT_SPLIT, Card
 from duo_core.logits.store import Store
 from duo_core.systems.pair_predicting import variant_predictions
 from duo_core.systems.sweep import evaluate
+from duo_core.systems.system import System
 
 KINDS = ("softmax", "entropy")
 TARGET, CONFIDENCE = 0.1, 0.9
@@ -97,7 +98,7 @@ def folder(request, uploaded, tmp_path_factory):
     """What the page hands out of an upload, unpacked, and the evaluation of the pair."""
     where = tmp_path_factory.mktemp("folder")
     asked = Asked(kind=request.param, target_risks=(TARGET, 0.02), confidence=CONFIDENCE)
-    with zipfile.ZipFile(BytesIO(deploy.packed(uploaded, "large", "small", asked))) as archive:
+    with zipfile.ZipFile(BytesIO(deploy.packed(uploaded, System(("large", "small")), asked))) as archive:
         archive.extractall(where)
     return where / "large+small", evaluate(uploaded, "large", "small", "test", kind=request.param)
 
@@ -146,30 +147,36 @@ def test_the_script_prints_a_line_an_image(folder, uploaded, tmp_path):
     assert rows[3]["class"] == f"class {answer.predicted[3]}"
 
 
-@pytest.mark.parametrize("variant", ["duo", "uq_only"])
+@pytest.mark.parametrize("says", [None, 0, 2])
+@pytest.mark.parametrize(("rule", "temperature"), [("fitted", None), ("ensemble", 1.3), ("ensemble", 0.0), ("probabilities", 1.3)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_is_the_module_of_deploy_in_numpy(rng, kind, variant, tmp_path):
+def test_it_is_the_module_of_deploy_in_numpy(rng, kind, rule, temperature, says, tmp_path):
     """Masked classes, ties, weights of zero and logits far apart among them."""
-    base, sidekick = rng.normal(size=(2, 400, 6)) * rng.choice([0.0, 1.0, 300.0], size=(2, 400, 1))
-    base[::7, 2], sidekick[::5, 4] = -np.inf, -np.inf
-    for weights in ({"base": 0.7, "sidekick": 0.2}, {"base": 1.1, "sidekick": 0.0}, {"base": 0.0, "sidekick": 2.0}):
-        record = {"classes": list("abcdef"), "threshold": 0.3, "temperatures": weights, "variant": variant, "uncertainty": kind}
-        (tmp_path / "duo.json").write_text(json.dumps(record))
-        square = deploy.Member(torch.nn.Identity(), None)
-        expected = deploy.Duo(square, square, taking.Temperatures(**weights), variant=variant, kind=kind, threshold=0.3).answer(
-            torch.from_numpy(base), torch.from_numpy(sidekick)
-        )
-        answer = combine.Duo(tmp_path)(base, sidekick)
+    logits = rng.normal(size=(3, 400, 6)) * rng.choice([0.0, 1.0, 300.0], size=(3, 400, 1))
+    logits[0, ::7, 2], logits[1, ::5, 4] = -np.inf, -np.inf
+    names, square = ["c", "a", "b"], deploy.Member(torch.nn.Identity(), None)
+    for weights in ((0.7, 0.2, 1.0), (1.1, 0.0, 0.0), (0.0, 2.0, 0.3)):
+        members = [{"name": name, "weight": weight} for name, weight in zip(names, weights, strict=True)]
+        record = {"classes": list("abcdef"), "threshold": 0.3, "rule": rule, "says": says, "uncertainty": kind}
+        (tmp_path / "duo.json").write_text(json.dumps(record | {"members": members, "temperature": temperature}))
+        how = {"temperature": 1.0 if temperature is None else temperature, "pooled": rule == "probabilities", "says": says}
+        same = deploy.Duo([square] * 3, weights, **how, names=names, kind=kind, threshold=0.3)
+        expected = same.answer(*torch.from_numpy(logits))
+        answer = combine.Duo(tmp_path)(*logits)
         for key in ("logits", "predicted", "uncertainty", "abstain"):
-            np.testing.assert_allclose(getattr(answer, key), getattr(expected, key).numpy(), rtol=1e-12, atol=0, err_msg=key)
+            np.testing.assert_allclose(getattr(answer, key), getattr(expected, key).numpy(), rtol=1e-12, atol=1e-300, err_msg=key)
 
 
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (lambda b, s: (b[:, :4], s), r"expected the base's logits as \(n, 5\), a column for each class, got the shape \(300, 4\)"),
-        (lambda b, s: (b, s[0]), r"expected the sidekick's logits as \(n, 5\).*got the shape \(5,\)"),
-        (lambda b, s: (b, s[:7]), r"expected logits of the same images, got 300 rows of the base and 7 of the sidekick"),
+        (lambda b, _: (b,), r"expected the logits of 2 models \(large, small\), got 1 arrays"),
+        (
+            lambda b, s: (b[:, :4], s),
+            r"expected the logits of 'large' as \(n, 5\), a column .*, got the shape \(300, 4\)",
+        ),
+        (lambda b, s: (b, s[0]), r"expected the logits of 'small' as \(n, 5\).*got the shape \(5,\)"),
+        (lambda b, s: (b, s[:7]), r"expected logits of the same images, got 300 rows of 'large' and 7 of 'small'"),
         (lambda b, s: (np.where(np.arange(300)[:, None] == 4, np.nan, b), s), r"got NaN or infinity in row 4"),
         (lambda b, s: (b, np.where(np.arange(300)[:, None] == 9, np.inf, s)), r"got NaN or infinity in row 9"),
     ],
@@ -181,8 +188,8 @@ def test_other_arrays_are_refused(folder, uploaded, change, complaint):
 
 def test_the_readme_of_an_upload_says_how_to_run_it_and_no_more(folder):
     text = (folder[0] / "README.md").read_text()
-    assert "python combine.py base.npy sidekick.npy" in text
-    assert "answer = duo(base_logits, sidekick_logits)" in text
+    assert "python combine.py logits_1.npy logits_2.npy" in text
+    assert "answer = duo(array_1, array_2)" in text
     assert "deploy.load" not in text
     assert "`run.py --threshold" not in text
     assert (folder[0] / "requirements.txt").read_text().splitlines() == [f"numpy=={np.__version__}"]
@@ -195,7 +202,7 @@ def test_a_model_s_name_leads_no_file_out_of_the_folder(uploaded, name):
         for model, card in uploaded.cards.items()
     }
     arrays = {(name if model == "large" else model, split): values for (model, split), values in uploaded.arrays.items()}
-    with zipfile.ZipFile(BytesIO(deploy.packed(replace(uploaded, cards=cards, arrays=arrays), name, "small"))) as archive:
+    with zipfile.ZipFile(BytesIO(deploy.packed(replace(uploaded, cards=cards, arrays=arrays), System((name, "small"))))) as archive:
         tops = {tuple(entry.split("/")[:-1]) for entry in archive.namelist()}
     assert len(tops) == 1
     ((top,),) = tops

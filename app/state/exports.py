@@ -19,11 +19,13 @@ def exported(
         # Only now: it brings the rooms that build models.
         from duo_core.deploy import packed
         from duo_core.deploy.records import TARGET_RISKS, Asked
+        from duo_core.systems.system import System
 
+        pair = System((large, small))
         if promise is None:
-            return packed(own, large, small, Asked(kind=kind))
+            return packed(own, pair, Asked(kind=kind))
         target, confidence = promise
         risks = (target, *(risk for risk in TARGET_RISKS if risk != target))
-        return packed(own, large, small, Asked(kind=kind, target_risks=risks, confidence=confidence))
+        return packed(own, pair, Asked(kind=kind, target_risks=risks, confidence=confidence))
 
     return write

@@ -90,11 +90,6 @@ def count_or_fraction(text: str) -> int | float:
     raise argparse.ArgumentTypeError(f"expected a number of images or a fraction in (0, 1), got '{text}'")
 
 
-def force_option(command: argparse.ArgumentParser) -> None:
-    """Add --force beside an --out that is a file."""
-    command.add_argument("--force", action="store_true", help="write over a file that is there already")
-
-
 def input_size(text: str) -> tuple[int, int]:
     """Read PX or HxW as (height, width)."""
     sides = text.lower().split("x")

@@ -7,6 +7,15 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from duo_core.cli.checking import metrics_check, print_metrics_check
+from duo_core.cli.options import (
+    Commands,
+    check_member_options,
+    json_option,
+    member_options,
+    new_command,
+    set_options,
+    split_option,
+)
 from duo_core.cli.printing import print_json, say
 from duo_core.cli.uploading import logit_set_of
 from duo_core.common.arrays import InputError
@@ -14,7 +23,19 @@ from duo_core.metrics import METRICS
 from duo_core.systems.duo import VARIANTS
 from duo_core.systems.judging import UQ_ONLY, MembersJudged, judge_members
 from duo_core.systems.sweep import Evaluation, evaluate
-from duo_core.systems.system import RULES, check_members
+from duo_core.systems.system import RULES
+
+
+def add_fit(commands: Commands) -> None:
+    """Add `duo fit`."""
+    text = "weights of a pair, or of any number of models, and all metrics of what they make"
+    command = new_command(commands, "fit", fit, text)
+    member_options(command, "a pair, with the numbers of the paper", ", together by every rule")
+    command.add_argument("--rule", choices=list(RULES), help="of --members: only this rule (default: every one)")
+    split_option(command)
+    command.add_argument("--check", action="store_true", help="of a pair: have scikit-learn compute the metrics it has as well")
+    set_options(command)
+    json_option(command)
 
 
 def fit(options: argparse.Namespace) -> None:
@@ -26,32 +47,13 @@ def fit(options: argparse.Namespace) -> None:
         _fit_pair(options)
 
 
-def fit_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of `duo fit` beside those that name a set."""
-    command.add_argument("--base", metavar="MODEL", help="with --sidekick: a pair, with the numbers of the paper")
-    command.add_argument("--sidekick", metavar="MODEL")
-    command.add_argument(
-        "--members", nargs="+", action="extend", metavar="MODEL", help="instead: any number of models, together by every rule"
-    )
-    command.add_argument("--rule", choices=list(RULES), help="of --members: only this rule (default: every one)")
-    command.add_argument("--split", default="test", help="split to judge on (default test)")
-    command.add_argument("--check", action="store_true", help="of a pair: have scikit-learn compute the metrics it has as well")
-
-
 def _check_asked(options: argparse.Namespace) -> None:
-    """Raise InputError where the options name neither a pair nor members, or both."""
-    named = [name for name in ("base", "sidekick") if getattr(options, name)]
-    if options.members and named:
-        raise InputError(f"expected --members, or --base and --sidekick, got --members and --{named[0]}; leave one of them out")
-    if not options.members and len(named) < 2:
-        got = f"--{named[0]} alone" if named else "none of them"
-        raise InputError(f"expected --members, or --base and --sidekick, got {got}")
+    """Raise InputError where options that go together are not given together."""
+    check_member_options(options)
     if options.rule and not options.members:
         raise InputError("expected --rule with --members only, got it with --base and --sidekick; name both after --members")
     if options.check and options.members:
         raise InputError("expected --check with --base and --sidekick only, got it with --members; leave it out")
-    if options.members:
-        check_members(tuple(options.members))
 
 
 def _fit_pair(options: argparse.Namespace) -> None:

@@ -4,11 +4,24 @@ import argparse
 import sys
 from pathlib import Path
 
+from duo_core.cli.options import Commands, about_options, file_options, force_option, json_option, new_command, store_option
 from duo_core.cli.printing import print_json, say
-from duo_core.cli.uploading import file_options, read_files
+from duo_core.cli.uploading import read_files
 from duo_core.common.files import checked_name
 from duo_core.formats import OPENERS
 from duo_core.logits.store import Imported, Store, import_set
+
+
+def add_import(commands: Commands) -> None:
+    """Add `duo import`."""
+    command = new_command(commands, "import", import_files, "logits from files become a set of the store")
+    command.add_argument("files", nargs="+", type=Path, metavar="FILE", help=f"{', '.join(OPENERS)}; several are joined")
+    command.add_argument("--set", required=True, metavar="NAME", help="set to make, or to add models to")
+    about_options(command, "logits")
+    force_option(command, "write over models that are there with other logits")
+    file_options(command)
+    store_option(command)
+    json_option(command)
 
 
 def import_files(options: argparse.Namespace) -> None:
@@ -36,14 +49,3 @@ def _print_changes(made: Imported) -> None:
         say(f"duo import: '{old}' is called '{new}' in the set, since a file cannot have its name", file=sys.stderr)
     if made.rounded:
         say(f"duo import: a set holds float32, so the float64 logits of {', '.join(made.rounded)} were rounded", file=sys.stderr)
-
-
-def import_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of `duo import`."""
-    command.add_argument("files", nargs="+", type=Path, metavar="FILE", help=f"{', '.join(OPENERS)}; several are joined")
-    command.add_argument("--set", required=True, metavar="NAME", help="set to make, or to add models to")
-    command.add_argument("--title", help="name of a new set that people read")
-    command.add_argument("--source", default="", help="where the logits are from, kept in set.json")
-    command.add_argument("--licence", default="", help="of the images, kept in set.json")
-    command.add_argument("--force", action="store_true", help="write over models that are there with other logits")
-    file_options(command)

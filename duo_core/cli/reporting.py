@@ -6,6 +6,7 @@ from pathlib import Path
 
 from duo_core.analysis.judged import judged_claims
 from duo_core.cli.arguments import seed
+from duo_core.cli.options import Commands, force_option, new_command, pair_options, set_options, split_option
 from duo_core.cli.printing import say
 from duo_core.cli.uploading import logit_set_of, tables_of
 from duo_core.common.arrays import InputError
@@ -16,6 +17,20 @@ from duo_core.metrics import METRICS
 from duo_core.report import pair_report, set_report
 from duo_core.systems.pair_judging import Memory
 from duo_core.systems.sweep import check_judged, evaluate
+
+
+def add_report(commands: Commands) -> None:
+    """Add `duo report`."""
+    command = new_command(commands, "report", report, "everything about a pair, or all pairs of a set, as one HTML file")
+    pair_options(command, "with --sidekick: a report of this pair (default: of all pairs)")
+    split_option(command)
+    command.add_argument("--metric", choices=list(METRICS), default="aurc", help="what pairs are compared by (default aurc)")
+    command.add_argument(
+        "--bootstrap-seed", type=seed, default=0, metavar="N", help="of the draws behind the intervals (default 0)"
+    )
+    command.add_argument("--out", type=Path, required=True, metavar="FILE.html")
+    force_option(command)
+    set_options(command)
 
 
 def report(options: argparse.Namespace) -> None:
@@ -31,19 +46,6 @@ def report(options: argparse.Namespace) -> None:
     text = _of_pair(own, options) if all(named) else _of_set(own, options)
     write_text(options.out, text)
     say(f"{len(text.encode()) / 1e6:.1f} MB in '{options.out}'; it opens in any browser and asks no other machine for anything")
-
-
-def report_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of `duo report` beside those that name a set."""
-    command.add_argument("--base", metavar="MODEL", help="with --sidekick: a report of this pair (default: of all pairs)")
-    command.add_argument("--sidekick", metavar="MODEL")
-    command.add_argument("--split", default="test", help="split to judge on (default test)")
-    command.add_argument("--metric", choices=list(METRICS), default="aurc", help="what pairs are compared by (default aurc)")
-    command.add_argument(
-        "--bootstrap-seed", type=seed, default=0, metavar="N", help="of the draws behind the intervals (default 0)"
-    )
-    command.add_argument("--out", type=Path, required=True, metavar="FILE.html")
-    command.add_argument("--force", action="store_true", help="replace a file that is there")
 
 
 def _of_pair(own: LogitSet, options: argparse.Namespace) -> str:

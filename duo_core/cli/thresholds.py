@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from duo_core.analysis.guarantee import ASSUMPTION, CONFIDENCE, METHODS, applied, thresholds
+from duo_core.cli.options import Commands, json_option, new_command, pair_options, set_options, split_option
 from duo_core.cli.printing import print_json, say
 from duo_core.cli.uploading import logit_set_of
 from duo_core.common.arrays import Predictions, UncertaintyKind
@@ -16,6 +17,20 @@ from duo_core.systems.sweep import evaluate
 
 TARGETS = (0.01, 0.02, 0.05, 0.1)
 SYSTEMS = ("base", "duo")
+
+
+def add_threshold(commands: Commands) -> None:
+    """Add `duo threshold`."""
+    text = "the uncertainty up to which a pair answers under a target risk"
+    command = new_command(commands, "threshold", threshold, text)
+    pair_options(command, required=True)
+    split_option(command)
+    command.add_argument(
+        "--target-risk", type=float, action="append", metavar="R", help="errors among the answers, 0.02 is 2 %%; may be repeated"
+    )
+    command.add_argument("--confidence", type=float, default=CONFIDENCE, metavar="C", help="of the guarantee (default %(default)s)")
+    set_options(command)
+    json_option(command)
 
 
 def threshold(options: argparse.Namespace) -> None:
@@ -33,17 +48,6 @@ def threshold(options: argparse.Namespace) -> None:
         print_json(found)
     else:
         _print(found)
-
-
-def threshold_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of `duo threshold` beside those that name a set."""
-    command.add_argument("--base", required=True, metavar="MODEL")
-    command.add_argument("--sidekick", required=True, metavar="MODEL")
-    command.add_argument("--split", default="test", help="split to judge on (default test)")
-    command.add_argument(
-        "--target-risk", type=float, action="append", metavar="R", help="errors among the answers, 0.02 is 2 %%; may be repeated"
-    )
-    command.add_argument("--confidence", type=float, default=CONFIDENCE, metavar="C", help="of the guarantee (default %(default)s)")
 
 
 def document(

@@ -12,11 +12,21 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
-from duo_core.cli.arguments import assignment, cost_of, count_or_fraction, force_option, probability, seed, unique
+from duo_core.cli.arguments import assignment, unique
+from duo_core.cli.options import (
+    Commands,
+    file_options,
+    force_option,
+    json_option,
+    new_command,
+    pair_options,
+    repeated_option,
+    value_options,
+)
 from duo_core.cli.printing import print_json, say, show
 from duo_core.common.arrays import InputError, UncertaintyKind
 from duo_core.common.files import check_output, replaced
-from duo_core.formats import FLOOR, OPENERS, Cost, Limits, ModelFacts, Options, Reading, Upload, costs_of, read
+from duo_core.formats import OPENERS, Cost, Limits, ModelFacts, Options, Reading, Upload, costs_of, read
 from duo_core.formats.foreign import arrays_of
 from duo_core.formats.joining import check_unnamed, drawn_split, together
 from duo_core.formats.naming import addressed, role_of
@@ -26,6 +36,15 @@ from duo_core.logits import LogitSet
 from duo_core.logits.store import Store
 from duo_core.systems.remembered import swept
 from duo_core.systems.sweep import sweeps
+
+
+def add_check(commands: Commands) -> None:
+    """Add `duo check`."""
+    command = new_command(commands, "check", check, "read logit files as the dashboard reads uploads; say every problem")
+    command.add_argument("files", nargs="+", type=Path, metavar="FILE", help=f"{', '.join(OPENERS)}; several are joined")
+    pair_options(command, "which model is the base (default: the costlier or more accurate)")
+    file_options(command)
+    json_option(command)
 
 
 def check(options: argparse.Namespace) -> None:
@@ -142,6 +161,23 @@ def _row(facts: ModelFacts) -> dict[str, Any]:
     }
 
 
+def add_convert(commands: Commands) -> None:
+    """Add `duo convert`."""
+    text = "write logits of .pt, .npy, ... files as one that can be uploaded"
+    command = new_command(commands, "convert", convert, text)
+    command.add_argument(
+        "files", nargs="*", type=Path, metavar="IN", help=".pt, .pth, .npy, .npz, .csv, .h5, ...; several are joined"
+    )
+    repeated_option(command, "--model", assignment, "NAME=FILE", "logits of a model by name")
+    command.add_argument(
+        "--labels", type=Path, metavar="FILE", help="true classes, where IN has none; joined on ids where both have them"
+    )
+    command.add_argument("--out", required=True, type=Path, metavar="FILE", help=".npz, .safetensors, .parquet or .csv")
+    command.add_argument("--dtype", choices=["float16", "float32", "float64"], help="of the logits (default: as they are)")
+    value_options(command)
+    force_option(command, "write over a file that is there already")
+
+
 def convert(options: argparse.Namespace) -> None:
     """Write logits of other files as one file that can be uploaded."""
     sources = [(None, file) for file in options.files] + [(name, Path(file)) for name, file in options.model]
@@ -194,73 +230,3 @@ def _labels(file: Upload, names: Sequence[tuple[str, str]], report: Report) -> t
     if "labels" not in found:
         raise InputError(f"expected labels in '{file.path}', got {', '.join(found)}; save one integer an image, named labels")
     return file.path, {role: found[role] for role in ("labels", "ids") if role in found}
-
-
-def check_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of `duo check`."""
-    command.add_argument("files", nargs="+", type=Path, metavar="FILE", help=f"{', '.join(OPENERS)}; several are joined")
-    command.add_argument("--base", metavar="MODEL", help="which model is the base (default: the costlier or more accurate)")
-    command.add_argument("--sidekick", metavar="MODEL")
-    file_options(command)
-
-
-def file_options(command: argparse.ArgumentParser) -> None:
-    """Add what a person may say about files from outside."""
-    files = command.add_argument_group("about files from outside")
-    _value_options(files)
-    files.add_argument(
-        "--cost",
-        nargs="+",
-        action="extend",
-        default=[],
-        type=cost_of,
-        metavar="MODEL=MULTIPLY_ADDS[:PARAMETERS]",
-        help="what the files do not say",
-    )
-    files.add_argument(
-        "--costs", type=Path, metavar="TABLE", help="the same as a table: model, multiply_adds, parameters (1.2G, 300M, ...)"
-    )
-
-
-def _value_options(command: Any) -> None:
-    command.add_argument(
-        "--name",
-        nargs="+",
-        action="extend",
-        default=[],
-        type=assignment,
-        metavar="ROLE=[FILE:]ARRAY",
-        help="what arrays are (logits/MODEL, labels, ids, split, class_names); of a table a column, of logits the first",
-    )
-    command.add_argument("--log", action="store_true", help="take the logarithm of probabilities")
-    command.add_argument(
-        "--floor",
-        type=probability,
-        metavar="X",
-        help=f"what stands for smaller probabilities there (default: {FLOOR:g})",
-    )
-    command.add_argument("--labels-from-one", action="store_true", help="subtract 1 from labels")
-    command.add_argument(
-        "--fit",
-        type=count_or_fraction,
-        metavar="N|FRACTION",
-        help="rows to fit on, drawn where files name no splits (default a fifth)",
-    )
-    command.add_argument("--seed", type=seed, default=0, help="of that draw (default 0)")
-
-
-def convert_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of `duo convert`."""
-    command.add_argument(
-        "files", nargs="*", type=Path, metavar="IN", help=".pt, .pth, .npy, .npz, .csv, .h5, ...; several are joined"
-    )
-    command.add_argument(
-        "--model", nargs="+", action="extend", default=[], type=assignment, metavar="NAME=FILE", help="logits of a model by name"
-    )
-    command.add_argument(
-        "--labels", type=Path, metavar="FILE", help="true classes, where IN has none; joined on ids where both have them"
-    )
-    command.add_argument("--out", required=True, type=Path, metavar="FILE", help=".npz, .safetensors, .parquet or .csv")
-    command.add_argument("--dtype", choices=["float16", "float32", "float64"], help="of the logits (default: as they are)")
-    _value_options(command)
-    force_option(command)

@@ -1,4 +1,4 @@
-"""A fitted duo as a model that runs: a torch module, and a folder that holds it, with or without this project."""
+"""A fitted system as a model that runs: a torch module, and a folder that holds it, with or without this project."""
 
 from duo_core.deploy.folders import Exported, export, load
 from duo_core.deploy.module import Answer, Duo, Member

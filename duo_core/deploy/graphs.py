@@ -1,4 +1,4 @@
-"""The whole duo as one graph, from uint8 pixels to answers: torch.export and ONNX, each compared with the module."""
+"""All members as one graph, from uint8 pixels to answers: torch.export and ONNX, each compared with the module."""
 
 import importlib.util
 import warnings
@@ -12,7 +12,6 @@ from torch.export import Dim, ExportedProgram
 from duo_core.deploy.module import Duo, Member
 
 TORCH, ONNX = "duo.pt2", "duo.onnx"
-INPUTS = ("base", "sidekick")
 OUTPUTS = ("logits", "predicted", "uncertainty")
 TOLERANCE = 1e-4
 """Largest difference between a graph's logits or uncertainties and the module's, absolute and relative."""
@@ -30,9 +29,9 @@ class Graph(nn.Module):
         super().__init__()
         self.duo = duo
 
-    def forward(self, base: Tensor, sidekick: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Normalise, run and combine both members."""
-        return self.duo.judged(self.duo.base(base), self.duo.sidekick(sidekick))
+    def forward(self, *pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Normalise, run and combine the members."""
+        return self.duo.judged(*(member(own) for member, own in zip(self.duo.members, pixels, strict=True)))
 
 
 def write(duo: Duo, folder: Path, onnx: bool) -> list[str]:
@@ -51,25 +50,24 @@ def write(duo: Duo, folder: Path, onnx: bool) -> list[str]:
 def _traced(graph: Graph) -> ExportedProgram | str:
     """The graph for any number of images, or why there is none."""
     batch = Dim("batch", min=1)
-    shapes = {role: {0: batch, **_sides(role, getattr(graph.duo, role))} for role in INPUTS}
+    shapes = tuple({0: batch, **_sides(place, member)} for place, member in enumerate(graph.duo.all_members()))
     try:
-        return torch.export.export(graph, _example(graph.duo, 2), dynamic_shapes=shapes)
+        return torch.export.export(graph, _example(graph.duo, 2), dynamic_shapes={"pixels": shapes})
     except Exception as error:  # a model's own code may trip over anything while it is traced
         return _reason(error)
 
 
-def _sides(role: str, member: Member) -> dict[int, Dim]:
+def _sides(place: int, member: Member) -> dict[int, Dim]:
     """The sides of images that are resized inside the graph are free; the others are those that the model sees."""
     if member.transform.antialias:
         return {}
-    return {2: Dim(f"{role}_height", min=2, max=LARGEST), 3: Dim(f"{role}_width", min=2, max=LARGEST)}
+    return {2: Dim(f"height_{place}", min=2, max=LARGEST), 3: Dim(f"width_{place}", min=2, max=LARGEST)}
 
 
-def _example(duo: Duo, images: int) -> tuple[Tensor, Tensor]:
+def _example(duo: Duo, images: int) -> tuple[Tensor, ...]:
     """Pixels of noise, the same in every call with the same number of images."""
     random = torch.Generator().manual_seed(images)
-    base, sidekick = (_noise(member, images, random) for member in (duo.base, duo.sidekick))
-    return base, sidekick
+    return tuple(_noise(member, images, random) for member in duo.all_members())
 
 
 def _noise(member: Member, images: int, random: torch.Generator) -> Tensor:
@@ -91,10 +89,11 @@ def _onnx(graph: Graph, program: ExportedProgram, file: Path) -> list[str]:
         return [f"{ONNX} was left out: {', '.join(absent)} not installed; pip install {' '.join(OPTIONAL)} and export again"]
     size = sum(tensor.nbytes for tensor in graph.state_dict().values())
     if size > ONE_FILE:
-        return [f"{ONNX} was left out: its format holds {ONE_FILE / 1e9:g} GB of weights, and the two models have {size / 1e9:.1f}"]
+        return [f"{ONNX} was left out: its format holds {ONE_FILE / 1e9:g} GB of weights, and the models have {size / 1e9:.1f}"]
     try:
+        names = [f"pixels_{place}" for place in range(len(graph.duo.members))]
         written = torch.onnx.export(
-            program, dynamo=True, verbose=False, input_names=INPUTS, output_names=OUTPUTS, external_data=False
+            program, dynamo=True, verbose=False, input_names=names, output_names=OUTPUTS, external_data=False
         )
         if written is None:
             return [f"{ONNX} was left out: torch.onnx gave no model"]
@@ -110,8 +109,8 @@ def _run_onnx(file: Path, pixels: Sequence[Tensor]) -> list[Tensor]:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    inputs = {role: values.numpy() for role, values in zip(INPUTS, pixels, strict=True)}
-    return [torch.from_numpy(values) for values in session.run(list(OUTPUTS), inputs)]
+    given = {own.name: values.numpy() for own, values in zip(session.get_inputs(), pixels, strict=True)}
+    return [torch.from_numpy(values) for values in session.run(list(OUTPUTS), given)]
 
 
 def _unless_same(expected: Sequence[Tensor], got: Sequence[Tensor], file: Path) -> list[str]:

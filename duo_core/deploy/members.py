@@ -1,6 +1,7 @@
-"""The two models of a duo on their way into a folder and out of it: what each is, and where its weights are."""
+"""The members of a system on their way into a folder and out of it: what each is, and where its weights are."""
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,8 +22,6 @@ from duo_core.models.zoo.loading import download
 from duo_core.models.zoo.references import spec_of
 from duo_core.models.zoo.weights import RAW
 
-ROLES = ("base", "sidekick")
-
 
 @dataclass(frozen=True)
 class Source:
@@ -40,7 +39,7 @@ class Source:
         """Whether the weights are a checkpoint's, which no library downloads."""
         return (self.card.weights or "").endswith(CHECKPOINTS)
 
-    def record(self, role: str) -> dict[str, Any]:
+    def record(self, place: int) -> dict[str, Any]:
         """Return what duo.json says of the model; `file` is where its weights lie, or are to be put."""
         card = self.card
         ours = self.loaded is not None or (card.weights or "").endswith(".safetensors")
@@ -53,7 +52,7 @@ class Source:
             "weights_sha256": card.weights_sha256,
             # Of the file as it is; what is written here holds nothing else.
             "weights_key": None if self.loaded else card.weights_key,
-            "file": f"{role}.safetensors" if ours else None,
+            "file": f"{place}-{file_name(card.name)}.safetensors" if ours else None,
             "arguments": dict(self.spec.arguments) if self.spec else {},
             "transform": self.loaded.transform.to_dict() if self.loaded else card.transform,
             "multiply_adds": card.multiply_adds,
@@ -70,6 +69,15 @@ class Source:
             state = self.loaded.module.state_dict()
             # Of tensors that share memory, safetensors would write none.
             save_file({key: value.clone().contiguous() for key, value in state.items()}, file)
+
+
+def file_name(name: str) -> str:
+    """Return a model's name as part of a file's, whatever an uploaded file calls it.
+
+    >>> file_name("resnet56"), file_name("../a b")
+    ('resnet56', '_a_b')
+    """
+    return re.sub(r"[^\w.-]+", "_", name).lstrip(".")[:60] or "_"
 
 
 def source_of(
@@ -150,27 +158,27 @@ def _same(loaded: LoadedModel, card: Card, k: int) -> LoadedModel:
     return loaded
 
 
-def member(role: str, record: Mapping[str, Any], folder: Path, own_code: bool) -> Member:
+def member(record: Mapping[str, Any], folder: Path, own_code: bool) -> Member:
     """Build a model that a folder's duo.json describes, with its weights from the folder or from its library."""
     trusted = own_code and is_own_code(record["model"])
     if not trusted and (record["source"] == "python" or is_own_code(record["model"])):
         raise InputError(
-            f"the {role} is built by running '{record['model']}', code that is not this project's; "
+            f"'{record['name']}' is built by running '{record['model']}', code that is not this project's; "
             "say own_code=True if you trust the folder"
         )
     if record["transform"] is None or record["source"] == "upload":
-        raise InputError(f"nothing in '{folder}' says how the {role} '{record['name']}' is built: its logits were uploaded")
+        raise InputError(f"nothing in '{folder}' says how '{record['name']}' is built: its logits were uploaded")
     spec = replace(
         spec_of(record["model"]) if trusted else foreign_spec(record["model"], record["arguments"]),
         name=record["name"],
-        checkpoint=folder / f"{role}.safetensors" if record["file"] else None,
+        checkpoint=folder / record["file"] if record["file"] else None,
         choice=record.get("weights_key") if record["file"] else None,
         arguments=record["arguments"],
         transform=Transform.from_dict(record["transform"]),
     )
     if spec.checkpoint is None and (record["weights"] or "").endswith(CHECKPOINTS):
         raise InputError(
-            f"the weights of the {role} ({record['weights']}) are not in '{folder}'; make the folder with "
+            f"the weights of '{record['name']}' ({record['weights']}) are not in '{folder}'; make the folder with "
             f"duo export --checkpoint {record['name']}={record['weights']}"
         )
     loaded = load(spec)

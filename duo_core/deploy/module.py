@@ -1,7 +1,9 @@
-"""Duo: two models, their transforms and their temperatures as one torch module, from images to answers."""
+"""Duo: models, their transforms and their weights as one torch module, from images to answers."""
 
+import functools
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -11,10 +13,6 @@ from torch import Tensor, nn
 
 from duo_core.common.arrays import InputError, UncertaintyKind
 from duo_core.models.transforms import Transform
-from duo_core.systems.duo import Temperatures, combine
-
-VARIANTS = ("duo", "uq_only")
-"""Those that run both models: the class is the duo's, or the base's."""
 
 Picture = Image.Image | Tensor | NDArray[np.uint8]
 
@@ -23,7 +21,7 @@ class Answer(NamedTuple):
     """What a duo says of b images."""
 
     logits: Tensor
-    """The combined logits (b, k), float64."""
+    """What the members say together (b, k), float64: logits, or for the rule `probabilities` logarithms of probabilities."""
     predicted: Tensor
     """int64 (b,)."""
     uncertainty: Tensor
@@ -53,29 +51,37 @@ class Member(nn.Module):
 
 
 class Duo(nn.Module):
-    """Base and sidekick with two temperatures that multiply their logits (paper Sec. 3.1).
+    """A system of one model or more: a duo where there are two; their logits are added, each times its weight (paper Sec. 3.1).
 
     Parameters
     ----------
-    base, sidekick
+    members
         Models of the same classes.
-    temperatures
-        As `duo_core.systems.fitting.fit` finds them.
+    weights
+        What multiplies the logits of each, as `duo_core.systems.weighing.fit_members` finds them.
+    temperature
+        What multiplies all that comes out; it changes no class.
+    pooled
+        Whether it is the members' softmaxes that are averaged, each of weighted logits, not the logits added.
+    says
+        Place of the member whose class is answered, None for the system's own; the uncertainty is that of this class.
+    names
+        The members' names: sums are taken in the order of these, so that the members' order changes no bit.
     classes
         Names of the k classes; may be empty.
-    variant
-        `duo` predicts the class of the combined logits, `uq_only` that of the base; the uncertainty is that of this class.
     kind
         `softmax`: 1 - the probability of the class, summed from the other classes so that it does not saturate at 0; `entropy`:
         that of the combined distribution, in nats.
     threshold
         Uncertainty above which it abstains. An attribute: set another one at any time, None for none.
+    record
+        What duo.json says, where it was loaded from a folder.
 
     Examples
     --------
     >>> square = Transform((3, 1, 1), mean=(0.0,) * 3, std=(1.0,) * 3, resize=(1, 1), crop=False)
     >>> member = Member(nn.Flatten(), square)  # the logits are the colours
-    >>> duo = Duo(member, member, Temperatures(1.0, 1.0), threshold=0.3)
+    >>> duo = Duo([member, member], [1.0, 1.0], threshold=0.3)
     >>> answer = duo([Image.new("RGB", (5, 7), "red"), Image.new("RGB", (2, 2), "gray")])
     >>> answer.predicted.tolist(), answer.abstain.tolist()
     ([0, 0], [False, True])
@@ -83,22 +89,26 @@ class Duo(nn.Module):
 
     def __init__(
         self,
-        base: Member,
-        sidekick: Member,
-        temperatures: Temperatures,
+        members: Sequence[Member],
+        weights: Sequence[float],
         *,
+        temperature: float = 1.0,
+        pooled: bool = False,
+        says: int | None = None,
+        names: Sequence[str] = (),
         classes: Sequence[str] = (),
-        variant: str = "duo",
         kind: UncertaintyKind = "softmax",
         threshold: float | None = None,
         record: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        checked_variant(variant)
-        self.base, self.sidekick, self.temperatures = base, sidekick, temperatures
-        self.classes, self.variant, self.kind, self.threshold = tuple(classes), variant, kind, threshold
-        self.record = record
-        """What duo.json says, where the duo was loaded from a folder."""
+        if not members or len(members) != len(weights):
+            raise InputError(f"expected a weight for each of one member or more, got {len(members)} and {len(weights)}")
+        self.members, self.weights = nn.ModuleList(members), tuple(weights)
+        self.temperature, self.pooled, self.classes, self.kind = temperature, pooled, tuple(classes), kind
+        self.says = 0 if len(members) == 1 else says  # the class of one model is its own, even where its weight is 0
+        self.order = sorted(range(len(members)), key=lambda place: names[place] if names else "")
+        self.threshold, self.record = threshold, record
 
     def forward(self, images: Sequence[Picture] | Tensor) -> Answer:
         """Answer for images; each member sees them through its own transform.
@@ -118,27 +128,65 @@ class Duo(nn.Module):
         if not pictures:
             raise InputError("expected at least one image, got none")
         device = next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
-        return self.answer(self.base.of_pictures(pictures, device), self.sidekick.of_pictures(pictures, device))
+        return self.answer(*(member.of_pictures(pictures, device) for member in self.all_members()))
 
-    def answer(self, base: Tensor, sidekick: Tensor) -> Answer:
-        """Answer from both members' logits (b, k)."""
-        logits, predicted, uncertainty = self.judged(base, sidekick)
+    def all_members(self) -> list[Member]:
+        """Return the members in their order."""
+        return [cast(Member, member) for member in self.members]
+
+    def answer(self, *logits: Tensor) -> Answer:
+        """Answer from the logits (b, k) of each member."""
+        together, predicted, uncertainty = self.judged(*logits)
         # Written so that an uncertainty that is no number abstains.
         abstain = None if self.threshold is None else ~(uncertainty <= self.threshold)
-        return Answer(logits, predicted, uncertainty, abstain)
+        return Answer(together, predicted, uncertainty, abstain)
 
-    def judged(self, base: Tensor, sidekick: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def judged(self, *logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Combined logits, predicted class and uncertainty; what does not depend on the threshold."""
-        logits = combine(base, sidekick, self.temperatures)
-        predicted = (base if self.variant == "uq_only" else logits).argmax(1)
-        uncertainty = doubt(logits, predicted) if self.kind == "softmax" else entropy(logits)
-        return logits, predicted, uncertainty
+        join = mean_of_softmaxes if self.pooled else weighted_sum
+        together = join([logits[place] for place in self.order], [self.weights[place] for place in self.order])
+        predicted = (together if self.says is None else logits[self.says]).argmax(1)
+        together = times(together, self.temperature)
+        uncertainty = doubt(together, predicted) if self.kind == "softmax" else entropy(together)
+        return together, predicted, uncertainty
 
 
-def checked_variant(variant: str) -> None:
-    """Raise InputError for a variant that does not run both models with the learned temperatures."""
-    if variant not in VARIANTS:
-        raise InputError(f"expected the variant {' or '.join(VARIANTS)}, got '{variant}'")
+def weighted_sum(logits: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """Return the members' logits (b, k), each times its weight, added; float64. A class that one masks stays masked.
+
+    Nothing in it depends on the numbers, so that it can be traced.
+
+    >>> weighted_sum([torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, -torch.inf]])], [2.0, 0.5]).tolist()
+    [[2.0, -inf]]
+    """
+    masked = _masked(logits)
+    parts = [own.double().masked_fill(masked, 0.0) * weight for own, weight in zip(logits, weights, strict=True)]
+    return functools.reduce(torch.add, parts).masked_fill(masked, -math.inf)
+
+
+def mean_of_softmaxes(logits: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """Return the logarithm of the mean of the softmaxes (b, k) of weighted logits; a class that one masks is left out of all.
+
+    >>> sure, lost = torch.tensor([[100.0, 0.0]]), torch.tensor([[0.0, 0.0]])
+    >>> [round(p, 3) for p in mean_of_softmaxes([sure, lost], [1.0, 1.0]).exp()[0].tolist()]
+    [0.75, 0.25]
+    """
+    masked = _masked(logits)
+    parts = [weighted_sum([own.masked_fill(masked, -math.inf)], [w]) for own, w in zip(logits, weights, strict=True)]
+    return torch.stack([part.log_softmax(1) for part in parts]).logsumexp(0) - math.log(len(parts))
+
+
+def _masked(logits: Sequence[Tensor]) -> Tensor:
+    return functools.reduce(torch.logical_or, (own.isneginf() for own in logits))
+
+
+def times(logits: Tensor, temperature: float) -> Tensor:
+    """Return logits (b, k) times a temperature; a masked class stays masked whatever it is.
+
+    >>> times(torch.tensor([[2.0, -torch.inf]]), 0.0).tolist()
+    [[0.0, -inf]]
+    """
+    return torch.where(logits.isneginf(), logits, logits * temperature)
 
 
 def doubt(logits: Tensor, classes: Tensor) -> Tensor:

@@ -1,15 +1,12 @@
-"""duo.json: everything that is known of an exported duo, as a document of plain values; its digest, and reading it back."""
+"""What duo.json says of a fitted system: everything that is known of it, as a document of plain values."""
 
 import contextlib
 import datetime
-import hashlib
 import importlib.metadata
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,37 +14,24 @@ import pandas as pd
 
 from duo_core.analysis.guarantee import ASSUMPTION, COLUMNS, CONFIDENCE, GUARANTEED, applied, check_goals, thresholds
 from duo_core.common.arrays import InputError, Predictions, UncertaintyKind
-from duo_core.common.files import read_json
-from duo_core.deploy.members import ROLES, Source
-from duo_core.deploy.module import checked_variant
+from duo_core.deploy.members import Source
 from duo_core.logits import FIT_SPLIT, LogitSet, tensor_digest
-from duo_core.metrics import tie_blocks
-from duo_core.systems.pair_predicting import variant_predictions
-from duo_core.systems.sweep import Evaluation, evaluate, fit_pair
+from duo_core.metrics import metrics, tie_blocks
+from duo_core.systems.judging import alone, cost_ratio, fit_system
+from duo_core.systems.predicting import predictions
+from duo_core.systems.system import RULES, Fitted, System
 
-FORMAT = 1
-FILE = "duo.json"
+FORMAT = 2
 TARGET_RISKS = (0.01, 0.02, 0.05, 0.1)
 """What thresholds are listed for where none is asked for."""
 COVERAGES = (0.8, 0.9, 0.95)
 PACKAGES = ("torch", "torchvision", "timm", "safetensors", "onnx", "onnxruntime", "numpy", "pillow")
-TYPES: Mapping[str, type | tuple[type, ...]] = {
-    "variant": str,
-    "uncertainty": str,
-    "temperatures": dict,
-    "classes": list,
-    "models": dict,
-    "threshold": (int, float, type(None)),
-    "files": dict,
-}
-"""What loading relies on."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """How an exported duo is to answer."""
+    """How an exported system is to answer."""
 
-    variant: str = "duo"
     kind: UncertaintyKind = "softmax"
     target_risks: Sequence[float] = ()
     """Of what is answered, so much may be wrong; the first is in force, with the guarantee."""
@@ -56,56 +40,64 @@ class Asked:
     confidence: float = CONFIDENCE
 
     def __post_init__(self) -> None:
-        checked_variant(self.variant)
         check_goals(self.target_risks, self.confidence)
         for coverage in self.coverages:
             if not 0 < coverage <= 1:
                 raise InputError(f"expected a coverage in (0, 1], got {coverage:g}; 0.9 is 90 %")
 
 
-def document(logit_set: LogitSet, sources: Mapping[str, Source], asked: Asked) -> dict[str, Any]:
-    """Return what duo.json says of a pair, but for the files that are written beside it."""
-    base, sidekick = (sources[role].card.name for role in ROLES)
-    fitted = fit_pair(logit_set, base, sidekick)
-    found = {split: evaluate(logit_set, base, sidekick, split, kind=asked.kind, fitted=fitted) for split in _judged(logit_set)}
-    own = variant_predictions(
-        logit_set.logits(base, FIT_SPLIT),
-        logit_set.logits(sidekick, FIT_SPLIT),
-        logit_set.labels[FIT_SPLIT],
-        fitted,
-        variants=[asked.variant],
-        kind=asked.kind,
-    )[asked.variant]
-    judged = {split: evaluation.predictions[asked.variant] for split, evaluation in found.items()}
-    entries = list(_entries(own, judged, asked))
+def document(logit_set: LogitSet, system: System, sources: Sequence[Source], asked: Asked) -> dict[str, Any]:
+    """Return what duo.json says of a system, but for the files that are written beside it."""
+    splits = judged_on(logit_set)
+    fitted = fit_system(logit_set, system.members, rules=[system.rule])
+    found = {split: _predicted(logit_set, split, system, fitted, asked.kind) for split in (FIT_SPLIT, *splits)}
+    entries = list(_entries(found[FIT_SPLIT][0], {split: found[split][0] for split in splits}, asked))
+    rule = RULES[system.rule]
+    members = [
+        {**source.record(place), "weight": weight, "alone": temperature}
+        for place, (source, weight, temperature) in enumerate(zip(sources, rule.weights(fitted), fitted.calibration, strict=True))
+    ]
     whole: dict[str, Any] = _plain(
         {
             "format": FORMAT,
-            "variant": asked.variant,
+            "rule": system.rule,
+            "says": system.says,
+            "members": members,
+            "temperature": fitted.temperature[system.rule] if rule.tempered and system.m > 1 else None,
             "uncertainty": asked.kind,
-            "temperatures": fitted.temperatures._asdict(),
-            "calibration": fitted.calibration._asdict(),
             "classes": list(logit_set.classes),
-            "models": {role: source.record(role) for role, source in sources.items()},
-            "threshold": _in_force(entries, asked, len(own)),
+            "threshold": _in_force(entries, asked, len(logit_set.labels[FIT_SPLIT])),
             "thresholds": {
                 "chosen_on": FIT_SPLIT,
                 "confidence": asked.confidence,
                 "assumption": ASSUMPTION,
                 "entries": entries,
             },
-            "metrics": {split: evaluation.metrics for split, evaluation in found.items()},
-            "provenance": _provenance(logit_set, base, sidekick, next(iter(found.values()))),
+            "metrics": {split: _judged(found[split]) for split in splits},
+            "provenance": _provenance(logit_set, system, fitted),
         }
     )
     return whole
 
 
-def _judged(logit_set: LogitSet) -> list[str]:
+def judged_on(logit_set: LogitSet) -> list[str]:
+    """Return the splits that a system is judged on; InputError where the set has none."""
     splits = logit_set.evaluation_splits
     if not splits:
         raise InputError(f"expected a split to judge on in the set '{logit_set.name}', got {', '.join(logit_set.labels)}")
     return splits
+
+
+def _predicted(logit_set: LogitSet, split: str, system: System, fitted: Fitted, kind: UncertaintyKind) -> list[Predictions]:
+    """What the system predicts of a split, then what each member does alone."""
+    logits = {member: logit_set.logits(member, split) for member in system.members}
+    alike = [(System((member,)), alone(fitted, member)) for member in system.members]
+    return predictions(logits, logit_set.labels[split], [(system, fitted), *alike], kind=kind)
+
+
+def _judged(found: Sequence[Predictions]) -> dict[str, Any]:
+    whole, *members = (metrics(predicted) for predicted in found)
+    return {"system": whole, "members": members}
 
 
 def _entries(own: Predictions, judged: Mapping[str, Predictions], asked: Asked) -> Iterator[dict[str, Any]]:
@@ -150,10 +142,10 @@ def _in_force(entries: Sequence[Mapping[str, Any]], asked: Asked, n: int) -> flo
     return threshold
 
 
-def _provenance(logit_set: LogitSet, base: str, sidekick: str, found: Evaluation) -> dict[str, Any]:
+def _provenance(logit_set: LogitSet, system: System, fitted: Fitted) -> dict[str, Any]:
     """Where the numbers come from: the set and the digests of what was read of it."""
-    splits = [FIT_SPLIT, *_judged(logit_set)]
-    keys = [(model, split) for model in (base, sidekick) for split in splits]
+    splits = [FIT_SPLIT, *judged_on(logit_set)]
+    keys = [(model, split) for model in system.members for split in splits]
     return {
         "set": logit_set.name,
         "title": logit_set.title,
@@ -165,52 +157,21 @@ def _provenance(logit_set: LogitSet, base: str, sidekick: str, found: Evaluation
             "logits": {f"{m}/{s}": logit_set.digests.get((m, s)) or tensor_digest(logit_set.logits(m, s)) for m, s in keys},
             "labels": {split: tensor_digest(logit_set.labels[split]) for split in splits},
         },
-        "nll_fit": found.fit.nll,
-        "T_ratio": found.fit.ratio,
-        "flops_balance": found.flops_balance,
+        "nll_fit": {"system": fitted.nll[system.rule], "members": fitted.nll_alone},
+        "separated": fitted.separated,
+        "cost_ratio": cost_ratio(logit_set, system.members),
         "created": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "versions": versions(),
     }
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that an exported duo is made with or runs on."""
+    """Versions of the packages that a folder is made with or runs on."""
     found = {}
     for package in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[package] = importlib.metadata.version(package)
     return found
-
-
-def sealed(record: Mapping[str, Any]) -> str:
-    """Return the text of duo.json, with a digest of everything else in it."""
-    return json.dumps({**record, "digest": _digest(record)}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def read(folder: Path) -> dict[str, Any]:
-    """Read a folder's duo.json, seen to be whole and as it was written.
-
-    Raises
-    ------
-    InputError
-        Where it is missing, of another format or altered.
-    """
-    file = folder / FILE
-    record = read_json(file, "name a folder that duo export wrote")
-    if record.get("format") != FORMAT:
-        raise InputError(f"expected format {FORMAT} in '{file}', got {record.get('format')!r}; export it again with this version")
-    wrong = [key for key, kind in TYPES.items() if not isinstance(record.get(key, ...), kind)]
-    digest = record.pop("digest", None)
-    if wrong or digest != _digest(record):
-        what = f" ({', '.join(wrong)} missing or of another type)" if wrong else ""
-        raise InputError(
-            f"'{file}' was altered after it was exported{what}; export it again, or set another threshold on the duo itself"
-        )
-    return record
-
-
-def _digest(record: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def _plain(value: Any) -> Any:

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-ROLES = ("base", "sidekick")
 OUTPUTS = ("logits", "predicted", "uncertainty")
 INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
@@ -30,7 +29,7 @@ class Answer(NamedTuple):
     """What the duo says of b images."""
 
     logits: Array
-    """(b, k)."""
+    """What the models say together (b, k); logarithms of probabilities where those are averaged."""
     predicted: Array
     """Class by its number (b,)."""
     uncertainty: Array
@@ -40,14 +39,14 @@ class Answer(NamedTuple):
 
 
 class Duo:
-    """The duo of a folder; `threshold` may be set to another uncertainty at any time, None for none."""
+    """The models of a folder as one; `threshold` may be set to another uncertainty at any time, None for none."""
 
     def __init__(self, folder: Path | str = Path(__file__).parent) -> None:
         folder = Path(folder)
         self.record = json.loads((folder / "duo.json").read_text(encoding="utf-8"))
         self.classes: list[str] = self.record["classes"]
         self.threshold: float | None = self.record["threshold"]
-        self._transforms = [self.record["models"][role]["transform"] for role in ROLES]
+        self._transforms = [model["transform"] for model in self.record["members"]]
         self._graph = _graph(folder, self.record["files"])
 
     def __call__(self, images: Sequence[Image.Image]) -> Answer:
@@ -56,8 +55,8 @@ class Duo:
         if not seen:
             raise ValueError("expected at least one image, got none")
         # Images that are resized inside the graph go one by one where their sizes differ.
-        sizes = {tuple(one.shape for one in pair) for pair in seen}
-        batches = [seen] if len(sizes) == 1 else [[pair] for pair in seen]
+        sizes = {tuple(one.shape for one in own) for own in seen}
+        batches = [seen] if len(sizes) == 1 else [[own] for own in seen]
         parts = [self._graph(*(np.stack(column) for column in zip(*batch, strict=True))) for batch in batches]
         logits, predicted, uncertainty = (np.concatenate(part) for part in zip(*parts, strict=True))
         # Written so that an uncertainty that is no number abstains.
@@ -105,7 +104,7 @@ def _start(have: int, want: int) -> int:
 
 
 def _graph(folder: Path, files: Mapping[str, str]) -> Callable[..., Sequence[Array]]:
-    """The duo as a function of both members' pixels: by onnxruntime where there is an ONNX file, else by torch."""
+    """The duo as a function of its models' pixels, an array each: by onnxruntime where there is an ONNX file, else by torch."""
     name = "duo.onnx" if "duo.onnx" in files else "duo.pt2"
     with (folder / name).open("rb") as content:
         if hashlib.file_digest(content, "sha256").hexdigest() != files[name]:
@@ -118,8 +117,10 @@ def _by_onnx(file: Path) -> Callable[..., Sequence[Array]]:
 
     session = onnxruntime.InferenceSession(str(file), providers=onnxruntime.get_available_providers())
 
-    def run(base: Array, sidekick: Array) -> Sequence[Array]:
-        found: Sequence[Array] = session.run(list(OUTPUTS), {"base": base, "sidekick": sidekick})
+    names = [own.name for own in session.get_inputs()]
+
+    def run(*arrays: Array) -> Sequence[Array]:
+        found: Sequence[Array] = session.run(list(OUTPUTS), dict(zip(names, arrays, strict=True)))
         return found
 
     return run
@@ -130,9 +131,9 @@ def _by_torch(file: Path) -> Callable[..., Sequence[Array]]:
 
     module = torch.export.load(file).module()
 
-    def run(base: Array, sidekick: Array) -> Sequence[Array]:
+    def run(*arrays: Array) -> Sequence[Array]:
         with torch.inference_mode():
-            return [output.numpy() for output in module(torch.from_numpy(base), torch.from_numpy(sidekick))]
+            return [output.numpy() for output in module(*(torch.from_numpy(own) for own in arrays))]
 
     return run
 
@@ -157,11 +158,14 @@ def main() -> None:
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     parser.add_argument("--threshold", type=float, metavar="U", help="abstain above this uncertainty; duo.json lists some")
     options = parser.parse_args()
-    duo = Duo()
-    if options.threshold is not None:
-        duo.threshold = options.threshold
-    for row in rows(duo, options.images):
-        print(json.dumps(row))
+    try:
+        duo = Duo()
+        if options.threshold is not None:
+            duo.threshold = options.threshold
+        for row in rows(duo, options.images):
+            print(json.dumps(row))
+    except (ValueError, OSError) as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
 
 
 if __name__ == "__main__":

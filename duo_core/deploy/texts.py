@@ -1,4 +1,4 @@
-"""What lies beside the numbers of an exported duo: README.md, requirements.txt, run.py or combine.py, as texts."""
+"""What lies beside the numbers of an exported system: README.md, requirements.txt, run.py or combine.py, as texts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,12 +8,13 @@ import pandas as pd
 from duo_core.analysis.guarantee import METHODS
 from duo_core.common import places
 from duo_core.common.plaintext import as_markdown, printable, unmarked
-from duo_core.deploy import graphs, records
+from duo_core.deploy import graphs, sealing
+from duo_core.deploy.describing import listed, made_of, names_of, prediction
 from duo_core.metrics import METRICS
 
 RUN, COMBINE = "run.py", "combine.py"
+SYSTEM = "all together"
 MODULE_LIBRARIES = ["torch", "torchvision", "timm", "safetensors"]
-SHOWN = ("base", "sidekick", "duo", "uq_only")
 ALONE = """\
 ## Run it
 
@@ -30,7 +31,7 @@ or from Python, in this folder:
     answer = duo([Image.open("photo.jpg")])
     print(duo.classes[answer.predicted[0]], answer.uncertainty[0], answer.abstain)
 
-`requirements.txt` names all that this needs; {needs}. `{graph}` is the whole: it takes each member's uint8 pixels (b, 3, h, w), and
+`requirements.txt` names all that this needs; {needs}. `{graph}` is the whole: it takes each model's uint8 pixels (b, 3, h, w), and
 normalises, runs and combines. `run.py` decodes, resizes and crops before it.
 """
 MODULE = """\
@@ -57,17 +58,17 @@ It reads the weights from safetensors and unpickles nothing.{weights}
 LOGITS = """\
 ## Run it on logits
 
-Both models run where you have them; `combine.py` takes their logits and needs numpy alone:
+Each model runs where you have it; `combine.py` takes their logits in the order of duo.json and needs numpy alone:
 
-    python combine.py base.npy sidekick.npy
+    python combine.py {files}
 
-or from Python, in this folder: arrays (n, {k}), their columns in the order of `classes`, or two functions that give such arrays:
+or from Python, in this folder: arrays (n, {k}), their columns in the order of `classes`, or functions that give such arrays:
 
     from combine import Duo
 
     duo = Duo()
-    answer = duo(base_logits, sidekick_logits)
-    answer = duo.around(base_model, sidekick_model)(batch)
+    answer = duo({arrays})
+    answer = duo.around({models})(batch)
     print(duo.classes[answer.predicted[0]], answer.uncertainty[0], answer.abstain)
 """
 COMPLETE = """\
@@ -76,8 +77,6 @@ One command writes the whole folder, with weights and graphs, where this project
     {command}
 """
 MEANING = {
-    "base.safetensors": "weights of the base",
-    "sidekick.safetensors": "weights of the sidekick",
     graphs.TORCH: "the whole as torch.export saves it; `torch.export.load` needs torch alone",
     graphs.ONNX: "the whole as ONNX; onnxruntime agreed with torch within 1e-4",
 }
@@ -85,7 +84,7 @@ MEANING = {
 
 def texts(record: Mapping[str, Any]) -> dict[str, str]:
     """Return every text file of a folder by name; `record` is what duo.json says."""
-    found = {records.FILE: records.sealed(record), "README.md": _readme(record), "requirements.txt": _requirements(record)}
+    found = {sealing.FILE: sealing.sealed(record), "README.md": _readme(record), "requirements.txt": _requirements(record)}
     script = RUN if graph_of(record) else COMBINE
     return found | {script: places.text(__package__, script)}
 
@@ -96,8 +95,8 @@ def graph_of(record: Mapping[str, Any]) -> str | None:
 
 
 def _buildable(record: Mapping[str, Any]) -> bool:
-    """Whether the record says how both models are built."""
-    return all(model["source"] != "upload" and model["transform"] is not None for model in record["models"].values())
+    """Whether the record says how every model is built."""
+    return all(model["source"] != "upload" and model["transform"] is not None for model in record["members"])
 
 
 def _requirements(record: Mapping[str, Any]) -> str:
@@ -113,22 +112,20 @@ def _pinned(record: Mapping[str, Any], packages: Sequence[str]) -> list[str]:
 
 
 def _readme(record: Mapping[str, Any]) -> str:
-    base, sidekick = (as_markdown(record["models"][role]["name"]) for role in ("base", "sidekick"))
-    weights, graph = record["temperatures"], graph_of(record)
+    graph = graph_of(record)
     parts = [
-        f"# {base} + {sidekick}\n",
-        f"Two image classifiers of {len(record['classes']):,} classes whose logits are added, those of {base} times "
-        f"{weights['base']:.6g} and those of {sidekick} times {weights['sidekick']:.6g}. {_prediction(record, base)}\n",
+        f"# {' + '.join(names_of(record))}\n",
+        f"{made_of(record)} {prediction(record)}\n",
         *([ALONE.format(graph=graph, needs=_needs(graph))] if graph else []),
-        *([] if graph else [_absent(record), LOGITS.format(k=len(record["classes"]))]),
+        *([] if graph else [_absent(record), _on_logits(record)]),
         *([_module(record)] if _buildable(record) else []),
         "## When it abstains\n",
         _abstaining(record),
         "## What it was seen to do\n",
         _metrics(record),
         "## Files\n",
-        *(f"* `{name}`: {MEANING[name]}" for name in record["files"] if name not in record.get("awaited", ())),
-        "* `duo.json`: models, transforms, temperatures, thresholds, metrics, provenance, and the SHA-256 of the files above",
+        *(f"* `{name}`: {_meaning(record, name)}" for name in record["files"] if name not in record.get("awaited", ())),
+        "* `duo.json`: models with transforms and weights, thresholds, metrics, provenance, and the SHA-256 of the files above",
         *([f"* not here: {as_markdown(line)}" for line in record["left_out"]] if graph else []),
     ]
     return "\n".join(parts) + "\n"
@@ -153,19 +150,21 @@ def _absent(record: Mapping[str, Any]) -> str:
     command = printable(" ".join(record["completed_by"].splitlines()))  # a line end would end the block that it stands in
     lines += [COMPLETE.format(set=unmarked(record["provenance"]["set"]), command=command)]
     if record["awaited"]:
-        files = " and ".join(f"`{name}`" for name in record["awaited"])
+        files = listed([f"`{name}`" for name in record["awaited"]])
         lines += [f"Or put the weights here as {files}, in safetensors as they were; then it runs as below, as a torch module.\n"]
     return "\n".join(lines)
 
 
-def _prediction(record: Mapping[str, Any], base: str) -> str:
-    whose = f"{base} alone" if record["variant"] == "uq_only" else "the sum"
-    how = (
-        "1 - softmax of the sum at that class"
-        if record["uncertainty"] == "softmax"
-        else "the entropy of the sum's softmax, in nats"
-    )
-    return f"The class is that of {whose}, the uncertainty {how}."
+def _on_logits(record: Mapping[str, Any]) -> str:
+    numbers = range(1, len(record["members"]) + 1)
+    words = {f"{name}s": ", ".join(f"{name}_{number}" for number in numbers) for name in ("array", "model")}
+    files = " ".join(f"logits_{number}.npy" for number in numbers)
+    return LOGITS.format(k=len(record["classes"]), files=files, **words)
+
+
+def _meaning(record: Mapping[str, Any], file: str) -> str:
+    whose = {model["file"]: f"weights of {as_markdown(model['name'])}" for model in record["members"]}
+    return whose.get(file) or MEANING[file]
 
 
 def _needs(graph: str | None) -> str:
@@ -175,10 +174,10 @@ def _needs(graph: str | None) -> str:
 def _weights(record: Mapping[str, Any]) -> str:
     absent = [
         as_markdown(f"{model['weights']} of {model['name']}")
-        for model in record["models"].values()
+        for model in record["members"]
         if model["file"] is None and model["source"] in ("torchvision", "timm")
     ]
-    return f" It downloads {' and '.join(absent)} and compares the digest." if absent else ""
+    return f" It downloads {listed(absent)} and compares the digest." if absent else ""
 
 
 def _abstaining(record: Mapping[str, Any]) -> str:
@@ -204,10 +203,11 @@ def _abstaining(record: Mapping[str, Any]) -> str:
 
 
 def _metrics(record: Mapping[str, Any]) -> str:
+    names = [model["name"] for model in record["members"]]
     rows = [
-        {"split": split, "system": system, **{METRICS[key].label: value for key, value in variants[system].items()}}
-        for split, variants in record["metrics"].items()
-        for system in SHOWN
+        {"split": split, "system": name, **{METRICS[key].label: value for key, value in values.items()}}
+        for split, found in record["metrics"].items()
+        for name, values in [*zip(names, found["members"], strict=True), *([(SYSTEM, found["system"])] if len(names) > 1 else [])]
     ]
     return _table(rows)
 

@@ -1,0 +1,39 @@
+from duo_core import deploy as deploy
+from duo_core import figures as figures
+from duo_core.analysis.advice import best_under as best_under
+from duo_core.analysis.guarantee import thresholds as thresholds
+from duo_core.common.arrays import InputError as InputError
+from duo_core.common.arrays import Predictions as Predictions
+from duo_core.logits import FIT_SPLIT as FIT_SPLIT
+from duo_core.logits import Card as Card
+from duo_core.logits import LogitSet as LogitSet
+from duo_core.logits.store import Store as Store
+from duo_core.logits.store import import_set as import_set
+from duo_core.metrics import METRICS as METRICS
+from duo_core.metrics.intervals import differences as differences
+from duo_core.report import pair_report as pair_report
+from duo_core.report import set_report as set_report
+from duo_core.systems.duo import VARIANTS as VARIANTS
+from duo_core.systems.duo import Fit as Fit
+from duo_core.systems.duo import Temperatures as Temperatures
+from duo_core.systems.duo import combine as combine
+from duo_core.systems.enumeration import SystemTables as SystemTables
+from duo_core.systems.enumeration import systems_of as systems_of
+from duo_core.systems.fitting import calibrate as calibrate
+from duo_core.systems.fitting import fit as fit
+from duo_core.systems.judging import MembersJudged as MembersJudged
+from duo_core.systems.judging import fit_system as fit_system
+from duo_core.systems.judging import judge_members as judge_members
+from duo_core.systems.pair_predicting import pair_predictions as pair_predictions
+from duo_core.systems.pair_predicting import variant_predictions as variant_predictions
+from duo_core.systems.predicting import predictions as predictions
+from duo_core.systems.sweep import Evaluation as Evaluation
+from duo_core.systems.sweep import evaluate as evaluate
+from duo_core.systems.sweep import sweep as sweep
+from duo_core.systems.system import RULES as RULES
+from duo_core.systems.system import Fitted as Fitted
+from duo_core.systems.system import System as System
+from duo_core.systems.weighing import fit_members as fit_members
+
+__version__: str
+__all__: list[str]

@@ -1,0 +1,236 @@
+"""`duo zoo`, `duo cost` and `duo logits`: what runs models, or knows of them; progress on standard error."""
+
+import argparse
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from duo_core.cli.arguments import assignment, input_size, not_negative, unique
+from duo_core.cli.options import (
+    Commands,
+    about_options,
+    compute_options,
+    fit_option,
+    json_option,
+    model_options,
+    new_command,
+    repeated_option,
+    store_option,
+)
+from duo_core.cli.printing import say, show
+from duo_core.cli.sets import rows_of
+from duo_core.common.arrays import InputError
+from duo_core.logits.store import Store
+
+if TYPE_CHECKING:
+    from duo_core.models.zoo import LoadedModel, ModelSpec
+
+
+def add_zoo(commands: Commands) -> None:
+    """Add `duo zoo`."""
+    command = new_command(commands, "zoo", zoo, "list the models it knows: name, source, family, role, input size, parameters")
+    json_option(command)
+
+
+def add_cost(commands: Commands) -> None:
+    """Add `duo cost`."""
+    text = "multiply-adds, parameters and throughput of models, with random weights"
+    command = new_command(commands, "cost", cost, text)
+    command.add_argument(
+        "models",
+        nargs="+",
+        metavar="MODEL",
+        help="NAME, timm/NAME, torchvision/NAME[:WEIGHTS], module:callable, or a .yaml or .toml list",
+    )
+    command.add_argument("--input-size", type=input_size, metavar="PX|HxW", help="instead of the model's own")
+    command.add_argument("--no-throughput", action="store_true", help="do not run the models: quick")
+    command.add_argument("--check", action="store_true", help="count a second time, by fvcore")
+    model_options(command)
+    compute_options(command)
+    json_option(command)
+
+
+def add_logits(commands: Commands) -> None:
+    """Add `duo logits`."""
+    text = "compute the logits that a set lacks; stopped, it goes on where it was"
+    command = new_command(commands, "logits", logits, text)
+    command.add_argument("--set", required=True, metavar="NAME", help="logit set to make or to fill")
+    repeated_option(command, "--images", assignment, "SPLIT=SOURCE", "folder, tar, torch/..., hfds/...", required=True)
+    repeated_option(command, "--models", str, "MODEL", "NAME, ID=NAME, or a .yaml or .toml list", required=True)
+    fit_option(command, "draw `val` out of `test`'s images, stratified by class")
+    repeated_option(command, "--corrupt", assignment, "SPLIT=KIND:SEVERITY", "a split of `test`'s images, corrupted")
+    _class_options(command)
+    command.add_argument(
+        "--dtype", choices=["float32", "float16", "bfloat16"], default="float32", help="what the logits are stored as"
+    )
+    command.add_argument(
+        "--workers", type=not_negative, metavar="N", help="processes that decode (default: by the number of cores)"
+    )
+    command.add_argument("--skip-unreadable", action="store_true", help="leave out images that cannot be read instead of stopping")
+    command.add_argument("--no-throughput", action="store_true", help="do not measure images per second")
+    about_options(command, "images")
+    model_options(command)
+    compute_options(command)
+    store_option(command)
+
+
+def _class_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--class-index",
+        default="auto",
+        metavar="HOW",
+        help="order of the classes: natural, text (torchvision's ImageFolder), numeric (names are indices), or a class map file; "
+        "auto (default) is numeric where all names are numbers, else natural",
+    )
+    command.add_argument(
+        "--class-folder",
+        choices=["leaf", "top", "path"],
+        default="leaf",
+        help="which folder is the class: the innermost (leaf, default), the outermost (top, as ImageFolder), each (path)",
+    )
+
+
+def zoo(options: argparse.Namespace) -> None:
+    """List the models of the zoo."""
+    from duo_core.models.zoo import facts, table
+
+    show([facts(spec) for spec in table()], options.json)
+
+
+def cost(options: argparse.Namespace) -> None:
+    """Profile models, built with random weights, at the input size and number of classes in use."""
+    from duo_core.inference import compute_device
+
+    compute_device(options.device)  # before anything is counted
+    show([_profile(spec, options) for spec in _specs(options, distinct=False)], options.json)
+
+
+def _profile(spec: "ModelSpec", options: argparse.Namespace) -> dict[str, Any]:
+    from duo_core.models.cost import cost as profile
+    from duo_core.models.zoo import load, outline
+
+    model = outline(spec, options.input_size)
+    counted = profile(model.module, model.transform.input_size)
+    whole = None if options.no_throughput else load(replace(spec, transform=model.transform), random_weights=True)
+    return {
+        "model": spec.reference,
+        "input_size": list(model.transform.input_size),
+        "classes": model.classes,
+        "multiply_adds": counted.multiply_adds,
+        "parameters": counted.parameters,
+        **_speed(whole, options),
+        **(_second_count(model) if options.check else {}),
+    }
+
+
+def _second_count(model: "LoadedModel") -> dict[str, Any]:
+    from duo_core.models.cost.second import second_count
+
+    second = second_count(model.module, model.transform.input_size)
+    return {"fvcore_multiply_adds": second.multiply_adds, "fvcore_leaves_out": ", ".join(second.left_out) or None}
+
+
+def _speed(model: "LoadedModel | None", options: argparse.Namespace) -> dict[str, Any]:
+    if model is None:
+        return {"images_per_second": None, "device": None, "batch_size": None}
+    from duo_core.inference import compute_device
+    from duo_core.models.cost import throughput
+
+    device = compute_device(options.device)
+    batch = {"batch_size": options.batch_size} if options.batch_size else {}
+    speed = throughput(model.module, model.transform.input_size, device=device, precision=options.precision, **batch)
+    return {"images_per_second": round(speed.images_per_second, 2), "device": speed.device, "batch_size": speed.batch_size}
+
+
+def logits(options: argparse.Namespace) -> None:
+    """Compute what a set lacks, then say what stands in it."""
+    import torch
+
+    from duo_core.inference import compute, compute_device
+    from duo_core.inference.doubts import doubts
+    from duo_core.inference.progress import Printer
+    from duo_core.models.zoo import load
+
+    store = Store(options.store)
+    store.own_folder(options.set)  # before models are read, which may take long
+    compute_device(options.device)
+    splits = _splits(options)
+    models = [load(spec) for spec in _specs(options)]
+    _say(*(model.note for model in models))
+    summary = compute(
+        models,
+        splits,
+        store,
+        options.set,
+        title=options.title,
+        source=options.source,
+        licence=options.licence,
+        device=options.device,
+        precision=options.precision,
+        batch_size=options.batch_size,
+        dtype=getattr(torch, options.dtype),
+        workers=options.workers,
+        skip_unreadable=options.skip_unreadable,
+        progress=Printer(sys.stderr),
+        costs=lambda model: _card_costs(model, options),
+    )
+    for split, names in summary.left_out.items():
+        if names:
+            say(f"left out of '{split}', unreadable: {', '.join(names)}", file=sys.stderr)
+    made = ", ".join(summary.computed) or "nothing"
+    say(f"computed {made} ({summary.decoded:,} images decoded); there already: {', '.join(summary.present) or 'none'}")
+    opened = store.open(options.set)
+    show(rows_of(opened), False)
+    _say(*doubts(opened, (*summary.computed, *summary.present), splits))
+
+
+def _say(*sentences: str) -> None:
+    for sentence in filter(None, dict.fromkeys(sentences)):
+        say(f"duo logits: {sentence}", file=sys.stderr)
+
+
+def _card_costs(model: "LoadedModel", options: argparse.Namespace) -> dict[str, Any]:
+    """What a model's card says of its cost; the throughput with the device, precision and batch size it was measured at."""
+    from duo_core.models.cost import cost as profile
+
+    try:
+        counted = asdict(profile(model.module, model.transform.input_size))
+    except InputError as error:
+        say(f"duo logits: the cost of '{model.spec.name}' stays unknown: {error}", file=sys.stderr)
+        counted = {"multiply_adds": None, "parameters": sum(p.numel() for p in model.module.parameters())}
+    speed = _speed(None if options.no_throughput else model, options)
+    stated = f"{speed['device']}, {options.precision}, batch of {speed['batch_size']}" if speed["device"] else None
+    return {
+        **counted,
+        "images_per_second": speed["images_per_second"],
+        "device": stated,
+    }
+
+
+def _specs(options: argparse.Namespace, distinct: bool = True) -> list["ModelSpec"]:
+    from duo_core.models.zoo import resolve_all
+
+    checkpoints = {name: Path(file) for name, file in unique(options.checkpoint, "--checkpoint").items()}
+    return resolve_all(
+        options.models,
+        checkpoints=checkpoints,
+        weights=unique(options.weights, "--weights"),
+        arguments=unique(options.arguments, "--arguments"),
+        transforms=unique(options.transform, "--transform"),
+        distinct=distinct,
+    )
+
+
+def _splits(options: argparse.Namespace) -> dict[str, Any]:
+    from duo_core.images import open_source
+    from duo_core.images.corruptions import Corruption
+    from duo_core.images.splits import splits
+
+    sources = {
+        split: open_source(text, options.class_index, options.class_folder)
+        for split, text in unique(options.images, "--images").items()
+    }
+    _say(*(note for source in sources.values() for note in source.notes))
+    corrupt = {split: Corruption.parse(text) for split, text in unique(options.corrupt, "--corrupt").items()}
+    return dict(splits(sources, fit=options.fit, seed=options.seed, corrupt=corrupt))
