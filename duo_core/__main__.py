@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from duo_core import __version__
-from duo_core.cli import commands, exporting, fitting, importing, reporting, thresholds, uploading
+from duo_core.cli import commands, comparing, exporting, fitting, importing, reporting, thresholds, uploading
 from duo_core.cli.arguments import (
     assignment,
     choice,
@@ -164,6 +164,11 @@ def _judging(actions: Any) -> None:
     _set_options(sweep)
     _json_option(sweep)
 
+    alike = _command(actions, "diversity", comparing.compare, "how alike every two models of a set are, and what goes with that")
+    comparing.compare_options(alike)
+    _set_options(alike, ranked=False)
+    _json_option(alike)
+
     threshold = _command(
         actions, "threshold", thresholds.threshold, "the uncertainty up to which a pair answers under a target risk"
     )
@@ -205,13 +210,15 @@ def _store_option(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _set_options(command: argparse.ArgumentParser) -> None:
+def _set_options(command: argparse.ArgumentParser, ranked: bool = True) -> None:
+    """Which set; `ranked` is whether the command ranks images by an uncertainty."""
     which = command.add_mutually_exclusive_group(required=True)
     which.add_argument("--set", metavar="NAME", help="logit set")
     which.add_argument("--file", nargs="+", type=Path, metavar="FILE", help="logit files from outside, as duo check reads them")
-    command.add_argument(
-        "--uncertainty", choices=["softmax", "entropy"], default="softmax", help="what ranks the images (default softmax)"
-    )
+    if ranked:
+        command.add_argument(
+            "--uncertainty", choices=["softmax", "entropy"], default="softmax", help="what ranks the images (default softmax)"
+        )
     uploading.file_options(command)
     _store_option(command)
 
