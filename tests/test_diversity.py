@@ -298,11 +298,10 @@ def test_wrong_input_is_one_sentence(toy_store, monkeypatch, capsys):
 def test_undefined_is_null(tmp_path, monkeypatch, capsys):
     labels = torch.tensor([0, 1] * 10)
     made = Store(tmp_path)
-    made.prepare("sure", title="", classes=["a", "b"], labels={"val": labels, "test": labels})
+    made.prepare("sure", title="", classes=["a", "b"], labels={"val": labels, "test": labels.clone()})
     for name in ("one", "two"):
-        made.write_model(
-            "sure", Card(name, name, "python"), {s: torch.nn.functional.one_hot(labels, 2) * 2.0 for s in ("val", "test")}
-        )
+        logits = {split: torch.nn.functional.one_hot(labels, 2) * 2.0 for split in ("val", "test")}
+        made.write_model("sure", Card(name, name, "python"), {split: own.clone() for split, own in logits.items()})
     assert main(["diversity", "--set", "sure", "--store", str(tmp_path), "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["phi"], row["conversion"], row["kappa"], row["error_inconsistency"]) == (None, None, 1.0, 0.0)
