@@ -81,8 +81,17 @@ def fit_system(
         logit_set.logits(member, FIT_SPLIT)
     memory = memory or Memory()
     calibrate_models(logit_set, members, memory)
-    once = sorted(members)
-    return fit_members(once, [memory.calibrated[member] for member in once], rules).reordered(tuple(members))
+    return weighed(members, memory, rules)
+
+
+def weighed(members: Sequence[str], memory: Memory, rules: Collection[str] = tuple(RULES)) -> Fitted:
+    """Fit calibrated members together, unless they were by these rules before; `memory` has it then."""
+    once = tuple(sorted(members))
+    known = memory.weighed.get(once)
+    if known is None or not known.nll.keys() >= set(rules):
+        wanted = [rule for rule in RULES if rule in rules or (known is not None and rule in known.nll)]
+        known = memory.weighed[once] = fit_members(once, [memory.calibrated[member] for member in once], wanted)
+    return known.reordered(tuple(members))
 
 
 def alone(fitted: Fitted, member: str) -> Fitted:
