@@ -85,13 +85,13 @@ def fit_system(
 
 
 def weighed(members: Sequence[str], memory: Memory, rules: Collection[str] = tuple(RULES)) -> Fitted:
-    """Fit calibrated members together, unless they were by these rules before; `memory` has it then."""
+    """Fit calibrated members together, as far as they were not before; `memory` has it then."""
     once = tuple(sorted(members))
     known = memory.weighed.get(once)
     if known is None or not known.nll.keys() >= set(rules):
-        wanted = [rule for rule in RULES if rule in rules or (known is not None and rule in known.nll)]
-        known = memory.weighed[once] = fit_members(once, [memory.calibrated[member] for member in once], wanted)
-    return known.reordered(tuple(members))
+        every = [rule for rule in RULES if rule in {"fitted", *rules, *(known.nll if known else ())}]
+        known = memory.weighed[once] = fit_members(once, [memory.calibrated[member] for member in once], every, known)
+    return known.of_rules(rules).reordered(tuple(members))
 
 
 def alone(fitted: Fitted, member: str) -> Fitted:
