@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from duo_core import __version__
-from duo_core.cli import commands, comparing, exporting, fitting, importing, reporting, thresholds, uploading
+from duo_core.cli import commands, comparing, exporting, fitting, importing, reporting, sweeping, thresholds, uploading
 from duo_core.cli.arguments import (
     assignment,
     choice,
@@ -157,10 +157,10 @@ def _judging(actions: Any) -> None:
     _set_options(fit)
     _json_option(fit)
 
-    sweep = _command(actions, "sweep", commands.sweep, "every pair of a set, every variant, every split")
-    sweep.add_argument("--split", action="append", metavar="SPLIT", help="only this split; may be repeated")
-    sweep.add_argument("--out", type=Path, metavar="FILE", help="write the table to a .parquet or .csv file")
-    sweep.add_argument("--force", action="store_true", help="replace a file that is there")
+    sweep = _command(
+        actions, "sweep", sweeping.sweep, "every pair of a set, every variant, every split; or systems of more members"
+    )
+    sweeping.sweep_options(sweep)
     _set_options(sweep)
     _json_option(sweep)
 

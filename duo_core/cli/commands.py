@@ -10,18 +10,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from duo_core.cli.arguments import unique
-from duo_core.cli.printing import print_json, say, show
-from duo_core.cli.uploading import logit_set_of, tables_of
+from duo_core.cli.printing import say, show
 from duo_core.common import places
 from duo_core.common.arrays import InputError
-from duo_core.common.files import check_output, csv_text, replaced
 from duo_core.formats import Limits
 from duo_core.logits import LogitSet
 from duo_core.logits.store import Store
-from duo_core.systems.sweep import COLUMNS
 
 if TYPE_CHECKING:
     from duo_core.models.zoo import LoadedModel, ModelSpec
@@ -240,32 +235,6 @@ def _accuracy(one: LogitSet, name: str, split: str) -> float | None:
     if (name, split) not in one.arrays:
         return None
     return (one.logits(name, split).argmax(1) == one.labels[split]).double().mean().item()
-
-
-def sweep(options: argparse.Namespace) -> None:
-    """Evaluate every pair; print the duos, or all rows as JSON, or write them to a file."""
-    if options.out and options.out.suffix not in (".parquet", ".csv"):
-        raise InputError(f"expected a file ending in .parquet or .csv for --out, got '{options.out}'")
-    if options.out:
-        check_output(options.out, options.force)
-    logit_set = logit_set_of(options)
-    table = tables_of(logit_set, options, options.split)[options.uncertainty]
-    if options.out:
-        _write_table(table, options.out)
-    if options.json:
-        print_json(table.to_dict("records"))
-    elif not options.out:
-        duos = table[table["variant"] == "duo"].drop(columns=["set", "variant"])
-        say(duos.to_string(index=False, float_format="{:.4f}".format, na_rep="-") if len(duos) else "no pairs")
-
-
-def _write_table(table: pd.DataFrame, file: Path) -> None:
-    with replaced(file) as beside:
-        if file.suffix == ".csv":
-            beside.write_text(csv_text(table), encoding="utf-8", newline="")
-        else:
-            table.to_parquet(beside, index=False)
-    say(f"{len(table):,} rows, {len(COLUMNS)} columns in '{file}'", file=sys.stderr)
 
 
 def app(options: argparse.Namespace) -> None:
