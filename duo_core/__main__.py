@@ -8,7 +8,19 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from duo_core import __version__
-from duo_core.cli import commands, computing, exporting, fitting, importing, reporting, serving, sets, thresholds, uploading
+from duo_core.cli import (
+    comparing,
+    computing,
+    exporting,
+    fitting,
+    importing,
+    reporting,
+    serving,
+    sets,
+    sweeping,
+    thresholds,
+    uploading,
+)
 from duo_core.cli.printing import say
 from duo_core.common.arrays import InputError
 
@@ -21,7 +33,8 @@ COMMANDS = (
     importing.add_import,
     uploading.add_convert,
     fitting.add_fit,
-    commands.add_sweep,
+    sweeping.add_sweep,
+    comparing.add_diversity,
     thresholds.add_threshold,
     reporting.add_report,
     exporting.add_export,

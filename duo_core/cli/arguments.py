@@ -61,6 +61,17 @@ def probability(text: str) -> float:
     return value
 
 
+def not_negative_number(text: str) -> float:
+    """Read a number of at least 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got '{text}'")
+    return value
+
+
 not_negative = whole("a whole number of at least 0", 0)
 positive = whole("a whole number of at least 1", 1)
 port = whole("a port in 1..65535", 1, 65535)

@@ -59,12 +59,16 @@ def repeated_option(command: Any, name: str, kind: Callable[[str], Any], form: s
     )
 
 
-def set_options(command: argparse.ArgumentParser) -> None:
-    """Add --set or --file, what may be said of such files, --uncertainty and --store: all that names logits to judge."""
+def set_options(command: argparse.ArgumentParser, ranked: bool = True) -> None:
+    """Add --set or --file, what may be said of such files, and --store: all that names logits to judge.
+
+    `ranked` is whether the command ranks images, so that --uncertainty says by what.
+    """
     which = command.add_mutually_exclusive_group(required=True)
     which.add_argument("--set", metavar="NAME", help="logit set")
     which.add_argument("--file", nargs="+", type=Path, metavar="FILE", help="logit files from outside, as duo check reads them")
-    uncertainty_option(command)
+    if ranked:
+        uncertainty_option(command)
     file_options(command)
     store_option(command)
 

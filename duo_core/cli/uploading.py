@@ -5,7 +5,7 @@ import contextlib
 import mmap
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,13 +79,18 @@ def _check_no_file_options(options: argparse.Namespace) -> None:
 def tables_of(own: LogitSet, options: argparse.Namespace, splits: Sequence[str] | None) -> dict[UncertaintyKind, pd.DataFrame]:
     """All pairs, with either uncertainty; those of a set in the store are remembered there, as the dashboard's are."""
     if options.file is None:
-        return swept(own, Store(options.store).path, splits, progress=_progress)
-    return sweeps(own, splits, progress=_progress)
+        return swept(own, Store(options.store).path, splits, progress=progress_of("all pairs"))
+    return sweeps(own, splits, progress=progress_of("all pairs"))
 
 
-def _progress(done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        print(f"\rall pairs: {done / total:.0%}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+def progress_of(what: str) -> Callable[[int, int], None]:
+    """Return what tells a person at a terminal how far something is."""
+
+    def told(done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{what}: {done / total:.0%}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+    return told
 
 
 def read_files(files: Sequence[Path], options: argparse.Namespace, alone: bool = False) -> Reading:

@@ -131,7 +131,7 @@ def drawn(systems: Sequence[Predictions], *, keys: Iterable[str], replicates: in
 def between(own: Drawn, other: Drawn, level: float = LEVEL) -> dict[str, Interval | None]:
     """What `differences` returns, from two systems drawn before with the same keys and seed."""
     estimates = {key: _difference(value, other.measured[key]) if key in UNBIASED else None for key, value in own.measured.items()}
-    found = _intervals(estimates, own.values - other.values, level, own.seed)
+    found = percentiles(estimates, own.values - other.values, level, own.seed)
     rescued, harmed = int((own.correct & ~other.correct).sum()), int((other.correct & ~own.correct).sum())
     exact = {key: gain for key in EXACT if (gain := found.get(key)) and rescued + harmed < FEW}
     return found | {key: replace(gain, p_value=float(mcnemar(rescued, harmed))) for key, gain in exact.items()}
@@ -158,15 +158,20 @@ def values(
     keys = tuple(keys)
     measured = {**metrics(predictions), "ece": None}
     of_own = metrics_on_draws([predictions], keys, replicates, seed)[0]
-    return _intervals({key: measured[key] for key in keys}, of_own, level, seed)
+    return percentiles({key: measured[key] for key in keys}, of_own, level, seed)
 
 
 def _difference(own: float | None, other: float | None) -> float | None:
     return None if own is None or other is None else own - other
 
 
-def _intervals(estimates: dict[str, float | None], drawn: Floats, level: float, seed: int) -> dict[str, Interval | None]:
-    """Percentiles of draws (replicates, keys); a draw in which the metric is undefined is left out."""
+def percentiles(
+    estimates: Mapping[str, float | None], drawn: Floats, level: float = LEVEL, seed: int = 0
+) -> dict[str, Interval | None]:
+    """Intervals of numbers by key from their values on draws (replicates, keys); None where one is undefined.
+
+    A draw in which a number is undefined, NaN, is left out; where these are more than UNDEFINED of all, so is the interval.
+    """
     if not 0 < level < 1:
         raise InputError(f"level must be a share of the draws in (0, 1), but got {level}")
     found: dict[str, Interval | None] = dict.fromkeys(estimates)

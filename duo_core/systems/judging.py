@@ -79,8 +79,17 @@ def fit_system(
     check_members(tuple(members))
     memory = memory or Memory()
     calibrate_models(logit_set, members, memory)
-    once = sorted(members)
-    return fit_members(once, [memory.calibrated[member] for member in once], rules).reordered(tuple(members))
+    return weighed(members, memory, rules)
+
+
+def weighed(members: Sequence[str], memory: Memory, rules: Collection[str] = tuple(RULES)) -> Fitted:
+    """Fit calibrated members together, as far as they were not before; `memory` has it then."""
+    once = tuple(sorted(members))
+    known = memory.weighed.get(once)
+    if known is None or not known.nll.keys() >= set(rules):
+        every = [rule for rule in RULES if rule in {"fitted", *rules, *(known.nll if known else ())}]
+        known = memory.weighed[once] = fit_members(once, [memory.calibrated[member] for member in once], every, known)
+    return known.of_rules(rules).reordered(tuple(members))
 
 
 def alone(fitted: Fitted, member: str) -> Fitted:

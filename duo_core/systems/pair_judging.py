@@ -17,6 +17,7 @@ from duo_core.systems.duo import VARIANTS, Fit, Temperatures
 from duo_core.systems.fitting import Single
 from duo_core.systems.pair_loops import COLUMNS
 from duo_core.systems.pair_predicting import Job, Reduced, precision, reduce_blocks
+from duo_core.systems.system import Fitted
 
 Pair = tuple[str, str]
 Metrics = dict[UncertaintyKind, dict[str, float | None]]
@@ -50,6 +51,8 @@ class Memory:
     calibrated: dict[str, Single] = field(default_factory=dict)
     fitted: dict[Pair, Fit] = field(default_factory=dict)
     """By the names of both models, the first in the alphabet as base."""
+    weighed: dict[tuple[str, ...], Fitted] = field(default_factory=dict)
+    """Of any number of members, by their names in the order of the alphabet."""
     classes: dict[tuple[str, str], NDArray[np.int32]] = field(default_factory=dict)
     """What a single model predicts, (n,), by model and split."""
     on_fit: dict[str, OnFit] = field(default_factory=dict)

@@ -107,31 +107,50 @@ def _said(system: System, own: Integers, found: _Found, true: Integers, kind: Un
 
 
 def _reduced(models: Sequence[Tensor], labels: Tensor, works: Sequence[Work]) -> tuple[dict[Work, _Found], NDArray[np.int64]]:
-    """Every piece of work, from one pass for pairs and one for the others; and the models' own classes (m, n)."""
+    """Every piece of work, and the models' own classes (m, n)."""
     n = len(labels)
     own = np.empty((len(models), n), dtype=np.int64)
     found = {work: _Found(np.empty(n, dtype=np.int64), np.empty((len(loops.COLUMNS), n))) for work in works}
-    pairs = {work: job for work in works if (job := work.as_pair)}
-    others = [work for work in works if work not in pairs]
-    sides = {work: len(loops.COLUMNS) - 1 + (work.said != work.members[0]) for work in pairs}
+
+    def keep(rows: slice | Integers, places: Integers, block: Reduced) -> None:
+        own[:, rows] = block.own
+        for at, place in enumerate(places):
+            found[works[place]].predicted[rows] = block.predicted[at]
+            found[works[place]].columns[:, rows] = block.columns[:, at]
+
+    reduce_works(models, labels, works, keep)
+    return found, own
+
+
+def reduce_works(
+    models: Sequence[Tensor],
+    labels: Tensor,
+    works: Sequence[Work],
+    keep: Callable[[slice | Integers, Integers, Reduced], None],
+) -> None:
+    """Reduce every piece of work on the logits (n, k) of several models: one pass for pairs, and one for the others.
+
+    `keep` is given the rows of a block, the places of the pieces of work that it is about, and what is left of them, as in
+    `reduce_blocks`, with the columns of `loops`.
+    """
+    jobs = [work.as_pair for work in works]
+    pairs, others = (np.array([at for at, job in enumerate(jobs) if (job is None) == rest], np.int64) for rest in (False, True))
+    second = np.array([works[at].said != works[at].members[0] for at in pairs], dtype=bool)
+    known: dict[int, NDArray[np.int32]] = {}
 
     def keep_pairs(rows: slice | Integers, block: Reduced) -> None:
-        own[:, rows] = block.own
-        for at, (work, side) in enumerate(sides.items()):
-            found[work].predicted[rows] = block.predicted[at]
-            found[work].columns[:, rows] = block.columns[[*range(len(loops.COLUMNS) - 1), side], at]
+        for place, classes in known.items():
+            classes[rows] = block.own[place]
+        said = len(loops.COLUMNS) - 1
+        block.columns[said, second] = block.columns[said + 1, second]
+        keep(rows, pairs, Reduced(block.predicted, block.columns[: said + 1], block.own))
 
-    def keep_others(rows: slice | Integers, block: Reduced) -> None:
-        own[:, rows] = block.own
-        for at, work in enumerate(others):
-            found[work].predicted[rows], found[work].columns[:, rows] = block.predicted[at], block.columns[:, at]
-
-    if pairs:
-        reduce_blocks(models, labels, list(pairs.values()), keep_pairs)
-    if others:
-        known = dict(enumerate(own.astype(np.int32))) if pairs else None
-        reduce_jobs(models, labels, (len(loops.COLUMNS), len(others)), (_loop(others), _plainly(others)), keep_others, known)
-    return found, own
+    if len(pairs):
+        known.update((place, np.empty(len(labels), np.int32)) for place in (range(len(models)) if len(others) else ()))
+        reduce_blocks(models, labels, [job for job in jobs if job is not None], keep_pairs)
+    if len(others):
+        rest, shape = [works[at] for at in others], (len(loops.COLUMNS), len(others))
+        reduce_jobs(models, labels, shape, (_loop(rest), _plainly(rest)), lambda rows, block: keep(rows, others, block), known)
 
 
 def _loop(works: Sequence[Work]) -> Callable[..., None]:

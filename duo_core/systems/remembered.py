@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from duo_core.common.arrays import KINDS, UncertaintyKind
-from duo_core.common.files import locked, replaced
 from duo_core.logits import FIT_SPLIT, LogitSet, tensor_digest
 from duo_core.metrics import METRICS
+from duo_core.systems import kept
 from duo_core.systems.pair_judging import SINGLE, Memory, Metrics, OnFit, Pair
 from duo_core.systems.sweep import COLUMNS, check_judged, on_fit, pairs, sweeps
 
@@ -22,9 +22,6 @@ FOLDER = ".results"
 DEFINITIONS = 3
 """Raised when the same logits give other numbers than before, so that older results are not shown."""
 
-DIGEST = "rows_sha256"
-"""What the file calls the digest of its rows."""
-
 _ROW = ["base", "sidekick", "split"]
 
 _FIT = ["nll_fit", "accuracy_fit"]
@@ -32,6 +29,9 @@ _FIT = ["nll_fit", "accuracy_fit"]
 
 _KEPT = [*COLUMNS, *_FIT, "uncertainty", "key"]
 """Columns of the file."""
+
+_OF = [*_ROW, "variant", "uncertainty"]
+"""Which of them say what a row is about."""
 
 
 def swept(
@@ -128,37 +128,15 @@ def _named(table: pd.DataFrame) -> list[tuple[str, str, str]]:
 
 def _valid(logit_set: LogitSet, store: Path, splits: list[str]) -> pd.DataFrame:
     """The rows of the file whose key is that of the pair as it is now."""
-    table = _read(_file(logit_set, store))
+    table = kept.read(_file(logit_set, store), _KEPT, [*COLUMNS[5:], *_FIT])
     table = table[table["split"].isin(splits)]
     return table[_row_keys(table, logit_set) == table["key"]].reset_index(drop=True)
 
 
-def _read(file: Path) -> pd.DataFrame:
-    """The file's rows; none where it is not there, or not as it was written: it is then made anew."""
-    with contextlib.suppress(Exception):  # bytes that are no table make the library raise anything
-        table = pd.read_parquet(file)
-        if list(table.columns) == _KEPT and table.attrs.get(DIGEST) == _digest(table):
-            return table
-    return pd.DataFrame(columns=_KEPT).astype(dict.fromkeys([*COLUMNS[5:], *_FIT], float))
-
-
-def _digest(table: pd.DataFrame) -> str:
-    """SHA-256 of the rows, in their order."""
-    return hashlib.sha256(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes()).hexdigest()
-
-
 def _remember(table: pd.DataFrame, logit_set: LogitSet, store: Path) -> None:
     """Put the table's rows into the file, beside what another process may have put there."""
-    file = _file(logit_set, store)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with locked(file.parent):
-        others = _valid(logit_set, store, list(logit_set.labels))
-        rows = pd.concat([table.assign(key=_row_keys(table, logit_set)), *([others] if len(others) else [])])
-        rows = rows.drop_duplicates([*_ROW, "variant", "uncertainty"], ignore_index=True)
-        rows = rows[_KEPT]
-        rows.attrs = {DIGEST: _digest(rows)}
-        with replaced(file) as beside:
-            rows.to_parquet(beside, index=False)
+    rows = table.assign(key=_row_keys(table, logit_set))
+    kept.add(_file(logit_set, store), rows[_KEPT], lambda: _valid(logit_set, store, list(logit_set.labels)), _OF)
 
 
 def _row_keys(table: pd.DataFrame, logit_set: LogitSet) -> pd.Series:

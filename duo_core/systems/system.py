@@ -1,7 +1,7 @@
 """What is compared: systems of members, the rules that weigh them, and what a fit of members finds."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 from duo_core.common.arrays import InputError
 
@@ -36,6 +36,12 @@ class Fitted:
         weights, calibration, nll = (tuple(of[i] for i in at) for of in (self.weights, self.calibration, self.nll_alone))
         separated = sorted(self.separated, key=lambda name: members.index(name) if name in members else len(members))
         return Fitted(members, weights, calibration, nll, self.temperature, self.nll, self.gradient, self.steps, tuple(separated))
+
+    def of_rules(self, rules: Collection[str]) -> "Fitted":
+        """Return the same without what was found of other rules."""
+        kept = tuple(name for name in self.separated if name in self.members or name in rules)
+        temperature, nll = ({rule: of[rule] for rule in of if rule in rules} for of in (self.temperature, self.nll))
+        return replace(self, temperature=temperature, nll=nll, separated=kept)
 
 
 @dataclass(frozen=True)

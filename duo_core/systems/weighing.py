@@ -26,8 +26,15 @@ class _Weighed(NamedTuple):
     steps: int
     separated: bool
 
+    @classmethod
+    def of(cls, known: Fitted) -> "_Weighed":
+        """The same of what was found before."""
+        return cls(known.weights, known.nll["fitted"], known.gradient, known.steps, "fitted" in known.separated)
 
-def fit_members(members: Sequence[str], alone: Sequence[Single], rules: Collection[str] = tuple(RULES)) -> Fitted:
+
+def fit_members(
+    members: Sequence[str], alone: Sequence[Single], rules: Collection[str] = tuple(RULES), known: Fitted | None = None
+) -> Fitted:
     """Fit members on the images that each was calibrated on.
 
     One member gets what `calibrate` finds and two what `fit_calibrated` finds, to the last bit. More are weighed by Newton's method
@@ -42,6 +49,8 @@ def fit_members(members: Sequence[str], alone: Sequence[Single], rules: Collecti
         The members themselves.
     rules
         Keys of the rules whose NLL and final temperature are found.
+    known
+        What fitting the same members found before, `fitted` among the rules: only what it lacks is computed.
 
     Raises
     ------
@@ -54,7 +63,7 @@ def fit_members(members: Sequence[str], alone: Sequence[Single], rules: Collecti
         raise InputError(f"expected members' logits of one shape, got {' and '.join(map(str, sorted(shapes)))}")
     alike = masked_alike(*alone)
     features = features_of([single.logits for single in alike], alike[0].labels, [single.survey for single in alike])
-    found = _weighed(alone, alike, features)
+    found = _Weighed.of(known) if known else _weighed(alone, alike, features)
     separated = [name for name, single in zip(names, alone, strict=True) if single.separated]
     fitted = Fitted(
         members=names,
@@ -65,7 +74,7 @@ def fit_members(members: Sequence[str], alone: Sequence[Single], rules: Collecti
         steps=found.steps,
         separated=(*separated, *(["fitted"] if found.separated and "fitted" in rules else [])),
     )
-    return _with_rules(fitted, alike, features, found.nll, rules)
+    return _with_rules(fitted, alike, features, found.nll, rules, known)
 
 
 def _weighed(alone: Sequence[Single], alike: Sequence[Single], features: Features) -> _Weighed:
@@ -82,14 +91,20 @@ def _weighed(alone: Sequence[Single], alike: Sequence[Single], features: Feature
     return _Weighed(tuple((best.weights / scales).tolist()), best.nll, math.hypot(*slopes), best.steps, best.separated)
 
 
-def _with_rules(fitted: Fitted, alike: Sequence[Single], features: Features, nll_fitted: float, rules: Collection[str]) -> Fitted:
-    """The same with the NLL of each rule, and the final temperatures."""
+def _with_rules(
+    fitted: Fitted, alike: Sequence[Single], features: Features, nll_fitted: float, rules: Collection[str], known: Fitted | None
+) -> Fitted:
+    """The same with the NLL of each rule, and the final temperatures; those known are taken over."""
     temperature, nll, separated = dict[str, float](), dict[str, float](), list(fitted.separated)
     scales = np.array([single.scale for single in alike])
     for key in rules:
         rule = RULES[key]
         if key == "fitted":
             nll[key] = nll_fitted
+        elif known and key in known.nll:
+            nll[key] = known.nll[key]
+            temperature |= {key: known.temperature[key]} if rule.tempered else {}
+            separated += [key] if key in known.separated else []
         elif not rule.tempered:
             nll[key] = point_at(features, np.array(rule.weights(fitted)) * scales).nll
         elif len(alike) == 1:  # is calibrated already
