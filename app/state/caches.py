@@ -1,22 +1,17 @@
 """What is computed is kept: one place for all sessions, bounded in bytes, where each value is computed once for all who ask."""
 
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple, TypeVar
 
+from app.budget import budget
 from app.state.once import Compute, Follow, Work
 from app.state.sizes import Ledger, pieces
 from app.state.waiting import told
-from duo_core.common.arrays import InputError
 
 OWN = "upload:"
 """What the stamp of an uploaded set begins with, and so every key of what is computed from it."""
-BUDGET = "DUO_CACHE_MIB"
-"""Environment variable: MiB that all values together may take."""
-MIB = 1 << 20
-DEFAULT = 512 * MIB
 SPARE = 4
 """Uploads cannot be computed again and stay however large they are; a 1/SPARE of the budget is left to the rest even then."""
 ENTRY = 2048
@@ -178,24 +173,6 @@ class Cache:
     def bytes(self) -> int:
         """What all that is held takes, uploads included."""
         return self._ledger.total
-
-
-def budget() -> int:
-    """Bytes that all values together may take, from the environment.
-
-    Raises
-    ------
-    InputError
-        Where the environment says anything but a whole number above 0.
-    """
-    text = os.environ.get(BUDGET, "").strip()
-    if not text:
-        return DEFAULT
-    if not (text.isdecimal() and int(text)):
-        raise InputError(
-            f"expected a whole number of MiB above 0 in the environment as {BUDGET}, got '{text}'; correct or unset it"
-        )
-    return int(text) * MIB
 
 
 CACHE = Cache(budget)

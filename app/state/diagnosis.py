@@ -6,7 +6,8 @@ from typing import Literal
 
 import pandas as pd
 
-from app.state.caches import CACHE, Cache, Key, budget, kept
+from app.budget import budget
+from app.state.caches import CACHE, Cache, Key, kept
 from app.state.once import Compute, Work
 from app.state.pairs import evaluation
 from app.state.sets import Handle

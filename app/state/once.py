@@ -72,7 +72,7 @@ class Work(Generic[T]):
 
     def done(self, seconds: float | None = None) -> bool:
         """Wait at most so long; whether it has come to its end."""
-        return bool(wait([self._future], seconds).done)
+        return self._future.done() or bool(wait([self._future], seconds).done)
 
     def result(self) -> T:
         """Wait for what comes of it, or for the error that it ends in."""
