@@ -80,12 +80,12 @@ def pages_of(store: Path, name: str) -> list[str]:
 
 def opening(store: Path, name: str, page: str, *, remembered: bool) -> tuple[tuple[Took, Took], list[Took]]:
     """Open one page again and again, by a server that has just started each time."""
-    import streamlit as st
+    from app.state.caches import CACHE
 
     os.environ["DUO_STORE"] = str(store)
     loaded, took = ready(), []
     while len(took) < REPEATS and sum(one.wall for one in took) < PATIENCE:
-        st.cache_resource.clear()
+        CACHE.clear()
         if not remembered:
             shutil.rmtree(store / ".results", ignore_errors=True)
         took.append(Session(name).open(page))
@@ -196,11 +196,11 @@ def _first_visits(name: str) -> dict[str, list[Took]]:
 
     Every pair was shown before, so that the store remembers it; what a page takes otherwise, its first run says.
     """
-    import streamlit as st
+    from app.state.caches import CACHE
 
     found: dict[str, list[Took]] = {}
     for _ in range(REPEATS):
-        st.cache_resource.clear()
+        CACHE.clear()
         session = Session(name)
         session.open(FIRST_PAGE)
         for page in session.app.session_state["pages"]:

@@ -15,6 +15,7 @@ from dashboard import go, labelled, open_page, query, step, text_of
 from logit_sets import write_set
 
 from app import link, state
+from app.state.caches import CACHE
 from duo_core.analysis.advice import AFFORDABLE
 from duo_core.analysis.guarantee import ASSUMPTION
 from duo_core.cli.thresholds import document
@@ -485,7 +486,7 @@ def test_a_clicked_point_and_a_selected_row_load_their_pair(monkeypatch):
 
 def test_the_set_that_is_shown_first_is_read_before_somebody_comes(toy, monkeypatch):
     monkeypatch.setenv("DUO_STORE", str(toy))
-    st.cache_resource.clear()
+    CACHE.clear()
     state.read_ahead()
     first = state.open_set(min(state.set_names()))
     monkeypatch.setattr("app.state.sets._accuracies", None)  # nothing is left to be read

@@ -5,6 +5,7 @@ import gc
 import io
 import re
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,19 +20,20 @@ from streamlit.testing.v1 import AppTest
 from test_formats import ERRORS, WARNINGS, cases
 
 from app.state import uploads
+from app.state.caches import CACHE
 from duo_core import formats
 from duo_core.formats import CODES, Upload
 from duo_core.logits.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
-SHARED_CACHES = {"sets.py": 1, "pictures.py": 3, "uploads.py": 1, "caches.py": 2}
-"""How often a file of app/state may keep something by other means than `remembered`: of the store, pictures, the shelf itself."""
 
 
 @pytest.fixture(autouse=True)
-def new_session() -> None:
-    """All of AppTest's sessions have one name, so that one would find what another has uploaded."""
+def new_session() -> Iterator[None]:
+    """All of AppTest's sessions have one name, so that one would find what another has uploaded; all that is left is let go of."""
+    yield
     st.cache_resource.clear()
+    assert not [key for key in CACHE.keys() if key.upload]  # noqa: SIM118 (a method of its own)
 
 
 @pytest.fixture
@@ -306,16 +308,17 @@ def test_the_page_keeps_to_the_limits_of_the_environment(monkeypatch, tmp_path):
     assert {error.value[2:6] for error in app.error} == {"E105"}, "and so after other files"
     monkeypatch.delenv("DUO_MAX_ROWS")
     monkeypatch.setenv("DUO_MAX_FILE_MIB", "300")
+    st.cache_resource.clear()  # another session
     drop_arrays(open_page("data"))
     assert config.get_option("server.maxUploadSize") == 300
 
 
-def test_what_is_kept_by_stamp_or_digest_is_kept_in_the_session_of_an_upload():
+def test_streamlit_itself_keeps_nothing_but_the_shelf_of_a_session():
     found = {}
-    for file in (ROOT / "app" / "state").glob("*.py"):
+    for file in (ROOT / "app").rglob("*.py"):
         tree = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         found[file.name] = sum(isinstance(node, ast.Attribute) and node.attr in {"cache_resource", "cache_data"} for node in tree)
-    assert {name: count for name, count in found.items() if count} == SHARED_CACHES
+    assert {name: count for name, count in found.items() if count} == {"uploads.py": 1}
 
 
 def test_the_commands_are_filled_in(page):

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import streamlit as st
 import torch
 from dashboard import PAIR, query, table, text_of
 from logit_sets import write_set
@@ -17,6 +16,7 @@ from PIL import Image
 
 from app import state
 from app.state import diagnosis, pictures
+from app.state.caches import CACHE
 from app.views import diagnose
 from duo_core.analysis.diagnosis import exchange, gain_by_class, mean_gap, rank_moves
 from duo_core.images import Corruption
@@ -190,7 +190,7 @@ def test_the_draws_of_a_base_serve_all_its_sidekicks(tmp_path, monkeypatch):
 def test_sessions_with_one_base_have_each_their_own_gains(tmp_path, monkeypatch):
     """The second asks while the draws of the first, the base's among them, are still under way."""
     monkeypatch.setenv("DUO_STORE", str(write_set(tmp_path)))
-    st.cache_resource.clear()
+    CACHE.clear()
     handle, may_end = state.open_set("toy"), threading.Event()
 
     def slow(systems, keys):

@@ -5,9 +5,26 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.state.once import Once
+from app.state.caches import Cache, Key
+from app.state.once import Work
 
 SECONDS = 20
+
+
+class Place:
+    """One key of a cache that computes apart."""
+
+    def __init__(self):
+        self.cache, self.key = Cache(lambda: 1 << 20), Key("value")
+
+    def value(self, compute, follow=Work.done):
+        return self.cache.value(self.key, compute, follow, apart=True)
+
+    def begin(self, compute):
+        return self.cache.begin(self.key, compute)
+
+    def under_way(self):
+        return self.cache.under_way(self.key)
 
 
 class LeftError(Exception):
@@ -48,7 +65,7 @@ def sessions():
 
 
 def test_many_who_ask_at_once_share_one_computation(sessions):
-    place, slow = Once(), Slow()
+    place, slow = Place(), Slow()
     asked = [sessions.submit(place.value, slow) for _ in range(6)]
     assert slow.running.wait(SECONDS)
     slow.go()
@@ -58,7 +75,7 @@ def test_many_who_ask_at_once_share_one_computation(sessions):
 
 
 def test_who_waits_is_told_how_far_it_is(sessions):
-    place, slow, seen = Once(), Slow(), []
+    place, slow, seen = Place(), Slow(), []
     first = sessions.submit(place.value, slow)
     assert slow.running.wait(SECONDS)
 
@@ -76,7 +93,7 @@ def test_who_waits_is_told_how_far_it_is(sessions):
 
 @pytest.mark.parametrize("error", [ValueError("no"), KeyError("model"), MemoryError(), SystemExit(1)], ids=repr)
 def test_an_error_is_told_to_all_who_wait_and_forgotten(sessions, error):
-    place, slow = Once(), Slow(error)
+    place, slow = Place(), Slow(error)
     there = threading.Semaphore(0)
     asked = [sessions.submit(place.value, slow, lambda _: there.release()) for _ in range(3)]
     assert all(there.acquire(timeout=SECONDS) for _ in asked)
@@ -87,7 +104,7 @@ def test_an_error_is_told_to_all_who_wait_and_forgotten(sessions, error):
 
 
 def test_work_goes_on_for_those_who_stay(sessions):
-    place, slow = Once(), Slow()
+    place, slow = Place(), Slow()
     stays = sessions.submit(place.value, slow)
     assert slow.running.wait(SECONDS)
     with pytest.raises(LeftError):
@@ -98,7 +115,7 @@ def test_work_goes_on_for_those_who_stay(sessions):
 
 
 def test_work_that_all_have_left_is_stopped_and_what_it_gave_up_is_not_kept():
-    place, slow = Once(), Slow()
+    place, slow = Place(), Slow()
     with pytest.raises(LeftError):
         place.value(slow, leaves)
     slow.go()
@@ -107,7 +124,7 @@ def test_work_that_all_have_left_is_stopped_and_what_it_gave_up_is_not_kept():
 
 
 def test_who_comes_before_it_has_stopped_takes_it_over(sessions):
-    place, slow = Once(), Slow()
+    place, slow = Place(), Slow()
     with pytest.raises(LeftError):
         place.value(slow, leaves)
     asked = threading.Event()
@@ -123,7 +140,7 @@ def test_who_comes_before_it_has_stopped_takes_it_over(sessions):
 
 
 def test_what_nobody_waits_for_yet_is_computed_beside():
-    place, slow = Once(), Slow()
+    place, slow = Place(), Slow()
     work = place.begin(slow)
     assert place.begin(slow) is work
     assert place.under_way()
@@ -134,7 +151,7 @@ def test_what_nobody_waits_for_yet_is_computed_beside():
 
 def test_it_waits_for_nothing_of_the_session_that_began_it(sessions):
     """The first one's thread is gone; the value is not."""
-    place, slow = Once(), Slow()
+    place, slow = Place(), Slow()
     sessions.submit(place.begin, slow).result(SECONDS)
     slow.go()
     assert place.value(slow) == 42

@@ -5,13 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
-import streamlit as st
 from dashboard import PAIR, text_of
 from logit_sets import write_set
 from streamlit.util import calc_hash
 
 from app import state
 from app.state import diagnosis, holding, tables, waiting
+from app.state.caches import CACHE
 from duo_core.analysis.judged import judged_claims
 from duo_core.metrics.intervals import drawn
 from duo_core.systems.remembered import swept
@@ -22,7 +22,7 @@ SECONDS = 60
 @pytest.fixture
 def handle(tmp_path, monkeypatch):
     monkeypatch.setenv("DUO_STORE", str(write_set(tmp_path)))
-    st.cache_resource.clear()
+    CACHE.clear()
     return state.open_set("toy")
 
 
@@ -36,6 +36,7 @@ def told(monkeypatch):
 
     place = SimpleNamespace(caption=say, progress=say, empty=lambda: None)
     monkeypatch.setattr(waiting, "st", SimpleNamespace(empty=lambda: place))
+    monkeypatch.setattr(waiting, "in_a_session", lambda: True)
     monkeypatch.setattr(waiting, "PATIENCE", 0.01)
     monkeypatch.setattr(waiting, "GLANCE", 0.01)
     return said
@@ -122,7 +123,7 @@ def test_diagnose_shows_an_error_once(open_view, monkeypatch, error):
     def failing(*_, **__):
         raise error
 
-    st.cache_resource.clear()  # what other tests have drawn
+    CACHE.clear()  # what other tests have drawn
     app = open_view("explore", **PAIR)
     monkeypatch.setattr(diagnosis, "drawn", failing)
     app.query_params.clear()

@@ -1,6 +1,6 @@
-"""Everything that is cached, by what it is about; what the widgets hold is in `link`.
+"""Everything that is computed and kept, by what it is about; what the widgets hold is in `link`.
 
-Caches are keyed on digests of the logits and labels, which are passed as `_arguments` and so are never hashed.
+Every value is asked of one cache (`caches`) by a key that names all that it depends on.
 """
 
 import torch

@@ -1,15 +1,17 @@
 """What the temperatures page computes: the NLL bowl of a pair, and refits on fewer images."""
 
 import pandas as pd
+from torch import Tensor
 
-from app.state.caches import kept
+from app.state.caches import Key, awaited, kept
+from app.state.once import Progress
 from app.state.pairs import fitted
 from app.state.sets import Handle
 from duo_core.analysis.bowl import Bowl, bowl
 from duo_core.analysis.stability import REPEATS, stability, work
 from duo_core.common.arrays import UncertaintyKind
 from duo_core.logits import FIT_SPLIT, LogitSet
-from duo_core.systems.duo import VARIANTS, Fit, Temperatures
+from duo_core.systems.duo import VARIANTS, Temperatures
 from duo_core.systems.pair_predicting import pair_predictions
 
 LIVE = 40_000_000
@@ -18,36 +20,34 @@ LIVE = 40_000_000
 
 def bowl_of(handle: Handle, base: str, sidekick: str) -> Bowl:
     """The NLL of the fit split around the learned temperatures."""
-    key = handle.digest((base, FIT_SPLIT), (sidekick, FIT_SPLIT))
-    return _bowl(key, base, sidekick, handle.logit_set, fitted(handle, base, sidekick).fit)
 
+    def compute() -> Bowl:
+        return bowl(*_pair(handle.logit_set, base, sidekick, FIT_SPLIT), fitted(handle, base, sidekick).fit)
 
-@kept(max_entries=64)
-def _bowl(key: str, base: str, sidekick: str, _set: LogitSet, _fit: Fit) -> Bowl:  # noqa: ARG001 (a cache's key)
-    return bowl(_set.logits(base, FIT_SPLIT), _set.logits(sidekick, FIT_SPLIT), _set.labels[FIT_SPLIT], _fit)
+    return kept(Key("bowl", _on_fit(handle, base, sidekick)), compute)
 
 
 def marks_of(handle: Handle, base: str, sidekick: str) -> dict[str, tuple[Temperatures, float]]:
     """Temperatures and NLL on the fit split of each variant that has its own."""
-    key = handle.digest((base, FIT_SPLIT), (sidekick, FIT_SPLIT))
-    return _marks(key, base, sidekick, handle.logit_set, fitted(handle, base, sidekick).fit)
+
+    def nll(at: Temperatures) -> float:
+        return float(pair_predictions(*_pair(handle.logit_set, base, sidekick, FIT_SPLIT), at).nll.mean())
+
+    def compute() -> dict[str, tuple[Temperatures, float]]:
+        found = fitted(handle, base, sidekick).fit
+        own = {name: VARIANTS[name].weights(found) for name in ("duo", "base", "sidekick", "unweighted")}
+        return {name: (at, found.nll[name] if name in found.nll else nll(at)) for name, at in own.items()}
+
+    return kept(Key("marks", _on_fit(handle, base, sidekick)), compute)
 
 
-@kept(max_entries=64)
-def _marks(
-    key: str,  # noqa: ARG001 (the cache's)
-    base: str,
-    sidekick: str,
-    _set: LogitSet,
-    _fit: Fit,
-) -> dict[str, tuple[Temperatures, float]]:
-    own = {name: VARIANTS[name].weights(_fit) for name in ("duo", "base", "sidekick", "unweighted")}
-    return {name: (at, _fit.nll[name] if name in _fit.nll else _nll(_set, base, sidekick, at)) for name, at in own.items()}
+def _on_fit(handle: Handle, base: str, sidekick: str) -> str:
+    return handle.digest((base, FIT_SPLIT), (sidekick, FIT_SPLIT))
 
 
-def _nll(own: LogitSet, base: str, sidekick: str, at: Temperatures) -> float:
-    pair = own.logits(base, FIT_SPLIT), own.logits(sidekick, FIT_SPLIT)
-    return float(pair_predictions(*pair, own.labels[FIT_SPLIT], at).nll.mean())
+def _pair(own: LogitSet, base: str, sidekick: str, split: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits of both on a split, and its labels."""
+    return own.logits(base, split), own.logits(sidekick, split), own.labels[split]
 
 
 def refit_work(handle: Handle, split: str) -> int:
@@ -58,20 +58,9 @@ def refit_work(handle: Handle, split: str) -> int:
 
 def refits(handle: Handle, base: str, sidekick: str, split: str, kind: UncertaintyKind, seed: int) -> pd.DataFrame:
     """Temperatures learned on fewer images, and how they do on a split."""
-    found = fitted(handle, base, sidekick).fit
-    return _refits(handle.pair(base, sidekick, split), base, sidekick, split, kind, seed, handle.logit_set, found)
 
+    def compute(_: Progress) -> pd.DataFrame:
+        fit_split, judged = (_pair(handle.logit_set, base, sidekick, of) for of in (FIT_SPLIT, split))
+        return stability(fit_split, judged, fitted(handle, base, sidekick).fit, repeats=REPEATS, seed=seed, kind=kind)
 
-@kept(max_entries=64, show_spinner="Fitting on fewer images")
-def _refits(
-    key: str,  # noqa: ARG001 (the cache's)
-    base: str,
-    sidekick: str,
-    split: str,
-    kind: UncertaintyKind,
-    seed: int,
-    _set: LogitSet,
-    _fit: Fit,
-) -> pd.DataFrame:
-    fit_split, judged = ((_set.logits(base, s), _set.logits(sidekick, s), _set.labels[s]) for s in (FIT_SPLIT, split))
-    return stability(fit_split, judged, _fit, repeats=REPEATS, seed=seed, kind=kind)
+    return awaited(Key("refits", handle.pair(base, sidekick, split), (kind, seed)), compute, "Fitting on fewer images")

@@ -1,13 +1,14 @@
 """What the diagnosis page computes."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal
 
 import pandas as pd
 
-from app.state.caches import kept
-from app.state.once import Once, Progress, Work
+from app.budget import budget
+from app.state.caches import CACHE, Cache, Key, kept
+from app.state.once import Compute, Work
 from app.state.pairs import evaluation
 from app.state.sets import Handle
 from app.state.waiting import told
@@ -33,19 +34,18 @@ def begin_gains(
     """Begin the draws of duo and one member beside what else is done; those of a member serve all its pairs."""
     member = {"base": found.base, "sidekick": found.sidekick}[over]
     alone = handle.digest((member, FIT_SPLIT), (member, found.split))
-    places = {
-        "duo": _draws(handle.pair(found.base, found.sidekick, found.split), "duo", kind, keys),
-        over: _draws(alone, "alone", kind, keys),
-    }
-    new = [variant for variant, place in places.items() if not place.under_way()]
-    together: Once[list[Drawn]] = Once()
+    places = {"duo": _pair(handle, found), over: alone}
+    draws = {variant: Key("draws", of, (kind, keys)) for variant, of in places.items()}
+    new = [variant for variant, key in draws.items() if not CACHE.under_way(key)]
+    together = Cache(budget)
 
-    def draws_of(variant: str) -> Callable[[Progress], Drawn]:
+    def draws_of(variant: str) -> Compute[Drawn]:
         if variant not in new:  # under way a moment ago, and failed since
             return lambda _: _drawn([found.predictions[variant]], keys)[0]
-        return lambda _: together.value(lambda _: _drawn([found.predictions[each] for each in new], keys))[new.index(variant)]
+        both = [found.predictions[each] for each in new]
+        return lambda _: together.value(Key("draws"), lambda _: _drawn(both, keys))[new.index(variant)]
 
-    duo, member_alone = (place.begin(draws_of(variant)) for variant, place in places.items())
+    duo, member_alone = (CACHE.begin(key, draws_of(variant)) for variant, key in draws.items())
     return duo, member_alone
 
 
@@ -65,69 +65,54 @@ def gains(
     return between(duo, alone)
 
 
-@kept(max_entries=128)
-def _draws(key: str, variant: str, kind: UncertaintyKind, keys: tuple[str, ...]) -> Once[Drawn]:  # noqa: ARG001 (a cache's key)
-    return Once()
-
-
 def entropy_gains(handle: Handle, found: Evaluation) -> Mapping[str, Interval | None]:
     """Intervals of what ranking the duo by entropy instead of softmax changes."""
-    return _entropy_gains(handle.pair(found.base, found.sidekick, found.split), found)
-
-
-@kept(max_entries=128)
-def _entropy_gains(key: str, _found: Evaluation) -> Mapping[str, Interval | None]:  # noqa: ARG001 (a cache's key)
-    duo = _found.predictions["duo"]
-    return differences(duo.ranked_by("entropy"), duo.ranked_by("softmax"), keys=RANKING)
+    duo = found.predictions["duo"]
+    return kept(
+        Key("entropy gains", _pair(handle, found)),
+        lambda: differences(duo.ranked_by("entropy"), duo.ranked_by("softmax"), keys=RANKING),
+    )
 
 
 def calibration(handle: Handle, found: Evaluation) -> dict[str, pd.DataFrame]:
     """Reliability of the base as it came, of the calibrated base and of the duo."""
-    return _calibration(handle.pair(found.base, found.sidekick, found.split), found)
 
+    def compute() -> dict[str, pd.DataFrame]:
+        own = found.logit_set
+        base, sidekick = (own.logits(model, found.split) for model in (found.base, found.sidekick))
+        raw = pair_predictions(base, sidekick, own.labels[found.split], Temperatures(1.0, 0.0), classes="base")
+        systems: dict[str, Predictions] = {"uncalibrated": raw, **{key: found.predictions[key] for key in ("base", "duo")}}
+        return {name: reliability(predictions) for name, predictions in systems.items()}
 
-@kept(max_entries=64)
-def _calibration(key: str, _found: Evaluation) -> dict[str, pd.DataFrame]:  # noqa: ARG001 (a cache's key)
-    own = _found.logit_set
-    base, sidekick = (own.logits(model, _found.split) for model in (_found.base, _found.sidekick))
-    raw = pair_predictions(base, sidekick, own.labels[_found.split], Temperatures(1.0, 0.0), classes="base")
-    systems: dict[str, Predictions] = {"uncalibrated": raw, **{key: _found.predictions[key] for key in ("base", "duo")}}
-    return {name: reliability(predictions) for name, predictions in systems.items()}
+    return kept(Key("calibration", _pair(handle, found)), compute)
 
 
 def moves(handle: Handle, found: Evaluation, kind: UncertaintyKind) -> pd.DataFrame:
     """Every image by how far its rank moves from base to duo."""
-    return _moves(handle.pair(found.base, found.sidekick, found.split), kind, found)
+    base, duo = found.predictions["base"], found.predictions["duo"]
+    return kept(Key("moves", _pair(handle, found), (kind,)), lambda: rank_moves(base, duo))
 
 
-@kept(max_entries=32)
-def _moves(key: str, kind: UncertaintyKind, _found: Evaluation) -> pd.DataFrame:  # noqa: ARG001 (a cache's key)
-    return rank_moves(_found.predictions["base"], _found.predictions["duo"])
+Classes = tuple[pd.DataFrame, pd.DataFrame, Mapping[int, Interval | None]]
 
 
-def classes(
-    handle: Handle, found: Evaluation, score: ClassScore, least: int, ends: int
-) -> tuple[pd.DataFrame, pd.DataFrame, Mapping[int, Interval | None]]:
+def classes(handle: Handle, found: Evaluation, score: ClassScore, least: int, ends: int) -> Classes:
     """Gain of every class; of these the `ends` that gain most and least among those of `least` images; their intervals."""
     names = found.logit_set.classes
-    return _classes(handle.pair(found.base, found.sidekick, found.split), names, score, least, ends, found)
+    base, duo = found.predictions["base"], found.predictions["duo"]
+
+    def compute() -> Classes:
+        table = gain_by_class(base, duo, len(names), score)
+        table.insert(1, "name", list(names))
+        ranked = table[table["images"] >= least].sort_values("gain", ascending=False, kind="stable")
+        shown = ranked if len(ranked) <= 2 * ends else pd.concat([ranked.head(ends), ranked.tail(ends)])
+        return table, shown, class_intervals(base, duo, shown["class"].tolist(), score, among=ranked["class"].tolist())
+
+    return kept(Key("classes", _pair(handle, found), (names, score, least, ends)), compute)
 
 
-@kept(max_entries=64)
-def _classes(
-    key: str,  # noqa: ARG001 (the cache's)
-    names: Sequence[str],
-    score: ClassScore,
-    least: int,
-    ends: int,
-    _found: Evaluation,
-) -> tuple[pd.DataFrame, pd.DataFrame, Mapping[int, Interval | None]]:
-    base, duo = _found.predictions["base"], _found.predictions["duo"]
-    table = gain_by_class(base, duo, len(names), score)
-    table.insert(1, "name", list(names))
-    ranked = table[table["images"] >= least].sort_values("gain", ascending=False, kind="stable")
-    shown = ranked if len(ranked) <= 2 * ends else pd.concat([ranked.head(ends), ranked.tail(ends)])
-    return table, shown, class_intervals(base, duo, shown["class"].tolist(), score, among=ranked["class"].tolist())
+def _pair(handle: Handle, found: Evaluation) -> str:
+    return handle.pair(found.base, found.sidekick, found.split)
 
 
 def every_split(handle: Handle, base: str, sidekick: str, kind: UncertaintyKind) -> dict[str, Evaluation]:

@@ -4,7 +4,8 @@ from math import nan
 
 import pandas as pd
 
-from app.state.caches import kept
+from app.state.caches import Key, awaited, kept
+from app.state.once import Progress
 from app.state.pairs import evaluation
 from app.state.sets import Handle, memory, survey
 from app.state.tables import all_pairs
@@ -21,19 +22,19 @@ def singles(handle: Handle, split: str, kind: UncertaintyKind = "softmax") -> pd
 
     Columns: `family`, `temperature`, those of METRICS, and what its card says.
     """
-    return _singles(handle.stamp, split, kind, list(survey(handle, split).accuracy), handle)
+    own, models = handle.logit_set, list(survey(handle, split).accuracy)
 
+    def compute(_: Progress) -> pd.DataFrame:
+        known = memory(handle)
+        judge_models(own, split, models, known)
 
-@kept(max_entries=32, show_spinner="Judging the models alone")
-def _singles(stamp: str, split: str, kind: UncertaintyKind, models: list[str], _handle: Handle) -> pd.DataFrame:  # noqa: ARG001
-    own, known = _handle.logit_set, memory(_handle)
-    judge_models(own, split, models, known)
+        def row(model: str) -> dict[str, object]:
+            values = {key: nan if value is None else value for key, value in known.judged[model, split][kind].items()}
+            return {"temperature": known.calibrated[model].temperature, **values, **_facts(own.cards[model])}
 
-    def row(model: str) -> dict[str, object]:
-        values = {key: nan if value is None else value for key, value in known.judged[model, split][kind].items()}
-        return {"temperature": known.calibrated[model].temperature, **values, **_facts(own.cards[model])}
+        return pd.DataFrame.from_dict({model: row(model) for model in models}, orient="index").rename_axis("model")
 
-    return pd.DataFrame.from_dict({model: row(model) for model in models}, orient="index").rename_axis("model")
+    return awaited(Key("singles", handle.stamp, (split, kind)), compute, "Judging the models alone")
 
 
 def _facts(card: Card) -> dict[str, object]:
@@ -62,19 +63,10 @@ System = tuple[str, str, str]
 
 def difference(handle: Handle, own: System, other: System, split: str, kind: UncertaintyKind, metric: str) -> Interval | None:
     """Interval of a metric of one system minus that of another, on the same images."""
-    key = handle.digest(*((model, of) for system in (own, other) for model in system[:2] for of in (FIT_SPLIT, split)))
-    return _difference(key, own, other, split, kind, metric, handle)
+    of = handle.digest(*((model, part) for system in (own, other) for model in system[:2] for part in (FIT_SPLIT, split)))
 
+    def compute() -> Interval | None:
+        one, two = (evaluation(handle, *system[:2], split, kind).predictions[system[2]] for system in (own, other))
+        return differences(one, two, keys=[metric])[metric]
 
-@kept(max_entries=512)
-def _difference(
-    key: str,  # noqa: ARG001 (the cache's)
-    own: System,
-    other: System,
-    split: str,
-    kind: UncertaintyKind,
-    metric: str,
-    _handle: Handle,
-) -> Interval | None:
-    one, two = (evaluation(_handle, *system[:2], split, kind).predictions[system[2]] for system in (own, other))
-    return differences(one, two, keys=[metric])[metric]
+    return kept(Key("difference", of, (own[2], other[2], kind, metric)), compute)

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import ParamSpec, TypeVar
 
 import pandas as pd
 
-from app.state.caches import kept
+from app.state.caches import Key, kept
 from app.state.sets import Handle, open_set, set_names, survey
 from app.state.tables import all_pairs
 from duo_core.teaching import together
@@ -51,13 +51,9 @@ class Scene:
         return LETTERS if self.real is None else tuple(self.real.handle.logit_set.classes)
 
     def once(self, compute: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """What a function makes of the scene, computed once; its arguments must follow from the scene."""
-        return cast(R, _once(self.key, f"{compute.__module__}.{compute.__qualname__}", lambda: compute(*args, **kwargs)))
-
-
-@kept(max_entries=256)
-def _once(key: str, name: str, _compute: Callable[[], Any]) -> Any:  # noqa: ARG001 (a cache's key)
-    return _compute()
+        """What a function makes of the scene, computed once; its arguments must follow from the scene or be numbers or text."""
+        plain = [value for value in (*args, *kwargs.values()) if isinstance(value, int | float | str)]
+        return kept(Key(f"{compute.__module__}.{compute.__qualname__}", self.key, (*plain,)), lambda: compute(*args, **kwargs))
 
 
 def made_up(seed: int) -> Scene:
@@ -102,7 +98,7 @@ def partners(found: Real) -> list[str]:
 def facts_of(step: Step, seed: int) -> dict[str, str]:
     """The numbers in the answer to a step's question; none where they are of real models that are not there."""
     if step.key != "budget":
-        return _facts(f"{step.key} {seed}", step.key, seed)
+        return kept(Key("facts", by=(step.key, seed)), lambda: facts(step.key, seed=seed))
     found = _offers_of(step)
     return {} if found is None else facts(step.key, offers=found)
 
@@ -117,8 +113,3 @@ def _offers_of(step: Step) -> pd.DataFrame | None:
         return None
     found = offers(_pair_of(step.explore))
     return None if found.empty else found
-
-
-@kept(max_entries=64)
-def _facts(key: str, step: str, seed: int) -> dict[str, str]:  # noqa: ARG001 (a cache's key)
-    return facts(step, seed=seed)

@@ -1,30 +1,56 @@
-"""A value that whoever asks first has computed; who asks meanwhile waits and is told how far it is; an error is forgotten."""
+"""One computation that many wait for: they are told how far it is, and all get what comes of it, be it an error."""
 
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 Progress = Callable[[int, int], bool]
 """Told how much is done of how much; the answer is whether to stop, as nobody waits any more."""
+Compute = Callable[[Progress], T]
 
 
 class Work(Generic[T]):
-    """One computation on a thread of its own, which belongs to no session."""
+    """One computation, begun once: on a thread of its own, which belongs to no session, or where it was asked for.
 
-    def __init__(self, compute: Callable[[Progress], T]) -> None:
+    >>> work = Work[int]()
+    >>> work.run(lambda progress: 6 * 7)
+    >>> work.result()
+    42
+    """
+
+    def __init__(
+        self,
+        keep: Callable[["Work[T]", T], object] | None = None,
+        drop: Callable[["Work[T]"], object] | None = None,
+    ) -> None:
+        """`keep` is given what came of it before those who wait are, `drop` is called where nothing came of it."""
         self.share: float | None = None
         """How much of it is done; None where it does not say."""
-        self._waiting, self._left, self._stopped = 0, False, False
+        self._keep, self._drop = keep, drop
+        self._waiting, self._left, self._stopped, self._apart = 0, False, False, False
         self._lock, self._future = threading.Lock(), Future[T]()
-        threading.Thread(target=self._run, args=(compute,), name="once", daemon=True).start()
 
-    def _run(self, compute: Callable[[Progress], T]) -> None:
+    def start(self, compute: Compute[T]) -> None:
+        """Compute on a thread of its own; here, where there is none to be had."""
+        self._apart = True
         try:
-            self._future.set_result(compute(self._progress))
+            threading.Thread(target=self.run, args=(compute,), name="once", daemon=True).start()
+        except RuntimeError:  # those who wait must not wait for ever
+            self.run(compute)
+
+    def run(self, compute: Compute[T]) -> None:
+        """Compute here and now."""
+        try:
+            value = compute(self._progress)
+            if self._keep and not self._stopped:
+                self._keep(self, value)
+            self._future.set_result(value)
         except BaseException as error:  # whatever it is, those who wait must not wait for ever
             self._future.set_exception(error)
+        if self._drop and self.lost:
+            self._drop(self)
 
     def _progress(self, done: int, total: int) -> bool:
         with self._lock:
@@ -34,11 +60,19 @@ class Work(Generic[T]):
     @property
     def lost(self) -> bool:
         """Whether nothing will come of it, as it failed or was stopped."""
-        return self._stopped or (self._future.done() and self._future.exception() is not None)
+        return self._stopped or self._error() is not None
 
-    def done(self, seconds: float) -> bool:
+    @property
+    def abandoned(self) -> bool:
+        """Whether the session that computed it where it was asked for was ended meanwhile, which is no error of the work."""
+        return not self._apart and not isinstance(self._error(), Exception | None)
+
+    def _error(self) -> BaseException | None:
+        return self._future.exception() if self._future.done() else None
+
+    def done(self, seconds: float | None = None) -> bool:
         """Wait at most so long; whether it has come to its end."""
-        return bool(wait([self._future], seconds).done)
+        return self._future.done() or bool(wait([self._future], seconds).done)
 
     def result(self) -> T:
         """Wait for what comes of it, or for the error that it ends in."""
@@ -58,43 +92,5 @@ class Work(Generic[T]):
             self._left = self._waiting == 0
 
 
-class Once(Generic[T]):
-    """Where a value that many ask for comes to lie.
-
-    >>> place = Once[int]()
-    >>> place.value(lambda progress: 6 * 7), place.value(lambda progress: 1)
-    (42, 42)
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._work: Work[T] | None = None
-
-    def under_way(self) -> bool:
-        """Whether the value is there or being computed."""
-        work = self._work
-        return work is not None and not work.lost
-
-    def begin(self, compute: Callable[[Progress], T]) -> Work[T]:
-        """Have the value computed beside what else is done, unless it is under way."""
-        with self._lock:
-            if self._work is None or self._work.lost:
-                self._work = Work(compute)
-            return self._work
-
-    def value(self, compute: Callable[[Progress], T], follow: Callable[[Work[T]], object] = Work.result) -> T:
-        """The value, computed by whoever asks first.
-
-        While it is waited for, `follow` may say how far it is, and raise, which is to leave. What all have left is told to stop,
-        and what it made of that is not kept; nor is an error, which is raised for all who wait.
-        """
-        with self._lock:
-            if self._work is None or not self._work.join():
-                self._work = Work(compute)
-                self._work.join()
-            work = self._work
-        try:
-            follow(work)
-            return work.result()
-        finally:
-            work.leave()
+Follow = Callable[[Work[Any]], object]
+"""Waits for work, or raises, which is to leave it."""

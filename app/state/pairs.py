@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from app.state.caches import kept
+from app.state.caches import Key, kept
 from app.state.sets import Handle, Survey, memory
 from duo_core.analysis.advice import AFFORDABLE, chosen_under
 from duo_core.common.arrays import UncertaintyKind
@@ -30,48 +30,34 @@ class TimedFit:
 
 def fitted(handle: Handle, base: str, sidekick: str) -> TimedFit:
     """The learned temperatures of a pair, and the time they took when they were learned."""
-    return _fitted(handle.pair(base, sidekick, FIT_SPLIT), base, sidekick, handle)
 
+    def compute() -> TimedFit:
+        load()  # what is measured is the fit, not what a new process loads first
+        start = time.perf_counter()
+        found = fit_pair(handle.logit_set, base, sidekick, memory(handle))
+        return TimedFit(found, time.perf_counter() - start)
 
-@kept(max_entries=4096)
-def _fitted(key: str, base: str, sidekick: str, _handle: Handle) -> TimedFit:  # noqa: ARG001 (a cache's key)
-    load()  # what is measured is the fit, not what a new process loads first
-    start = time.perf_counter()
-    found = fit_pair(_handle.logit_set, base, sidekick, memory(_handle))
-    return TimedFit(found, time.perf_counter() - start)
+    return kept(Key("fit", handle.digest((base, FIT_SPLIT), (sidekick, FIT_SPLIT))), compute)
 
 
 def evaluation(handle: Handle, base: str, sidekick: str, split: str, kind: UncertaintyKind) -> Evaluation:
     """Every variant of one pair on one split."""
     needed = [(model, of) for of in (split, FIT_SPLIT) for model in (base, sidekick)]
     in_parallel(lambda key: handle.logit_set.logits(*key), needed)  # what is read for the first time is checked: a file a core
-    fit = fitted(handle, base, sidekick).fit
-    found = _evaluation(handle.pair(base, sidekick, split), base, sidekick, split, kind, handle, fit)
+
+    def compute() -> Evaluation:
+        fit = fitted(handle, base, sidekick).fit
+        return evaluate(handle.logit_set, base, sidekick, split, kind=kind, fitted=fit, memory=memory(handle))
+
+    found = kept(Key("evaluation", handle.pair(base, sidekick, split), (kind,)), compute)
     # Another set may have the same logits, but names, costs and an origin of its own.
     return found if found.logit_set is handle.logit_set else replace(found, logit_set=handle.logit_set)
 
 
-@kept(max_entries=32)
-def _evaluation(
-    key: str,  # noqa: ARG001 (the cache's)
-    base: str,
-    sidekick: str,
-    split: str,
-    kind: UncertaintyKind,
-    _handle: Handle,
-    _fit: Fit,
-) -> Evaluation:
-    return evaluate(_handle.logit_set, base, sidekick, split, kind=kind, fitted=_fit, memory=memory(_handle))
-
-
 def curves(handle: Handle, found: Evaluation, kind: UncertaintyKind) -> Curves:
     """The risk-coverage curves of a pair."""
-    return _curves(handle.pair(found.base, found.sidekick, found.split), kind, found)
-
-
-@kept(max_entries=128)
-def _curves(key: str, kind: UncertaintyKind, _found: Evaluation) -> Curves:  # noqa: ARG001 (a cache's key)
-    return risk_coverage(_found.predictions, oracle_of="duo")
+    of = handle.pair(found.base, found.sidekick, found.split)
+    return kept(Key("curves", of, (kind,)), lambda: risk_coverage(found.predictions, oracle_of="duo"))
 
 
 def by_hand(

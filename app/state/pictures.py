@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import streamlit as st
 from PIL import Image
 
+from app.state.caches import Key, awaited, kept
 from duo_core.common.arrays import InputError
 from duo_core.images import Corruption, Source, open_source
 from duo_core.logits import LogitSet
@@ -40,23 +40,27 @@ def _corruption(own: LogitSet, split: str) -> str:
     return made[1] if made else ""
 
 
-@st.cache_resource(max_entries=8, show_spinner="Looking through the images")
 def _source(path: str) -> Source | None:
-    try:
-        return open_source(path)
-    except InputError:
-        return None
+    def compute() -> Source | None:
+        try:
+            return open_source(path)
+        except InputError:
+            return None
+
+    return awaited(Key("source", by=(path,)), lambda _: compute(), "Looking through the images")
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
 def _places(path: str) -> Mapping[str, int]:
     """Rows of a source by the images' ids."""
     source = _source(path)
-    return {name: row for row, name in enumerate(source.ids)} if source else {}
+    return kept(Key("places", by=(path,)), lambda: {name: row for row, name in enumerate(source.ids)} if source else {})
 
 
-@st.cache_resource(max_entries=2048, show_spinner=False)
 def _thumbnail(path: str, name: str, corruption: str) -> str:
+    return kept(Key("picture", by=(path, name, corruption)), lambda: _picture(path, name, corruption))
+
+
+def _picture(path: str, name: str, corruption: str) -> str:
     source = _source(path)
     try:
         image = source.image(_places(path)[name]) if source else None

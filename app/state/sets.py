@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import streamlit as st
-
 from app.shown import shown_set
-from app.state.caches import OWN, kept
+from app.state.caches import OWN, Key, awaited, kept
 from duo_core.common.arrays import InputError
 from duo_core.common.parallel import in_parallel
 from duo_core.logits import FIT_SPLIT, LogitSet, tensor_digest
@@ -64,12 +62,7 @@ class Survey:
 
 def memory(handle: Handle) -> Memory:
     """What was found of the set so far; an upload's goes with what else was computed from it."""
-    return _memory(handle.stamp)
-
-
-@kept(max_entries=16)
-def _memory(stamp: str) -> Memory:  # noqa: ARG001 (a cache's key)
-    return Memory()
+    return kept(Key("memory", handle.stamp), Memory, grows=True)
 
 
 def store_path() -> Path:
@@ -87,7 +80,8 @@ def open_set(name: str) -> Handle:
     store = Store()
     folder = store.folder(name)
     files = sorted(filter(None, map(_stamp_of, folder.iterdir()))) if folder.is_dir() else []
-    return _opened(str(folder), str(store.path), hashlib.sha256(repr(files).encode()).hexdigest())
+    stamp = f"{folder}/{hashlib.sha256(repr(files).encode()).hexdigest()}"
+    return kept(Key("set", stamp, (str(store.path),)), lambda: handle_of(store.open(name), stamp, store.path))
 
 
 def _stamp_of(file: Path) -> tuple[str, int, int] | None:
@@ -97,11 +91,6 @@ def _stamp_of(file: Path) -> tuple[str, int, int] | None:
     except FileNotFoundError:
         return None
     return None if file.name.startswith(".") or not stat.S_ISREG(facts.st_mode) else (file.name, facts.st_mtime_ns, facts.st_size)
-
-
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _opened(folder: str, results: str, stamp: str) -> Handle:
-    return handle_of(Store(Path(folder).parent).open(Path(folder).name), f"{folder}/{stamp}", Path(results))
 
 
 def handle_of(own: LogitSet, stamp: str, store: Path | None = None) -> Handle:
@@ -116,36 +105,31 @@ def read_ahead() -> None:
         for name in set_names()[:1]:
             handle = open_set(name)
             for split in handle.logit_set.evaluation_splits[:1]:
-                _survey(handle.stamp, split, handle.logit_set, handle.store)
+                survey(handle, split)
 
 
 def survey(handle: Handle, split: str) -> Survey:
     """Say which models can be paired on a split; one that cannot be read costs only itself."""
-    return _awaited(handle.stamp, split, handle.logit_set, handle.store)
+    return awaited(Key("survey", handle.stamp, (split,)), lambda _: _surveyed(handle, split), "Reading the models")
 
 
-@kept(max_entries=64, show_spinner="Reading the models")
-def _awaited(stamp: str, split: str, _set: LogitSet, _store: Path | None) -> Survey:
-    return _survey(stamp, split, _set, _store)
-
-
-@kept(max_entries=64)
-def _survey(stamp: str, split: str, _set: LogitSet, _store: Path | None) -> Survey:
+def _surveyed(handle: Handle, split: str) -> Survey:
     """Of models whose pairs are remembered nothing is read; they are compared with their digests when a pair is opened."""
-    models, known = _set.models(FIT_SPLIT, split), _memory(stamp)
-    if _store is not None:
-        remembered.recall(_set, _store, known, [split])
+    own, known = handle.logit_set, memory(handle)
+    models = own.models(FIT_SPLIT, split)
+    if handle.store is not None:
+        remembered.recall(own, handle.store, known, [split])
     found = {
         m: (known.judged[m, split]["softmax"]["accuracy"] or 0.0, known.on_fit[m].accuracy)
         for m in models
         if (m, split) in known.judged and m in known.on_fit
     }
     unknown = [model for model in models if model not in found]
-    read = dict(zip(unknown, in_parallel(lambda model: _accuracies(_set, model, split), unknown), strict=True))
+    read = dict(zip(unknown, in_parallel(lambda model: _accuracies(own, model, split), unknown), strict=True))
     broken = {model: str(error) for model, error in read.items() if isinstance(error, InputError)}
     both = {model: values for model in models if not isinstance(values := (found | read)[model], InputError)}
     accuracy, on_fit = ({model: values[at] for model, values in both.items()} for at in (0, 1))
-    return Survey(accuracy, on_fit, {**_set.broken, **broken})
+    return Survey(accuracy, on_fit, {**own.broken, **broken})
 
 
 def _accuracies(own: LogitSet, model: str, split: str) -> tuple[float, float] | InputError:

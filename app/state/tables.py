@@ -1,14 +1,13 @@
 """Many pairs of an open set: remembered in the store, computed where they are not, with progress where that takes a while."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pandas as pd
 
-from app.state.caches import kept
-from app.state.once import Once, Progress
+from app.state.caches import Key, awaited
+from app.state.once import Progress
 from app.state.sets import Handle, memory, survey
-from app.state.waiting import told
 from duo_core.analysis.pairs import facts_of
 from duo_core.common.arrays import UncertaintyKind
 from duo_core.logits import LogitSet
@@ -30,30 +29,20 @@ def all_pairs(handle: Handle, split: str, kind: UncertaintyKind) -> pd.DataFrame
 
 
 def _table(handle: Handle, split: str, kind: UncertaintyKind, base: str | None) -> pd.DataFrame:
-    place, text = _place(handle.stamp, split, base), f"Pairing the models of {handle.logit_set.title}"
-    return place.value(_sweep(handle, split, base), told(text))[kind]
+    key, text = Key("pairs", handle.stamp, (split, base)), f"Pairing the models of {handle.logit_set.title}"
+    return awaited(key, lambda progress: _swept(handle, split, base, progress), text)[kind]
 
 
-def _sweep(handle: Handle, split: str, base: str | None) -> Callable[[Progress], Tables]:
-    """What computes the tables; all that belongs to the session is asked for here, as the work has none."""
+def _swept(handle: Handle, split: str, base: str | None, progress: Progress) -> Tables:
     models = list(survey(handle, split).accuracy)
     own = replace(handle.logit_set, cards={m: handle.logit_set.cards[m] for m in models})
     only = None if base is None else [(base, other) for other in models if other != base]
     known = memory(handle)
-
-    def compute(progress: Progress) -> Tables:
-        if handle.store is None:
-            found = sweeps(own, [split], only=only, memory=known, progress=progress)
-        else:
-            found = remembered.swept(own, handle.store, [split], only=only, memory=known, progress=progress)
-        return _with_models(found, own, known)
-
-    return compute
-
-
-@kept(max_entries=512)
-def _place(stamp: str, split: str, base: str | None) -> Once[Tables]:  # noqa: ARG001 (a cache's key)
-    return Once()
+    if handle.store is None:
+        found = sweeps(own, [split], only=only, memory=known, progress=progress)
+    else:
+        found = remembered.swept(own, handle.store, [split], only=only, memory=known, progress=progress)
+    return _with_models(found, own, known)
 
 
 def _with_models(tables: Mapping[UncertaintyKind, pd.DataFrame], own: LogitSet, known: Memory) -> Tables:

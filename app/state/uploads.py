@@ -13,7 +13,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from app.internals import keep_uploads_in_memory
-from app.state.caches import OWN, forget_own
+from app.state.caches import CACHE, OWN
 from app.state.sets import Handle, handle_of, open_set, set_names
 from duo_core.common.arrays import InputError
 from duo_core.common.plaintext import unmarked
@@ -22,6 +22,11 @@ from duo_core.formats.limits import MIB
 from duo_core.formats.problems import shown
 
 keep_uploads_in_memory()
+
+
+def _stamp() -> str:
+    """What no other upload has, and nobody can guess."""
+    return f"{OWN}{secrets.token_hex(8)}"
 
 
 @dataclass
@@ -37,12 +42,26 @@ class _Shelf:
     reading: Reading | None = None
     used: Reading | None = None
     handle: Handle | None = None
+    stamp: str = field(default_factory=_stamp)
+    """Under which what is not used yet is counted."""
+
+    def count(self) -> None:
+        """Have what lies here take its part of what all values together may take."""
+        CACHE.admit(self.stamp, (self.files, self.displaced, self.reading))
+
+    def leave(self) -> None:
+        """Let go of the set that was used, and of all that was computed from it."""
+        if self.handle is not None:
+            CACHE.forget(self.handle.stamp)
+        _empty(self.used)
+        self.used, self.handle = None, None
 
     def close(self) -> None:
         self.drop()
-        for reading in (self.reading, self.used):
-            _empty(reading)
-        self.files, self.displaced, self.reading, self.used, self.handle = [], {}, None, None, None
+        self.leave()
+        CACHE.forget(self.stamp)
+        _empty(self.reading)
+        self.files, self.displaced, self.reading = [], {}, None
         _return_memory()
 
 
@@ -68,6 +87,7 @@ def put(files: Sequence[UploadedFile]) -> None:
     displaced = {file.name: file for file in shelf.files if contents.get(file.name, file.content) != file.content}
     _change(shelf, [*(file for file in shelf.files if file.name not in contents), *new])
     shelf.displaced = displaced
+    shelf.count()
     shelf.drop()
 
 
@@ -109,6 +129,7 @@ def _change(shelf: _Shelf, files: list[Upload]) -> None:
         if files
         else Options(limits=shelf.options.limits)
     )
+    shelf.count()
 
 
 def describe(roles: Mapping[str, Mapping[str, str]]) -> None:
@@ -139,6 +160,7 @@ def reading() -> Reading | None:
     shelf = _shelf()
     if shelf.reading is None and shelf.files:
         shelf.reading = read(shelf.files, shelf.options)
+        shelf.count()
     return shelf.reading
 
 
@@ -147,9 +169,10 @@ def use() -> Handle:
     shelf, found = _shelf(), reading()
     if found is None:
         raise InputError("expected logit files to use, got none; drop them again")
-    forget_own()
-    _empty(shelf.used)
-    shelf.used, shelf.handle = found, handle_of(found.opened(), f"{OWN}{secrets.token_hex(8)}")  # that no other upload has
+    own = found.opened()
+    shelf.leave()
+    shelf.used, shelf.handle = found, handle_of(own, _stamp())
+    CACHE.admit(shelf.handle.stamp, (found, shelf.handle))
     _change(shelf, [])
     _return_memory()
     return shelf.handle
@@ -162,7 +185,6 @@ def used() -> Reading | None:
 
 def forget() -> None:
     """Free what the session has uploaded, and all that was computed from it."""
-    forget_own()
     _shelf.clear()  # which closes it
 
 

@@ -1,11 +1,9 @@
 """What a page says while it waits for a value that it, or another session, has begun."""
 
-from collections.abc import Callable
-from typing import Any
-
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from app.state.once import Work
+from app.state.once import Follow, Work
 
 PATIENCE = 0.5
 """Seconds before anything is said."""
@@ -13,11 +11,11 @@ GLANCE = 0.1
 """Seconds between two looks at how far it is; at each, a newer click may end the run."""
 
 
-def told(text: str) -> Callable[[Work[Any]], None]:
+def told(text: str) -> Follow:
     """Follow some work, with a bar where it says how far it is; a run that a newer click ends leaves it by raising."""
 
-    def follow(work: Work[Any]) -> None:
-        if work.done(PATIENCE):
+    def follow(work: Work[object]) -> None:
+        if work.done(PATIENCE if in_a_session() else None):
             return
         place = st.empty()
         while not work.done(GLANCE):
@@ -28,3 +26,8 @@ def told(text: str) -> Callable[[Work[Any]], None]:
         place.empty()
 
     return follow
+
+
+def in_a_session() -> bool:
+    """Whether there is a page to say something on: a download is made on a thread that has none."""
+    return get_script_run_ctx(suppress_warning=True) is not None

@@ -30,6 +30,7 @@ def app(options: argparse.Namespace) -> None:
         raise InputError(f"expected the dashboard at '{page}', got nothing there; install the package again")
     Limits.from_environment()  # a wrong one is said here, not on a page
     sys.path.insert(0, str(places.ROOT))
+    importlib.import_module("app.budget").budget()
     importlib.import_module("app.internals").check()
     _check_free(options.host, options.port)
     if options.store:
