@@ -167,11 +167,13 @@ def test_the_order_of_the_members_changes_no_bit(made, tmp_path, without_graphs)
     assert torch.equal(modules[0].answer(*tensors).logits, modules[1].answer(*tensors[::-1]).logits)
 
 
-def test_a_weight_of_0_is_said(made, tmp_path, without_graphs, monkeypatch):
+def test_a_weight_of_0_is_said(made, tmp_path, without_graphs, monkeypatch, capsys):
     idle = RULES["equal"].__class__("Idle", lambda _: (1.0, 0.0, 2.0))
     monkeypatch.setitem(RULES, "equal", idle)
     found = exported(made, System(NAMES, "equal"), tmp_path / "duo")
     assert "A weight of 0 adds nothing: a can be left out." in (found.folder / "README.md").read_text()
+    assert command(made, tmp_path / "said", "--members", *NAMES, "--rule", "equal") == 0
+    assert "weight 0      a adds nothing that the others do not know\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
