@@ -187,8 +187,9 @@ def test_what_is_made_of_an_upload_can_be_taken_home(opened, log):
     names, record = record_of(taken(page, "Download this duo (zip)"))
     assert names == {"duo.json", "README.md", "requirements.txt", "combine.py"}
     python, said = lines(page)
-    assert f"logits = {record['temperatures']['base']!r} * base_logits" in python
-    assert (said["weights"], said["threshold"]) == (record["temperatures"], record["threshold"])
+    weights = dict(zip(("base", "sidekick"), (member["weight"] for member in record["members"]), strict=True))
+    assert f"logits = {weights['base']!r} * base_logits" in python
+    assert (said["weights"], said["threshold"]) == (weights, record["threshold"])
     go(page, "Find a pair")
     assert "all pairs" in taken(page, "Download report (HTML)").decode()
     assert "Traceback" not in log.read_text(errors="replace")

@@ -14,7 +14,8 @@ from duo_core.logits import Card
 from duo_core.logits.store import DEFAULT_STORE, Store
 from duo_core.metrics import METRICS, metrics
 from duo_core.models.zoo import load, resolve
-from duo_core.systems.sweep import evaluate
+from duo_core.systems.judging import fit_system
+from duo_core.systems.predicting import predictions
 from duo_core.systems.system import System
 
 PAIR = ("resnet18", "shufflenet_v2_x0_5")
@@ -23,15 +24,18 @@ WEIGHTS = "IMAGENET1K_V1"
 
 
 @pytest.mark.shared
-def test_the_exported_duo_gives_the_metrics_of_the_shipped_set(shared, tmp_path):
+@pytest.mark.parametrize("system", [System(PAIR), System((*PAIR, "regnety_002"), "ensemble")], ids=str)
+def test_an_exported_system_gives_the_metrics_of_the_shipped_set(shared, tmp_path, system):
     logit_set = Store(DEFAULT_STORE).open("cifar10")
-    checkpoints = {name: shared / "zoo" / "cifar10" / f"torchvision-{name}.safetensors" for name in PAIR}
-    folder = deploy.export(logit_set, System(PAIR), tmp_path / "duo", checkpoints=checkpoints).folder
+    checkpoints = {name: shared / "zoo" / "cifar10" / logit_set.cards[name].weights for name in system.members}
+    folder = deploy.export(logit_set, system, tmp_path / "duo", checkpoints=checkpoints).folder
     rows = np.linspace(0, len(logit_set.labels["test"]) - 1, IMAGES).astype(int)
     source = open_source(str(shared / "images" / "cifar10-test.tar"))
     places = {name: place for place, name in enumerate(source.ids)}
     images = [source.image(places[logit_set.ids["test"][row]]) for row in rows]
-    predicted = evaluate(logit_set, *PAIR, variants=["duo"]).predictions["duo"].take(rows)
+    logits = {name: logit_set.logits(name, "test") for name in system.members}
+    fitted = fit_system(logit_set, system.members)
+    predicted = predictions(logits, logit_set.labels["test"], [(system, fitted)])[0].take(rows)
     expected = metrics(predicted)
     with torch.inference_mode():
         answers = {"module": deploy.load(folder)(images), "alone": Alone(folder)(images)}

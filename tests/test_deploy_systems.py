@@ -167,11 +167,13 @@ def test_the_order_of_the_members_changes_no_bit(made, tmp_path, without_graphs)
     assert torch.equal(modules[0].answer(*tensors).logits, modules[1].answer(*tensors[::-1]).logits)
 
 
-def test_a_weight_of_0_is_said(made, tmp_path, without_graphs, monkeypatch):
+def test_a_weight_of_0_is_said(made, tmp_path, without_graphs, monkeypatch, capsys):
     idle = RULES["equal"].__class__("Idle", lambda _: (1.0, 0.0, 2.0))
     monkeypatch.setitem(RULES, "equal", idle)
     found = exported(made, System(NAMES, "equal"), tmp_path / "duo")
     assert "A weight of 0 adds nothing: a can be left out." in (found.folder / "README.md").read_text()
+    assert command(made, tmp_path / "said", "--members", *NAMES, "--rule", "equal") == 0
+    assert "weight 0      a adds nothing that the others do not know\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -264,11 +266,17 @@ def rewritten(folder, change):
     (folder / "duo.json").write_text(sealing.sealed(record))
 
 
+def elsewhere(record, place, file):
+    """Have a member's weights lie in another file, whose digest is told as well."""
+    record["members"][place]["file"] = file
+    record["files"][file] = "0" * 64
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (lambda r: r["members"][0].update(file="../0-large.safetensors"), r"\(members\[0\].file missing or of another type\)"),
-        (lambda r: r["members"][1].update(file="duo.json"), r"\(members\[1\].file missing"),
+        (lambda r: elsewhere(r, 0, "../0-large.safetensors"), r"\(members\[0\].file missing or of another type\)"),
+        (lambda r: elsewhere(r, 1, "duo.json"), r"\(members\[1\].file missing"),
         (lambda r: r["members"][2].pop("weight"), r"\(members\[2\].weight missing"),
         (lambda r: r["members"].__setitem__(1, "a"), r"\(members\[1\].name, members\[1\].model, "),
         (lambda r: r.update(rule="best"), r"expected a rule \(fitted, .*\), got 'best'"),

@@ -17,7 +17,7 @@ from duo_core.cli.options import (
     store_option,
     uncertainty_option,
 )
-from duo_core.cli.printing import print_json, say
+from duo_core.cli.printing import print_json, say, say_idle
 from duo_core.common.arrays import InputError
 from duo_core.deploy import Exported
 from duo_core.deploy import export as write
@@ -97,6 +97,7 @@ def _print(found: Exported) -> None:
     say(f"{whole} in '{found.folder}': {', '.join(record['files'])}, duo.json, README.md, requirements.txt")
     weights = "  ".join(f"{model['name']} {model['weight']:.4f}" for model in members)
     say(f"weights       {weights}")
+    say_idle([model["name"] for model in members], [model["weight"] for model in members])
     if record["temperature"] is not None:
         say(f"temperature   {record['temperature']:.4f} ({record['rule']})")
     say(f"abstains      {'never; duo.json lists thresholds' if threshold is None else f'above an uncertainty of {threshold:.6g}'}")

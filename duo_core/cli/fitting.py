@@ -16,7 +16,7 @@ from duo_core.cli.options import (
     set_options,
     split_option,
 )
-from duo_core.cli.printing import print_json, say
+from duo_core.cli.printing import print_json, say, say_idle
 from duo_core.cli.uploading import logit_set_of
 from duo_core.common.arrays import InputError
 from duo_core.metrics import METRICS
@@ -106,10 +106,7 @@ def _print_members(found: MembersJudged) -> None:
     say(f"{' + '.join(of.members)} on {found.logit_set.name}/{found.split}; {cost}")
     table = pd.DataFrame({"weight": of.weights, "alone": of.calibration, "NLL (fit)": of.nll_alone}, index=list(of.members))
     say(f"\n{table.to_string(float_format='{:.4f}'.format)}\n")
-    idle = [member for member, weight in zip(of.members, of.weights, strict=True) if not weight]
-    if idle:
-        verb = "adds" if len(idle) == 1 else "add"
-        say(f"weight 0      {', '.join(idle)} {verb} nothing that the others do not know")
+    say_idle(of.members, of.weights)
     if of.temperature:
         say(f"temperature   {_listed(of.temperature)}")
     say(f"NLL (fit)     {_listed(of.nll)}\n")

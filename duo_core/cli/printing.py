@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 import pandas as pd
@@ -13,6 +13,14 @@ from duo_core.common.plaintext import printable
 def say(text: str, file: TextIO | None = None) -> None:
     """Print a line; names of others command no terminal."""
     print(printable(text), file=file)
+
+
+def say_idle(members: Sequence[str], weights: Sequence[float]) -> None:
+    """Print a line where some members have no weight."""
+    idle = [member for member, weight in zip(members, weights, strict=True) if not weight]
+    if idle and len(members) > 1:
+        verb = "adds" if len(idle) == 1 else "add"
+        say(f"weight 0      {', '.join(idle)} {verb} nothing that the others do not know")
 
 
 def show(rows: list[dict[str, Any]], as_json: bool) -> None:
