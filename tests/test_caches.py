@@ -151,8 +151,12 @@ def test_what_grows_is_measured_again_once_it_was_used(cache):
         torch.ones(64 * KIB // 4),
         torch.ones(64 * KIB // 4)[5:7],
         torch.ones(64 * KIB // 4).numpy()[3:],
+        torch.ones(64 * KIB // 4)[5:7].numpy(),
         bytes(64 * KIB),
         memoryview(bytes(64 * KIB))[3:],
+        np.frombuffer(bytes(64 * KIB), dtype=np.int8)[7:],
+        pd.DataFrame({"a": array(32)}, index=pd.Index(array(32).cumsum())),
+        pd.DataFrame({"a": array(20)}, index=pd.MultiIndex.from_arrays([np.arange(2560), np.arange(2560)])),
         pd.DataFrame({"a": array(32), "b": array(32)}),
         pd.Series(array(64)),
         pd.DataFrame({"name": ["x" * 8 * KIB for _ in range(8)]}).astype(object),
@@ -174,6 +178,9 @@ def test_nothing_is_read_to_measure_it(tmp_path):
     own = state.sets.Store(write_set(tmp_path)).open("toy")
     assert size_of(own) < 100 * KIB
     assert not own.arrays._read
+    before = size_of(own)
+    own.logits("large", "test")
+    assert size_of(own) == before, "nor is what is mapped"
     mapped = np.memmap(tmp_path / "large", dtype=np.float64, mode="w+", shape=(KIB * KIB,))
     assert size_of([mapped, mapped[5:]]) < KIB, "the system takes pages of files back by itself"
 
@@ -303,6 +310,11 @@ def test_uploads_beyond_the_budget_leave_a_part_to_the_rest(cache):
     assert 300 * KIB < cache.bytes <= 300 * KIB + 100 * KIB // SPARE + ENTRY
     cache.admit(UPLOAD, array(10))  # another in its place
     for number in range(20):
+        put(cache, number, array(5))
+    assert 50 * KIB < cache.bytes <= 100 * KIB
+    cache.admit(UPLOAD, array(300))
+    cache.forget(UPLOAD)
+    for number in range(30):
         put(cache, number, array(5))
     assert 50 * KIB < cache.bytes <= 100 * KIB
 

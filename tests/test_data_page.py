@@ -34,6 +34,8 @@ def new_session() -> Iterator[None]:
     yield
     st.cache_resource.clear()
     assert not [key for key in CACHE.keys() if key.upload]  # noqa: SIM118 (a method of its own)
+    CACHE.clear()
+    assert CACHE.bytes == 0, "nothing of an upload is counted any more"
 
 
 @pytest.fixture
@@ -259,6 +261,25 @@ def test_forget_frees_the_logits_and_goes_back_to_the_store(page, used):
     step(page, "explore")
     assert page.selectbox(key="set").options == ["toy"]
     assert not page.info
+
+
+def test_what_is_uploaded_and_computed_from_it_is_counted_until_it_ends(page, used):
+    CACHE.clear()
+    before = CACHE.bytes
+    drop_arrays(page)
+    dropped = CACHE.bytes
+    assert dropped - before > len(npz(arrays()))
+    use(page)
+    size = sum(array.nbytes for array in used[0].arrays.values())
+    own = [key.what for key in CACHE.keys() if key.upload]  # noqa: SIM118 (a method of its own)
+    assert {"evaluation", "fit", "memory", "draws", "pairs", "survey"} <= set(own)
+    CACHE.clear()
+    assert size <= CACHE.bytes < size + len(npz(arrays()))
+    step(page, "diagnose")
+    step(page, "data")
+    forget(page)
+    CACHE.clear()
+    assert CACHE.bytes == 0
 
 
 @pytest.mark.parametrize("wrong", [False, True])

@@ -107,19 +107,21 @@ class Cache:
         return not key.upload or key.upload in self._uploads
 
     def _keep(self, key: Key, work: Work[Any], value: object) -> None:
-        held = pieces(value, self._ledger.sizes)
+        known = self._ledger.sizes
+        measured = {other: (grown, pieces(grown.result(), known)) for other, grown in self._grown().items()}
+        measured[key] = work, pieces(value, known)
         with self._lock:
-            if self._works.get(key) is work:
-                self._ledger.enter(key, {**held, ("entry", key): ENTRY})
-                if key in self._growing:
-                    self._growing[key] = False
-                self._measure_again()
-                self._shrink()
+            for each, (kept, held) in measured.items():
+                if self._works.get(each) is kept:
+                    self._ledger.enter(each, {**held, ("entry", each): ENTRY})
+            self._shrink()
 
-    def _measure_again(self) -> None:
-        for key in [key for key, used in self._growing.items() if used and key in self._ledger]:
-            self._growing[key] = False
-            self._ledger.enter(key, {**pieces(self._works[key].result(), self._ledger.sizes), ("entry", key): ENTRY})
+    def _grown(self) -> dict[Key, Work[Any]]:
+        """What was added to, perhaps, since it was measured."""
+        with self._lock:
+            used = [key for key, was_used in self._growing.items() if was_used and key in self._ledger]
+            self._growing.update(dict.fromkeys(used, False))
+            return {key: self._works[key] for key in used}
 
     def _shrink(self) -> None:
         """Let go of what was used least recently until the rest fits."""

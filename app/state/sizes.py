@@ -15,6 +15,8 @@ Place = Hashable
 """Where something lies: an address, or what stands for one."""
 ATOMS = (str, bytes, bytearray, int, float, complex, bool, type(None))
 OPAQUE = (type, ModuleType)
+BUFFERS = (bytes, bytearray, memoryview, mmap)
+"""What arrays look into beside arrays; a mapped file is none of our memory."""
 LONG = 64
 """Items from which on a list of texts or numbers is one piece, without looking at each item again."""
 
@@ -61,11 +63,9 @@ def _piece(one: object) -> Piece:
     for kind, measured in _MEASURED.items():
         if isinstance(one, kind):
             return measured(one)
-    if isinstance(one, OPAQUE) or callable(one) or not hasattr(one, "__dict__"):
-        return Piece(id(one), sys.getsizeof(one))
-    if isinstance(one, Mapping):  # it reads when it is asked
-        return Piece(id(one), sys.getsizeof(one))
-    return Piece(id(one), sys.getsizeof(one), list(vars(one).values()))
+    reads = isinstance(one, Mapping)
+    parts = [] if reads or isinstance(one, OPAQUE) or callable(one) else list(getattr(one, "__dict__", {}).values())
+    return Piece(id(one), sys.getsizeof(one), parts)
 
 
 def _array(one: NDArray[Any]) -> Piece:
@@ -75,8 +75,8 @@ def _array(one: NDArray[Any]) -> Piece:
         whole = whole.base
     if isinstance(whole.base, Tensor):
         return _tensor(whole.base)
-    if isinstance(whole.base, mmap):
-        return Piece(id(whole), 0)
+    if isinstance(whole.base, BUFFERS):
+        return Piece(id(whole), 0, [whole.base])
     return Piece(whole.__array_interface__["data"][0], whole.nbytes, one.ravel().tolist() if one.dtype == object else ())
 
 
@@ -86,11 +86,11 @@ def _tensor(one: Tensor) -> Piece:
 
 
 def _table(one: "pd.DataFrame | pd.Series[Any]") -> Piece:
-    """Numbers lie in arrays that other tables may share; of text only the table itself knows."""
-    columns = [one.index, *(one.iloc[:, place] for place in range(one.shape[1]))] if one.ndim == 2 else [one.index, one]
-    shared = [column for column in columns if isinstance(column.dtype, np.dtype) and not isinstance(column, pd.RangeIndex)]
-    own = sum(column.memory_usage(deep=True) for column in columns if not isinstance(column.dtype, np.dtype))
-    return Piece(id(one), sys.getsizeof(one.ndim) + own, [column.to_numpy() for column in shared])
+    """Numbers lie in arrays that other tables may share; of texts and names of rows only the table itself knows."""
+    columns = [one.iloc[:, place] for place in range(one.shape[1])] if isinstance(one, pd.DataFrame) else [one]
+    shared = [column.to_numpy() for column in columns if isinstance(column.dtype, np.dtype)]
+    own = sum(column.memory_usage(index=False, deep=True) for column in columns if not isinstance(column.dtype, np.dtype))
+    return Piece(id(one), int(own + one.index.memory_usage(deep=True)), shared)
 
 
 def _sequence(one: Any) -> Piece:
