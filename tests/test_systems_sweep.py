@@ -24,9 +24,10 @@ from duo_core.systems.enumeration import SYSTEMS, every_system, results, subsets
 from duo_core.systems.growing import grow, plan
 from duo_core.systems.judging import fit_system, multiply_adds
 from duo_core.systems.pair_judging import Memory
+from duo_core.systems.pairs_view import pairs_of
 from duo_core.systems.predicting import predictions
 from duo_core.systems.remembered_systems import swept_systems
-from duo_core.systems.sweep import COLUMNS
+from duo_core.systems.sweep import COLUMNS, sweep, sweeps
 from duo_core.systems.system import RULES, System
 
 
@@ -88,6 +89,29 @@ def test_scores_kept_lean_are_those_of_predictions(toy_store, rng):
         expected = predictions({m: own.logits(m, "test") for m in names}, labels["test"], asked, kind=kind)
         for system, one in zip(systems, expected, strict=True):
             assert found[system].judged["test"][kind] == pytest.approx(metrics(one), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pairs_are_the_sweeps(toy_store, kind):
+    own = opened(toy_store)
+    found = results(own, every(own), ["test", "shift"])
+    expected = sweeps(own, ["test", "shift"])[kind]
+    pd.testing.assert_frame_equal(pairs_of(own, found, kind), expected, rtol=1e-13)
+    exact = [column for column in COLUMNS if column not in ("nll", "brier")]
+    pd.testing.assert_frame_equal(pairs_of(own, found, kind)[exact], expected[exact], check_exact=True)
+    assert list(pairs_of(own, results(own, every(own, 3, ["fitted"]), ["test"])).columns) == COLUMNS
+    assert not len(pairs_of(own, results(own, every(own, 3, ["fitted"]), ["test"])))
+
+
+def test_a_pair_without_a_finite_weight_has_no_ratio_there_either(tmp_path):
+    labels = torch.tensor([0, 1, 2] * 10)
+    logits = {name: torch.nn.functional.one_hot(labels, 3) * strength for name, strength in (("a", 2.0), ("b", 3.0))}
+    cards = {name: Card(name, name, "python", multiply_adds=9) for name in logits}
+    arrays = {(name, split): own for name, own in logits.items() for split in ("val", "test")}
+    own = LogitSet("sure", "", tuple("abc"), dict.fromkeys(("val", "test"), labels), cards, arrays)
+    table, expected = pairs_of(own, results(own, every(own), ["test"])), sweep(own, only=[("a", "b")])
+    assert table["T_ratio"].isna().all()
+    pd.testing.assert_frame_equal(table, expected, rtol=1e-13)
 
 
 def test_groups_and_cancelling_leave_whole_systems(store, monkeypatch):
