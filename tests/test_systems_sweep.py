@@ -24,9 +24,10 @@ from duo_core.systems.enumeration import SYSTEMS, every_system, results, subsets
 from duo_core.systems.growing import grow, plan
 from duo_core.systems.judging import fit_system, multiply_adds
 from duo_core.systems.pair_judging import Memory
+from duo_core.systems.pairs_view import pairs_of
 from duo_core.systems.predicting import predictions
 from duo_core.systems.remembered_systems import swept_systems
-from duo_core.systems.sweep import COLUMNS
+from duo_core.systems.sweep import COLUMNS, sweep, sweeps
 from duo_core.systems.system import RULES, System
 
 
@@ -88,6 +89,29 @@ def test_scores_kept_lean_are_those_of_predictions(toy_store, rng):
         expected = predictions({m: own.logits(m, "test") for m in names}, labels["test"], asked, kind=kind)
         for system, one in zip(systems, expected, strict=True):
             assert found[system].judged["test"][kind] == pytest.approx(metrics(one), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pairs_are_the_sweeps(toy_store, kind):
+    own = opened(toy_store)
+    found = results(own, every(own), ["test", "shift"])
+    expected = sweeps(own, ["test", "shift"])[kind]
+    pd.testing.assert_frame_equal(pairs_of(own, found, kind), expected, rtol=1e-13)
+    exact = [column for column in COLUMNS if column not in ("nll", "brier")]
+    pd.testing.assert_frame_equal(pairs_of(own, found, kind)[exact], expected[exact], check_exact=True)
+    assert list(pairs_of(own, results(own, every(own, 3, ["fitted"]), ["test"])).columns) == COLUMNS
+    assert not len(pairs_of(own, results(own, every(own, 3, ["fitted"]), ["test"])))
+
+
+def test_a_pair_without_a_finite_weight_has_no_ratio_there_either(tmp_path):
+    labels = torch.tensor([0, 1, 2] * 10)
+    logits = {name: torch.nn.functional.one_hot(labels, 3) * strength for name, strength in (("a", 2.0), ("b", 3.0))}
+    cards = {name: Card(name, name, "python", multiply_adds=9) for name in logits}
+    arrays = {(name, split): own for name, own in logits.items() for split in ("val", "test")}
+    own = LogitSet("sure", "", tuple("abc"), dict.fromkeys(("val", "test"), labels), cards, arrays)
+    table, expected = pairs_of(own, results(own, every(own), ["test"])), sweep(own, only=[("a", "b")])
+    assert table["T_ratio"].isna().all()
+    pd.testing.assert_frame_equal(table, expected, rtol=1e-13)
 
 
 def test_groups_and_cancelling_leave_whole_systems(store, monkeypatch):
@@ -319,20 +343,55 @@ def test_growth_keeps_to_what_it_is_given():
     assert grow(own, first, budget=0).members == (first,)
 
 
-def test_a_member_that_another_makes_superfluous_is_let_go():
-    """The sum of two says all that a third, taken before, says."""
-    random = torch.Generator().manual_seed(0)
-    labels = {FIT_SPLIT: torch.randint(4, (2000,), generator=random)}
+def of_signal(noises, costs, seed=0, n=1000):
+    """Models that see the label through a noise of their own making, given as weights of six independent ones."""
+    random = torch.Generator().manual_seed(seed)
+    labels = {FIT_SPLIT: torch.randint(4, (n,), generator=random), "test": torch.zeros(n, dtype=torch.int64)}
     signal = torch.nn.functional.one_hot(labels[FIT_SPLIT], 4).double()
-    noise = [torch.randn(2000, 4, generator=random, dtype=torch.float64) for _ in range(2)]
-    logits = {"poor": 0.2 * signal + 9 * noise[0], "blurred": signal + 0.5 * noise[0] + 0.6 * noise[1], "a": signal + noise[1]}
-    logits["b"] = signal - noise[1]
-    cards = {m: Card(m, m, "python", multiply_adds=1) for m in logits}
-    own = LogitSet("made", "", tuple("abcd"), labels, cards, {(m, FIT_SPLIT): x for m, x in logits.items()})
-    found = grow(own, "poor")
-    assert {m for members in found.path for m in members} - set(found.members) or len(found.members) == len(found.path)
-    weights = fit_system(own, found.members, rules=["fitted"]).weights
-    assert all(w > 0 for m, w in zip(found.members, weights, strict=True) if m != "poor")
+    parts = torch.randn(6, n, 4, generator=random, dtype=torch.float64)
+    arrays = {
+        (m, FIT_SPLIT): signal + torch.einsum("p,pnk->nk", torch.tensor(w, dtype=torch.float64), parts) for m, w in noises.items()
+    }
+    cards = {m: Card(m, m, "python", multiply_adds=costs[m]) for m in noises}
+    return LogitSet("made", "", tuple("abcd"), labels, cards, arrays)
+
+
+def test_a_member_that_others_make_superfluous_is_let_go():
+    """Between two models lies a third, better than either alone, that both together make superfluous."""
+    noises = {
+        "poor": [9, 0, 0, 0, 0, 0],
+        "a": [0, 2, 0.7, 0, 0, 0],
+        "b": [0, -2, 0, 0.7, 0, 0],
+        "between": [0, 0, 0.35, 0.35, 0.4, 0],
+    }
+    found = grow(of_signal(noises, dict.fromkeys(noises, 1), seed=3), "poor")
+    assert set(found.path[1]) == {"poor", "between"}
+    assert set(found.members) == {"poor", "a", "b"}
+
+
+def test_several_cheap_ones_may_do_more_than_one_dear_one():
+    """Which the way by the decrease alone does not find: it spends the budget at once."""
+    noises = {
+        "first": [1, 0, 0, 0, 0, 0],
+        "dear": [0, 0.9, 0, 0, 0, 0],
+        "x": [0, 0, 1, 0, 0, 0],
+        "y": [0, 0, 0, 1, 0, 0],
+        "z": [0] * 4 + [1, 0],
+    }
+    own = of_signal(noises, {"first": 100, "dear": 100, "x": 33, "y": 33, "z": 33})
+    found = grow(own, "first", budget=1)
+    assert found.way == "decrease_per_cost"
+    assert set(found.members) == {"first", "x", "y", "z"}
+    assert "dear" in grow(own, "first", budget=1, size=2).members
+
+
+def test_what_was_fitted_before_is_only_added_to(toy_store):
+    own, members = opened(toy_store), ("large", "middle", "tiny")
+    whole, memory = fit_system(own, members), Memory()
+    for rules in (["equal"], ["fitted", "ensemble"], list(RULES), ["probabilities"]):
+        found = fit_system(own, members, memory, rules)
+        assert found == whole.of_rules(rules)
+        assert set(found.nll) == set(rules)
 
 
 @pytest.mark.parametrize(
@@ -364,9 +423,9 @@ def test_a_plan_is_every_choice_of_few_and_what_grows_beyond(monkeypatch):
     assert larger.members[: len(found.members)] == found.members
     beyond = larger.members[len(found.members) :]
     assert len(set(beyond)) == len(beyond) > 0
-    for members in beyond:
-        assert list(members) == [m for m in own.models() if m in members]
-        assert 4 <= len(members) <= 6
+    grown = [grow(own, first, size=6, models=own.models()[at + 1 :]).path for at, first in enumerate(own.models())]
+    ordered = [tuple(m for m in own.models() if m in members) for path in grown for members in path if len(members) > 3]
+    assert beyond == sorted(dict.fromkeys(ordered), key=len)
     monkeypatch.setattr(growing, "MOST", 40)
     few = plan(own, 3, ["test"])
     assert few.whole == 2

@@ -264,7 +264,7 @@ def sweeps(
             values = _judged(logit_set, split, models, {pair: fits[pair] for pair in group}, device, steps, memory)
             found |= {(*pair, split): (fits[pair], of) for pair, of in values.items()}
     order = sorted(found, key=lambda key: (key[0], key[1], chosen.index(key[2])))
-    return {kind: _table([row for key in order for row in _rows(logit_set, *key, *found[key], kind)]) for kind in KINDS}
+    return {kind: table_of([row for key in order for row in rows_of(logit_set, *key, *found[key], kind)]) for kind in KINDS}
 
 
 def judge_models(logit_set: LogitSet, split: str, models: Collection[str], memory: Memory) -> None:
@@ -332,7 +332,7 @@ def _fits(logit_set: LogitSet, every: Sequence[Pair], steps: Steps, memory: Memo
     return {pair: memory.fitted[pair] if pair in memory.fitted else memory.fitted[pair[::-1]].swapped() for pair in every}
 
 
-def _rows(
+def rows_of(
     logit_set: LogitSet, base: str, sidekick: str, split: str, found: Fit, values: Mapping[str, Metrics], kind: UncertaintyKind
 ) -> list[dict[str, Any]]:
     """The rows of one pair on one split, each with its variant's own temperatures."""
@@ -353,5 +353,6 @@ def _temperatures(variant: str, found: Fit) -> dict[str, float | None]:
     return {**own, "T_ratio": found.ratio if variant in LEARNED else None}
 
 
-def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+def table_of(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Rows of pairs as a table of COLUMNS."""
     return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(COLUMNS[5:], float))
