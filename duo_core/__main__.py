@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from duo_core import __version__
-from duo_core.cli import commands, exporting, fitting, importing, reporting, thresholds, uploading
+from duo_core.cli import commands, exporting, fitting, importing, reporting, thresholds, training, uploading
 from duo_core.cli.arguments import (
     assignment,
     choice,
@@ -130,6 +130,20 @@ def _making(actions: Any) -> None:
     _model_options(logits)
     _compute_options(logits)
     _store_option(logits)
+
+    finetune = _command(
+        actions, "finetune", training.finetune, "train trials from one linear probe; stopped, it goes on where it was"
+    )
+    training.finetune_options(finetune)
+    training.image_options(finetune)
+    _class_options(finetune)
+    _json_option(finetune)
+
+    soup = _command(actions, "soup", training.soup, "average the weights of a run's trials: uniform or greedy soup, Model Stock")
+    training.soup_options(soup)
+    training.image_options(soup)
+    _class_options(soup)
+    _json_option(soup)
 
     sets = _command(actions, "sets", commands.sets, "the logit sets in the store, or the models of one")
     sets.add_argument("name", nargs="?", metavar="NAME", help="one set: its models with accuracy by split and cost")

@@ -39,6 +39,11 @@ def sets() -> Path:
     return user_data() if INSTALLED else SHIPPED_SETS
 
 
+def runs() -> Path:
+    """The folder of training runs that nobody named: `runs/` of a checkout, else one among the user's data."""
+    return (user_data() if INSTALLED else ROOT) / "runs"
+
+
 def user_data() -> Path:
     """The folder for what this project keeps of a user, by the system's custom; it need not exist."""
     variable, usual = _USUAL.get(sys.platform, ("XDG_DATA_HOME", ".local/share"))

@@ -40,6 +40,8 @@ class Step:
     kept: bool
     tried: Score | None
     """Score of the soup with it; None for a copy of a candidate before it, which is not tried."""
+    drop: float | None = None
+    """How much lower the metric of the soup was with it than without; None for the first, and for a copy."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ def greedy(candidates: Sequence[Candidate], judge: Callable[[State], Score]) -> 
             tried = judge(mixed)
         seen.add(own)
         kept = tried is not None and tried.loss < best.loss
-        steps.append(Step(one.name, one.score, kept, tried))
+        steps.append(Step(one.name, one.score, kept, tried, None if tried is None else best.value - tried.value))
         if kept and tried is not None:
             pot, state, best = [*pot, one.state], mixed, tried
     return Greedy(state, best, tuple(steps))

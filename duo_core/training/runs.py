@@ -26,6 +26,7 @@ from duo_core.inference.filling import versions
 from duo_core.models.zoo import LoadedModel
 from duo_core.models.zoo.checkpoints import file_sha256, fill
 from duo_core.training import checkpoints
+from duo_core.training.costs import PASSES, multiply_adds
 from duo_core.training.finetune import Job, Moment, Outcome, Tell, Trial
 from duo_core.training.heads import blank, features, head_of, with_classes
 from duo_core.training.norms import check_statistics
@@ -127,6 +128,7 @@ def identity(job: Job, pretrained: LoadedModel) -> dict[str, Any]:
         "pretrained": pretrained.weights_sha256 if job.recipe.probe else None,
         "classes": list(job.model.class_names or ()),
         "recipe": recipe,
+        "multiply_adds": multiply_adds(job),
         "seed": job.seed,
         "metric": job.metric,
         "precision": job.precision,
@@ -255,7 +257,17 @@ def _write_trial(folder: Path, run: Run, known: dict[str, Any], anchor: str | No
     }
     sha256 = None
     if not outcome.failed:
-        about = {**_about(known, run.name, anchor), **record, "methodology": "LP-FT" if anchor else "from random weights"}
+        about = {
+            **_about(known, run.name, anchor),
+            **record,
+            "methodology": "LP-FT" if anchor else "from random weights",
+            "training_multiply_adds": _training_cost(known),
+        }
         sha256 = checkpoints.write(folder / "model.safetensors", outcome.state, about)
     whole = {**record, "weights_sha256": sha256}
     write_text(folder / "trial.json", json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
+
+
+def _training_cost(known: dict[str, Any]) -> int | None:
+    once, seen = known["multiply_adds"], known["images"]["train"]["images"] * known["recipe"]["epochs"]
+    return None if once is None else PASSES * once * seen
