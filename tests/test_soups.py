@@ -9,14 +9,17 @@ import pandas as pd
 import pytest
 import torch
 from pictures import folder
+from safetensors.torch import save_file
 from test_finetune import RECIPE, found_images, images, made_run
 from training_models import SMALL, loaded
 
 from duo_core.__main__ import main
 from duo_core.common.arrays import InputError
-from duo_core.models.zoo import load
+from duo_core.logits.store import Store
+from duo_core.models.zoo import load, resolve
 from duo_core.training import checkpoints
 from duo_core.training.averages import uniform
+from duo_core.training.norms import norms
 from duo_core.training.passes import logits_of
 from duo_core.training.recipes import RECIPES
 from duo_core.training.runs import Run
@@ -172,7 +175,7 @@ def test_own_code_that_a_file_names_is_not_run_unless_it_is_named(run):
     known = run.about()
     assert refused(model_of, known) == (
         "expected the model's own code to be named, since a file may not say which code is run, got none; say --model "
-        "training_models:Net if you trust it"
+        "training_models:Net (of duo logits: --models ID=training_models:Net --checkpoint ID=FILE) if you trust it"
     )
     assert "plain values" in refused(described, {**known, "model": "torchvision/resnet18", "arguments": {"weights": "x"}})
     spec = described({**known, "model": "torchvision/resnet18", "arguments": {"num_classes": 3}})
@@ -272,3 +275,68 @@ def test_a_full_disk_ends_in_one_sentence_and_what_was_trained_is_kept(command, 
     monkeypatch.setenv("DUO_RUNS", str(tmp_path / "runs"))
     assert (tmp_path / "runs/run/trials/000/model.safetensors").exists()
     assert command() == 0
+
+
+# A run's models in a set.
+
+
+@pytest.fixture
+def cifar(data, tmp_path, monkeypatch, capsys):
+    """A run of a library's model, its greedy soup, and a store."""
+    monkeypatch.setenv("DUO_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("DUO_STORE", str(tmp_path / "store"))
+    weights = tmp_path / "own.pt"
+    module = load(resolve("cifar/resnet20")[0], random_weights=True).module
+    for part in norms(module):
+        torch.nn.init.uniform_(part.running_var, 0.5, 2.0)
+    torch.save(module.state_dict(), weights)
+    images = [f"{split}={data / split}" for split in ("train", "val")]
+    size = json.dumps({"input_size": [3, 16, 16], "resize": [16, 16]})
+    options = ["--transform", size, "--images", *images, "--trials", "2", "--epochs", "1"]
+    assert main(["finetune", "--name", "r", "--model", "cifar/resnet20", "--checkpoint", str(weights), *options]) == 0
+    assert main(["soup", "--run", "r", "--method", "uniform", "--images", *images]) == 0
+    capsys.readouterr()
+    return tmp_path / "runs" / "r"
+
+
+def logits(data, *models):
+    return main(["logits", "--set", "s", "--images", f"test={data / 'val'}", "--no-throughput", "--models", *models])
+
+
+def test_a_run_and_its_soups_become_models_of_a_set_in_one_command(cifar, data, made, tmp_path, capsys):
+    assert logits(data, "r") == 0
+    found = Store(tmp_path / "store").open("s")
+    assert set(found.cards) == {"r-000", "r-001", "r-uniform"}
+    for name, file in (("r-001", "trials/001/model.safetensors"), ("r-uniform", "soups/uniform.safetensors")):
+        about = checkpoints.read_about(cifar / file)
+        judged = score(found.logits(name, "test"), found.labels["test"], "accuracy")
+        assert (judged.right, judged.n) == (about["score"]["right"], 24)
+        card = found.cards[name]
+        assert card.model == "cifar/resnet20"
+        assert card.arguments == {"num_classes": 3}
+        assert card.training["methodology"] == about["methodology"]
+        assert card.training["anchor"] == about["anchor"]
+    assert [one["trial"] for one in found.cards["r-uniform"].training["ingredients"]] == [0, 1]
+    assert found.cards["r-001"].training["training_multiply_adds"] == 3 * found.cards["r-001"].multiply_adds * 40
+
+
+def test_one_file_by_another_name_and_a_folder_of_trials(cifar, data, tmp_path):
+    assert logits(data, f"soup={cifar / 'soups' / 'uniform.safetensors'}", "r/trials") == 0
+    assert set(Store(tmp_path / "store").open("s").cards) == {"soup", "r-000", "r-001"}
+
+
+def test_paths_that_cannot_be_models_are_refused(cifar, data, tmp_path, capsys):
+    def said(*models):
+        assert logits(data, *models) == 2
+        return capsys.readouterr().err
+
+    assert "expected one model to be called 'x', got 2 in 'r/trials'" in said("x=r/trials")
+    save_file({"w": torch.zeros(2)}, tmp_path / "plain.safetensors")
+    assert "expected a checkpoint that says which model it is of" in said(str(tmp_path / "plain.safetensors"))
+    file = cifar / "trials/000/model.safetensors"
+    about, state = checkpoints.read(file)
+    checkpoints.write(file, state, {**about, "model": "os:system"})
+    assert "a file may not say which code is run" in said("r/trials")
+    (tmp_path / "runs/empty").mkdir()
+    (tmp_path / "runs/empty/run.json").write_text("{}")
+    assert "expected trials or soups in 'empty', got none that have ended" in said("empty")

@@ -1,7 +1,6 @@
 """`duo finetune` and `duo soup`: models trained on images, and averages of their weights."""
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -117,8 +116,7 @@ def _tell(sentence: str) -> None:
 def _run(options: argparse.Namespace, name: str) -> "Run":
     from duo_core.training.runs import Run
 
-    folder = options.runs or Path(os.environ.get("DUO_RUNS") or places.runs())
-    return Run(folder / checked_name(name, "run"))
+    return Run((options.runs or places.runs()) / checked_name(name, "run"))
 
 
 def _images(options: argparse.Namespace, needed: list[str]) -> "dict[str, Split]":
@@ -256,7 +254,7 @@ def _print_soup(file: Path, about: Mapping[str, Any]) -> None:
             "trial": one["name"],
             "kept": "copy" if one.get("copy") else "yes" if one["kept"] else "no",
             "right": one["score"]["right"],
-            "nll": one["score"]["nll"],
+            "nll": f"{one['score']['nll']:.4f}",
             "drop": one.get("drop"),
             "learning_rate": f"{one['learning_rate']:.3g}",
             "weights_sha256": one["weights_sha256"][:12],

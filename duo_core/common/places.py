@@ -40,8 +40,8 @@ def sets() -> Path:
 
 
 def runs() -> Path:
-    """The folder of training runs that nobody named: `runs/` of a checkout, else one among the user's data."""
-    return (user_data() if INSTALLED else ROOT) / "runs"
+    """The folder of training runs: the one that `DUO_RUNS` names, else `runs/` of a checkout, else one among the user's data."""
+    return Path(os.environ.get("DUO_RUNS") or (user_data() if INSTALLED else ROOT) / "runs")
 
 
 def user_data() -> Path:

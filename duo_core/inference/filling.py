@@ -73,6 +73,7 @@ class Filling:
             family=model.spec.family or None,
             created=datetime.datetime.now(datetime.UTC).date().isoformat(),
             versions=versions(),
+            training=model.spec.training,
             **costs,
         )
 

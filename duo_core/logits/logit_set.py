@@ -39,6 +39,8 @@ class Card:
     family: str | None = None
     created: str | None = None
     versions: Mapping[str, str] | None = None
+    training: Mapping[str, Any] | None = None
+    """How it was trained here, or of which trials it is the average: method, recipe, seed, anchor, ingredients."""
 
 
 @dataclass(frozen=True)

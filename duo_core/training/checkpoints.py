@@ -14,9 +14,8 @@ from duo_core.common.files import as_json
 from duo_core.logits import tensor_digest
 from duo_core.logits.store.headers import read_header, write_tensors
 from duo_core.models.zoo.checkpoints import file_sha256
+from duo_core.models.zoo.trained import ABOUT
 
-ABOUT = "about"
-"""The entry of the header that holds the record, as JSON."""
 PLAIN = ("model", "methodology", "arguments", "transform", "classes", "recipe", "seed", "anchor")
 """What stands in entries of its own as well, for programs that know no record: architecture, classes and the like."""
 

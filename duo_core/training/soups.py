@@ -1,7 +1,7 @@
 """A run's trials averaged into one model: which ones, scored on the run's validation images, written with all that led to it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,9 @@ from torch import Tensor
 from duo_core.common.arrays import InputError
 from duo_core.common.files import checked_name
 from duo_core.images.splits import Split
-from duo_core.models.transforms import Transform
-from duo_core.models.zoo import LoadedModel, ModelSpec, load
+from duo_core.models.zoo import LoadedModel, load
 from duo_core.models.zoo.checkpoints import file_sha256, fill
-from duo_core.models.zoo.foreign import foreign_spec, is_own_code
-from duo_core.models.zoo.references import spec_of
+from duo_core.models.zoo.trained import described
 from duo_core.training import checkpoints
 from duo_core.training.averages import Candidate, State, Stocked, check_alike, greedy, stock, uniform
 from duo_core.training.norms import LEAST_IMAGES, is_folded, norms, recompute
@@ -114,21 +112,6 @@ def model_of(known: Mapping[str, Any], own_code: str | None = None) -> LoadedMod
         Where it is own code that nobody named: what a file says is never run.
     """
     return load(described(known, own_code), random_weights=True)
-
-
-def described(known: Mapping[str, Any], own_code: str | None = None) -> ModelSpec:
-    """Return the spec of the model that a run or a checkpoint of training describes, without weights."""
-    reference, arguments = known["model"], known["arguments"]
-    if is_own_code(reference):
-        if own_code != reference:
-            raise InputError(
-                f"expected the model's own code to be named, since a file may not say which code is run, got {own_code or 'none'}; "
-                f"say --model {reference} if you trust it"
-            )
-        spec = replace(spec_of(reference), arguments=dict(arguments))
-    else:
-        spec = foreign_spec(reference, arguments)
-    return replace(spec, transform=Transform.from_dict(known["transform"]), classes=tuple(known["classes"]))
 
 
 def _check_images(run: Run, known: Mapping[str, Any], images: Mapping[str, Split]) -> None:
