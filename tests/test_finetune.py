@@ -19,8 +19,10 @@ from duo_core.images import open_source
 from duo_core.images.splits import splits
 from duo_core.models.zoo.checkpoints import file_sha256
 from duo_core.training import checkpoints, finetune
+from duo_core.training.costs import precision_here, training_cost
 from duo_core.training.finetune import Job, Trial, schedule
 from duo_core.training.lessons import Lessons, Plan, lessons, seed_of
+from duo_core.training.meter import Meter
 from duo_core.training.passes import logits_of
 from duo_core.training.recipes import RECIPES, draw
 from duo_core.training.runs import Run, job_model, make
@@ -398,3 +400,46 @@ def test_bfloat16_is_another_run(whole, made, tmp_path):
     assert "differs in precision" in refused(made_run, whole, made, precision="bfloat16")
     made_run(tmp_path / "run", made, replace(RECIPE, trials=1, epochs=1), precision="bfloat16")
     assert json.loads((tmp_path / "run" / "run.json").read_text())["precision"] == "bfloat16"
+
+
+def test_bfloat16_goes_on_to_the_same_bits(made, tmp_path, monkeypatch):
+    recipe = replace(RECIPE, trials=1, epochs=2)
+    made_run(tmp_path / "whole" / "run", made, recipe, precision="bfloat16")
+    monkeypatch.setattr(finetune, "SAVE_SECONDS", 0.0)
+    with pytest.raises(StoppedError):
+        made_run(tmp_path / "run", made, recipe, progress=stopping_at(4), precision="bfloat16")
+    made_run(tmp_path / "run", made, recipe, precision="bfloat16")
+    assert files(tmp_path / "run") == files(tmp_path / "whole" / "run")
+
+
+def test_trials_are_chosen_by_macro_f1_where_it_is_asked_for(made, tmp_path):
+    made_run(tmp_path / "run", made, replace(RECIPE, trials=1), metric="macro_f1")
+    about = checkpoints.read_about(tmp_path / "run/trials/000/model.safetensors")
+    best = max(about["curve"], key=lambda record: (record["macro_f1"], -record["nll"]))
+    assert about["best_epoch"] == best["epoch"]
+    assert about["score"]["macro_f1"] == best["macro_f1"]
+
+
+def test_progress_says_trial_epoch_rate_time_left_and_the_best_so_far(made, monkeypatch):
+    seconds = iter([0.0, 0.0, 10.0, 10.0, 20.0, 20.0])
+    monkeypatch.setattr("duo_core.training.meter.time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    shown = []
+    meter = Meter(job_of(made), shown.append)
+    best = score(torch.eye(3), torch.tensor([0, 1, 1]), "accuracy")
+    meter(0, finetune.Moment(step=2))
+    meter(0, finetune.Moment(step=3, best=best))
+    assert [str(one) for one in shown] == [
+        " 11%  trial 0 of 0..1, epoch 1 of 3, 0 images/s",
+        " 17%  trial 0 of 0..1, epoch 2 of 3, 1 images/s, 2:30 left, best 0.6667 (trial 0)",
+    ]
+    assert (shown[1].done, shown[1].total) == (3, 18)
+
+
+def test_costs_are_three_passes_a_training_image_and_are_said(made):
+    job = job_of(made)
+    found = training_cost(job, measured=True)
+    once = 27 * 6 * 7 * 7 + 54 * 8 * 3 * 3 + 8 * 3
+    assert (found.multiply_adds, found.a_trial) == (once, 3 * once * 40 * 3)
+    assert found.images == 2 * (3 * 40 * 3 + 24 * 3) + 64
+    assert str(found).startswith("2 trials of 4.27 M multiply-adds (3 x 11.8 k x images x epochs), 8.53 M together; about 0:0")
+    assert precision_here(torch.device("cpu")) in ("float32", "bfloat16")

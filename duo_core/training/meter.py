@@ -55,19 +55,26 @@ class Meter:
     def __init__(self, job: Job, show: Callable[[Shown], None], best: tuple[Score, int] | None = None) -> None:
         self._job, self._show, self._best = job, show, best
         self._plan = Plan(len(job.train), job.recipe.batch_size, job.recipe.epochs, job.seed, 0)
-        self._began, self._earlier = time.monotonic(), -1
+        self._first: tuple[float, int] | None = None
 
     def __call__(self, trial: int, moment: Moment) -> None:
-        """Take a moment of a trial."""
+        """Take a moment of a trial; the rate is that since the first, so that neither the probe nor earlier runs count."""
         recipe, steps = self._job.recipe, self._plan.steps
-        done = trial * steps + moment.step
-        if self._earlier < 0:  # what came before this step is not counted in the rate
-            self._earlier, self._began = done - 1, self._began
+        done, total = trial * steps + moment.step, recipe.trials * steps
         if moment.best is not None and (self._best is None or moment.best.loss < self._best[0].loss):
             self._best = moment.best, trial
-        rate = (done - self._earlier) / max(time.monotonic() - self._began, 1e-9)
-        epoch = min(recipe.epochs, moment.step // self._plan.steps_an_epoch + 1)
-        best = f"{self._best[0].value:.4f} (trial {self._best[1]})" if self._best else ""
-        images = rate * len(self._job.train) / self._plan.steps_an_epoch
-        total = recipe.trials * steps
-        self._show(RunProgress(done, total, trial, recipe.trials, epoch, recipe.epochs, images, (total - done) / rate, best))
+        began, earlier = self._first = self._first or (time.monotonic(), done)
+        rate = (done - earlier) / max(time.monotonic() - began, 1e-9)
+        self._show(
+            RunProgress(
+                done=done,
+                total=total,
+                trial=trial,
+                trials=recipe.trials,
+                epoch=min(recipe.epochs, moment.step // self._plan.steps_an_epoch + 1),
+                epochs=recipe.epochs,
+                rate=rate * len(self._job.train) / self._plan.steps_an_epoch,
+                seconds_left=(total - done) / rate if rate else None,
+                best=f"{self._best[0].value:.4f} (trial {self._best[1]})" if self._best else "",
+            )
+        )
