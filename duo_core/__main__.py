@@ -19,6 +19,7 @@ from duo_core.cli import (
     sets,
     sweeping,
     thresholds,
+    training,
     uploading,
 )
 from duo_core.cli.printing import say
@@ -28,6 +29,8 @@ COMMANDS = (
     computing.add_zoo,
     computing.add_cost,
     computing.add_logits,
+    training.add_finetune,
+    training.add_soup,
     sets.add_sets,
     uploading.add_check,
     importing.add_import,

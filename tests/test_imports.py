@@ -17,6 +17,7 @@ ORDER = [
     "models",
     "inference",
     "metrics",
+    "training",
     "systems",
     "formats",
     "analysis",
@@ -32,7 +33,7 @@ ORDER = [
 """The rooms of duo_core, first to last; a folder is one room."""
 
 MODEL_LIBRARIES = {"torchvision", "timm", "fvcore"}
-MODEL_ROOMS = {"images", "models", "inference"}
+MODEL_ROOMS = {"images", "models", "inference", "training"}
 NEVER = {"streamlit", "app"}
 DASHBOARD = ["duo_core.logits.store", "duo_core.systems.sweep", "duo_core.figures"]
 STARTS = {"cli/serving.py": {"streamlit", "app", "warmup"}}

@@ -263,3 +263,12 @@ def test_a_choice_without_a_checkpoint_is_refused():
     spec = ModelSpec("resnet20", "cifar/resnet20", "cifar", "", choice="ema")
     with pytest.raises(InputError, match=r"^--weights names 'ema' for 'resnet20', which has no checkpoint"):
         loading.load(spec)
+
+
+def test_a_module_that_asks_for_the_version_of_its_code_is_loaded_from_mere_tensors(tmp_path):
+    own = loading.build("torchvision/mnasnet0_5", {"num_classes": 3})
+    save_file(own.state_dict(), tmp_path / "x.safetensors")
+    spec = ModelSpec("mnasnet0_5", "torchvision/mnasnet0_5", "torchvision", "", checkpoint=tmp_path / "x.safetensors")
+    found = loading.load(spec)
+    assert found.classes == 3
+    assert all(torch.equal(value, found.module.state_dict()[key]) for key, value in own.state_dict().items())

@@ -39,6 +39,28 @@ def json_assignment(text: str) -> tuple[str, dict[str, Any]]:
     return name, content
 
 
+def json_object(text: str) -> dict[str, Any]:
+    """Read a JSON object."""
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected a JSON object, got '{text}' ({error})") from None
+    if not isinstance(content, dict):
+        raise argparse.ArgumentTypeError(f"expected a JSON object, {{...}}, got '{text}'")
+    return content
+
+
+def number(text: str) -> float:
+    """Read a finite number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got '{text}'")
+    return value
+
+
 def whole(expected: str, least: int, most: float = math.inf) -> Callable[[str], int]:
     """Return what reads a whole number in a range, which `expected` says in words."""
 

@@ -10,6 +10,7 @@ from duo_core.cli.arguments import assignment, input_size, not_negative, unique
 from duo_core.cli.options import (
     Commands,
     about_options,
+    class_options,
     compute_options,
     fit_option,
     json_option,
@@ -60,7 +61,7 @@ def add_logits(commands: Commands) -> None:
     repeated_option(command, "--models", str, "MODEL", "NAME, ID=NAME, or a .yaml or .toml list", required=True)
     fit_option(command, "draw `val` out of `test`'s images, stratified by class")
     repeated_option(command, "--corrupt", assignment, "SPLIT=KIND:SEVERITY", "a split of `test`'s images, corrupted")
-    _class_options(command)
+    class_options(command)
     command.add_argument(
         "--dtype", choices=["float32", "float16", "bfloat16"], default="float32", help="what the logits are stored as"
     )
@@ -73,22 +74,6 @@ def add_logits(commands: Commands) -> None:
     model_options(command)
     compute_options(command)
     store_option(command)
-
-
-def _class_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--class-index",
-        default="auto",
-        metavar="HOW",
-        help="order of the classes: natural, text (torchvision's ImageFolder), numeric (names are indices), or a class map file; "
-        "auto (default) is numeric where all names are numbers, else natural",
-    )
-    command.add_argument(
-        "--class-folder",
-        choices=["leaf", "top", "path"],
-        default="leaf",
-        help="which folder is the class: the innermost (leaf, default), the outermost (top, as ImageFolder), each (path)",
-    )
 
 
 def zoo(options: argparse.Namespace) -> None:

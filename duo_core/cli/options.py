@@ -122,6 +122,23 @@ def model_options(command: argparse.ArgumentParser) -> None:
         repeated_option(command, option, kind, form, text)
 
 
+def class_options(command: argparse.ArgumentParser) -> None:
+    """Add which folders are classes, and in which order."""
+    command.add_argument(
+        "--class-index",
+        default="auto",
+        metavar="HOW",
+        help="order of the classes: natural, text (torchvision's ImageFolder), numeric (names are indices), or a class map file; "
+        "auto (default) is numeric where all names are numbers, else natural",
+    )
+    command.add_argument(
+        "--class-folder",
+        choices=["leaf", "top", "path"],
+        default="leaf",
+        help="which folder is the class: the innermost (leaf, default), the outermost (top, as ImageFolder), each (path)",
+    )
+
+
 def compute_options(command: argparse.ArgumentParser) -> None:
     """Add where and how models run."""
     command.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")

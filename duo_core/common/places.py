@@ -39,6 +39,11 @@ def sets() -> Path:
     return user_data() if INSTALLED else SHIPPED_SETS
 
 
+def runs() -> Path:
+    """The folder of training runs: the one that `DUO_RUNS` names, else `runs/` of a checkout, else one among the user's data."""
+    return Path(os.environ.get("DUO_RUNS") or (user_data() if INSTALLED else ROOT) / "runs")
+
+
 def user_data() -> Path:
     """The folder for what this project keeps of a user, by the system's custom; it need not exist."""
     variable, usual = _USUAL.get(sys.platform, ("XDG_DATA_HOME", ".local/share"))

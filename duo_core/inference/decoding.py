@@ -142,15 +142,18 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def _workers(decoder: Decoder) -> int:
+    largest = max((len(span) for span in decoder.spans), default=0)
+    pixels = sum(view.transform.input_size[1] * view.transform.input_size[2] * 3 for view in decoder.views)
+    return workers_for(sum(len(span) for span in decoder.spans), len(decoder), pixels * largest)
+
+
+def workers_for(images: int, tasks: int, task_bytes: int) -> int:
     """One a core, none for few images or where the memory shared between processes is too small, as in many containers."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = min(cores, 16, len(decoder))
-    images = sum(len(span) for span in decoder.spans)
-    return 0 if images <= FEW_IMAGES or not _room(decoder, count) else count
+    count = min(cores, 16, tasks)
+    return 0 if images <= FEW_IMAGES or not _room(task_bytes, count) else count
 
 
-def _room(decoder: Decoder, workers: int) -> bool:
+def _room(task_bytes: int, workers: int) -> bool:
     shared = Path("/dev/shm")
-    largest = max((len(span) for span in decoder.spans), default=0)
-    batch = sum(view.transform.input_size[1] * view.transform.input_size[2] * 3 for view in decoder.views) * largest
-    return not shared.exists() or shutil.disk_usage(shared).free > 2 * batch * workers * (PREFETCHED + 1)
+    return not shared.exists() or shutil.disk_usage(shared).free > 2 * task_bytes * workers * (PREFETCHED + 1)

@@ -72,7 +72,8 @@ class Filling:
             arguments=_arguments(model),
             family=model.spec.family or None,
             created=datetime.datetime.now(datetime.UTC).date().isoformat(),
-            versions=_versions(),
+            versions=versions(),
+            training=model.spec.training,
             **costs,
         )
 
@@ -188,7 +189,8 @@ def _fingerprint(model: "LoadedModel", split: Split, precision: str) -> str:
     return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Versions of the libraries that compute, by name."""
     found = {}
     for package in ("torch", "torchvision", "timm"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

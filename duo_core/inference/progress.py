@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Protocol, TextIO
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,21 @@ class Progress:
         return (self.total - self.done) / self.rate if self.rate > 0 else None
 
     def __str__(self) -> str:
-        left = "" if self.seconds_left is None else f", {_clock(self.seconds_left)} left"
+        left = "" if self.seconds_left is None else f", {clock(self.seconds_left)} left"
         part = self.done / self.total if self.total else 1.0
         return f"{part:4.0%}  {self.done:,} of {self.total:,} predictions, {self.rate:,.0f}/s{left}"
+
+
+class Shown(Protocol):
+    """What a Printer shows: how far something is, and a line that says it."""
+
+    @property
+    def done(self) -> int:
+        """What is done."""
+
+    @property
+    def total(self) -> int:
+        """What there is to do."""
 
 
 ProgressCallback = Callable[[Progress], None]
@@ -58,7 +70,7 @@ class Printer:
         self._last = time.monotonic() - (self._every if self._terminal else 0)
         self._width = 0
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: Shown) -> None:
         """Show this moment, unless the one before was shown only just now."""
         ended = progress.done >= progress.total
         if not ended and time.monotonic() - self._last < self._every:
@@ -70,7 +82,12 @@ class Printer:
         self._width = len(text)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Seconds as minutes, or hours, and seconds.
+
+    >>> clock(75), clock(3675)
+    ('1:15', '1:01:15')
+    """
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

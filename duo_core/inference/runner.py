@@ -78,7 +78,7 @@ class Runner:
             try:
                 return torch.cat([self._logits(part) for part in torch.split(pixels, self.chunk)])
             except (RuntimeError, MemoryError) as error:
-                if not _out_of_memory(error):
+                if not out_of_memory(error):
                     raise
             self._halve(len(pixels))  # outside the handler, whose traceback holds the tensors that did not fit
 
@@ -103,7 +103,7 @@ class Runner:
             torch.cuda.empty_cache()
 
 
-def _out_of_memory(error: BaseException) -> bool:
+def out_of_memory(error: BaseException) -> bool:
     """CUDA has an exception of its own, the CPU's allocator only words."""
     words = ("can't allocate memory", "not enough memory")
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(part in str(error) for part in words)

@@ -39,6 +39,8 @@ class Card:
     family: str | None = None
     created: str | None = None
     versions: Mapping[str, str] | None = None
+    training: Mapping[str, Any] | None = None
+    """How it was trained here, or of which trials it is the average: method, recipe, seed, anchor, ingredients."""
 
 
 @dataclass(frozen=True)
@@ -144,5 +146,5 @@ def tensor_digest(tensor: Tensor) -> str:
     (True, False)
     """
     digest = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-    digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data if tensor.numel() else b"")
+    digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data if tensor.numel() else b"")
     return digest.hexdigest()

@@ -18,7 +18,17 @@ from duo_core.logits import Card, tensor_digest
 from duo_core.logits.store.headers import Header, read_header
 
 AGAIN = "restore it or make the set again"
-STRUCTURED = {"input_size", "transform", "arguments", "multiply_adds", "parameters", "images_per_second", "versions", "digests"}
+STRUCTURED = {
+    "input_size",
+    "transform",
+    "arguments",
+    "multiply_adds",
+    "parameters",
+    "images_per_second",
+    "versions",
+    "digests",
+    "training",
+}
 """Header entries that are JSON; the others are plain text."""
 LOGITS = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 CLASSES, ROWS, COUNT, TEXT = 1_000_000, 1_000_000_000, 10**18, 10_000
@@ -66,7 +76,7 @@ CARD: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
         "three whole numbers",
         lambda v: isinstance(v, list) and len(v) == 3 and all(_whole(side, 1 << 30, 1) for side in v),
     ),
-    **dict.fromkeys(("transform", "arguments"), ("a JSON object", lambda v: isinstance(v, dict))),
+    **dict.fromkeys(("transform", "arguments", "training"), ("a JSON object", lambda v: isinstance(v, dict))),
     **dict.fromkeys(("multiply_adds", "parameters"), (f"a whole number from 1 to {COUNT:g}", lambda v: _whole(v, COUNT, 1))),
     "images_per_second": (
         "a number above 0",

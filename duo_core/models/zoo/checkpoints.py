@@ -191,6 +191,17 @@ def check(module: nn.Module, state: Mapping[str, Tensor], reference: str, path: 
         )
 
 
+def fill(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Copy the tensors of a state dict that was seen to fit into a module, in place; a counter that it lacks stays.
+
+    Not by `load_state_dict`: some modules want to be told the version of their code, which no file of tensors says.
+    """
+    with torch.no_grad():
+        for key, tensor in module.state_dict().items():
+            if key in state:
+                tensor.copy_(state[key])
+
+
 def _listed(one: str, many: str, items: Sequence[str]) -> str:
     return f"{len(items)} {one if len(items) == 1 else many} ({few(items)})" if items else ""
 

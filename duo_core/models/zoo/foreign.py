@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 from duo_core.common.arrays import InputError
-from duo_core.models.zoo.references import spec_of
 from duo_core.models.zoo.specs import ModelSpec
 
 READING = {
@@ -51,6 +50,8 @@ def foreign_spec(reference: str, arguments: Mapping[str, Any]) -> ModelSpec:
                 f"expected arguments of '{reference}' that are plain values, got {key}={value!r:.80}; "
                 "a file may not say what is read"
             )
+    from duo_core.models.zoo.references import spec_of  # which reads headers, and so asks this module
+
     return replace(spec_of(reference), arguments=dict(arguments))
 
 

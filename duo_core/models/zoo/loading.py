@@ -45,7 +45,7 @@ def load(spec: ModelSpec, *, random_weights: bool = False) -> LoadedModel:
     module = _pretrained(spec, arguments) if pretrained else build(spec.reference, arguments)
     chosen = _chosen(spec, places, module)
     if chosen is not None:
-        module.load_state_dict(chosen.state)
+        checkpoints.fill(module, chosen.state)
     module = module.float().eval()
     classes = _outputs(module, spec, transform)
     return LoadedModel(
@@ -129,14 +129,15 @@ def _size_arguments(spec: ModelSpec, transform: Transform) -> dict[str, Any]:
 def _with_classes(spec: ModelSpec, places: Mapping[Place, State] | None) -> dict[str, Any]:
     """Constructor arguments, with the number of classes that the checkpoint has."""
     arguments = dict(spec.arguments)
-    if places is None or spec.checkpoint is None or "num_classes" in arguments or not _takes_classes(spec.reference):
+    if places is None or spec.checkpoint is None or "num_classes" in arguments or not takes_classes(spec.reference):
         return arguments
     probe = build_outline(spec.reference, {**arguments, "num_classes": checkpoints.PROBE_CLASSES})
     classes = checkpoints.head_classes(choose(places, probe, spec.choice, spec.name, spec.checkpoint).state, probe)
     return arguments if classes is None else {**arguments, "num_classes": classes}
 
 
-def _takes_classes(reference: str) -> bool:
+def takes_classes(reference: str) -> bool:
+    """Whether the constructor of a model can be told how many classes it is for."""
     source, name, _ = parted(reference)
     return source != "python" or "num_classes" in inspect.signature(python_callable(name)).parameters
 

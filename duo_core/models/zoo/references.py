@@ -12,6 +12,7 @@ from duo_core.models.zoo import names
 from duo_core.models.zoo.files import SUFFIXES, entries
 from duo_core.models.zoo.libraries import own_transform
 from duo_core.models.zoo.specs import ModelSpec, table
+from duo_core.models.zoo.trained import trained
 
 
 def resolve(
@@ -40,7 +41,7 @@ def resolve_all(
     ----------
     texts
         `NAME`, `ID=NAME`, or a .yaml or .toml file of models. NAME is a name of the table, `torchvision/NAME[:WEIGHTS]`,
-        `timm/NAME`, `cifar/NAME` or `module:callable`.
+        `timm/NAME`, `cifar/NAME`, `module:callable`, or a run, its trials or a checkpoint of training by path.
     checkpoints, weights, arguments, transforms
         Own weights, which of a checkpoint's weights (raw, ema or a key; under "" for every model that has a checkpoint),
         constructor arguments, and fields of the transform, by a model's short name or reference.
@@ -86,7 +87,12 @@ def _named(text: str) -> list[ModelSpec]:
     if Path(text).suffix in SUFFIXES:
         return [_from_entry(entry, Path(text)) for entry in entries(Path(text))]
     name, equals, reference = text.rpartition("=")
-    spec = spec_of(reference)
+    found = trained(reference)
+    if found and equals and len(found) > 1:
+        raise InputError(f"expected one model to be called '{name}', got {len(found)} in '{reference}'; name one of its files")
+    if found and not equals:
+        return found
+    spec = found[0] if found else spec_of(reference)
     return [replace(spec, name=_file_stem(name)) if equals else spec]
 
 

@@ -34,6 +34,8 @@ class ModelSpec:
     """Replaces the model's own evaluation transform."""
     classes: tuple[str, ...] | None = None
     """Names of the classes in the order of the logits, where known."""
+    training: Mapping[str, Any] | None = None
+    """How it was trained or averaged, where its checkpoint says so."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,273 @@
+"""A run on disk: what it is made of, its anchor, its trials one after another, and the table of them.
+
+RUN/run.json             model, recipe, seed, metric, classes, digests of the lists of images, versions
+RUN/anchor.safetensors   the probed model that all trials start from; none where they start from random weights
+RUN/trials/007/          trial.json and model.safetensors once it has ended; resume.safetensors before
+RUN/table.csv            one row a trial
+RUN/soups/               averages of trials
+"""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+import pandas as pd
+import torch
+
+from duo_core.common.arrays import InputError
+from duo_core.common.files import csv_text, read_json, write_text
+from duo_core.images.splits import Split
+from duo_core.inference.filling import versions
+from duo_core.models.zoo import LoadedModel
+from duo_core.models.zoo.checkpoints import file_sha256, fill
+from duo_core.training import checkpoints
+from duo_core.training.costs import PASSES, multiply_adds
+from duo_core.training.finetune import Job, Moment, Outcome, Tell, Trial
+from duo_core.training.heads import blank, features, head_of, with_classes
+from duo_core.training.norms import check_statistics
+from duo_core.training.probe import probe
+from duo_core.training.recipes import Draw, draw
+from duo_core.training.resuming import Stored
+
+ANCHOR = "anchor.safetensors"
+MADE_WITH = "made_with"
+"""What of run.json may differ when a run goes on; that it does is said, since the same bits are not promised then."""
+Progress = Callable[[int, Moment], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A folder that holds a run."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The name that it was given."""
+        return self.folder.name
+
+    def about(self) -> dict[str, Any]:
+        """What run.json says."""
+        return read_json(self.folder / "run.json", f"there is no run '{self.name}'; make it with duo finetune --name {self.name}")
+
+    def trial(self, number: int) -> Path:
+        """The folder of a trial."""
+        return self.folder / "trials" / f"{number:03}"
+
+    def trials(self) -> list[dict[str, Any]]:
+        """Records of the trials that have ended, by number."""
+        files = sorted(self.folder.glob("trials/*/trial.json"), key=lambda file: int(file.parent.name))
+        return [read_json(file, "run duo finetune again") for file in files]
+
+    def table(self) -> pd.DataFrame:
+        """One row a trial that has ended: what it was trained with, and what came of it."""
+        return pd.DataFrame([_row(record) for record in self.trials()], columns=COLUMNS)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder against another process that trains in it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(self.folder / "run.lock")
+        try:
+            lock.acquire(blocking=False)
+        except filelock.Timeout:
+            raise InputError(f"another process trains the run '{self.name}'; wait for it, or name another run") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+COLUMNS = [
+    "trial",
+    "state",
+    "learning_rate",
+    "weight_decay",
+    "best_epoch",
+    "accuracy",
+    "macro_f1",
+    "nll",
+    "right",
+    "images",
+    "weights_sha256",
+    "reason",
+]
+
+
+def _row(record: dict[str, Any]) -> dict[str, Any]:
+    score = record["score"] or {"right": None, "n": None, "macro_f1": None, "nll": None}
+    return {
+        **{key: record.get(key) for key in COLUMNS},
+        "accuracy": score["right"] / score["n"] if record["score"] else None,
+        "macro_f1": score["macro_f1"],
+        "nll": score["nll"],
+        "right": score["right"],
+        "images": score["n"],
+    }
+
+
+def images_digest(split: Split) -> str:
+    """SHA-256 of the list of a split's images with their labels."""
+    return hashlib.sha256(json.dumps([split.ids, split.labels.tolist()]).encode()).hexdigest()
+
+
+def identity(job: Job, pretrained: LoadedModel) -> dict[str, Any]:
+    """All that a run's numbers depend on, but how many trials it has."""
+    spec = job.model.spec
+    recipe = {key: value for key, value in job.recipe.to_dict().items() if key != "trials"}
+    return {
+        "model": spec.reference,
+        "family": spec.family or None,
+        "arguments": json.loads(json.dumps(dict(spec.arguments))),
+        "transform": job.model.transform.to_dict(),
+        "pretrained": pretrained.weights_sha256 if job.recipe.probe else None,
+        "classes": list(job.model.class_names or ()),
+        "recipe": recipe,
+        "multiply_adds": multiply_adds(job),
+        "seed": job.seed,
+        "metric": job.metric,
+        "precision": job.precision,
+        "images": {
+            name: {"images": len(split), "sha256": images_digest(split)} for name, split in (("train", job.train), ("val", job.val))
+        },
+    }
+
+
+def make(run: Run, job: Job, pretrained: LoadedModel, tell: Tell, progress: Progress) -> pd.DataFrame:
+    """Bring a run to its end, from wherever it is, and return its table.
+
+    Parameters
+    ----------
+    run
+        Where; the same run goes on, another one in the same folder is refused.
+    job
+        What is trained on what; its model need not have the anchor's weights yet.
+    pretrained
+        The model whose trunk is probed.
+    tell, progress
+        Called with sentences, and with a trial's number and moment.
+    """
+    known = identity(job, pretrained)
+    if job.recipe.probe:
+        check_statistics(pretrained.module, job.recipe.statistics, pretrained.spec.name)
+    with run.held():
+        _agree(run, known, job, tell)
+        anchor = None
+        if job.recipe.probe:
+            anchor = _anchored(run, job, known, tell)
+        for number in range(job.recipe.trials):
+            _trial(run, job, known, anchor, number, tell, progress)
+        table = run.table()
+        write_text(run.folder / "table.csv", csv_text(table))
+    return table
+
+
+def job_model(pretrained: LoadedModel, classes: tuple[str, ...], probed: bool) -> LoadedModel:
+    """The model of a run: the pretrained trunk with a head for the run's classes, or the architecture alone."""
+    return with_classes(pretrained, classes) if probed else blank(pretrained, classes)
+
+
+def _agree(run: Run, known: dict[str, Any], job: Job, tell: Tell) -> None:
+    """Write run.json, or compare with the one that is there."""
+    made_with = {"versions": versions(), "device": job.device.type, "threads": torch.get_num_threads()}
+    file = run.folder / "run.json"
+    if not file.exists():
+        write_text(file, json.dumps({**known, MADE_WITH: made_with}, indent=1, ensure_ascii=False) + "\n")
+        return
+    there = run.about()
+    differing = [key for key, value in known.items() if there.get(key) != json.loads(json.dumps(value))]
+    if differing:
+        raise InputError(
+            f"the run '{run.name}' is another one: it differs in {', '.join(differing)}; name a new run, or give the same options "
+            "as before"
+        )
+    changed = [key for key, value in made_with.items() if there.get(MADE_WITH, {}).get(key) != value]
+    if changed:
+        tell(f"the run was begun with other {' and '.join(changed)}: what is trained now need not be the same to the bit")
+
+
+def _anchored(run: Run, job: Job, known: dict[str, Any], tell: Tell) -> str:
+    """Probe the trunk, unless it is done; give the job's model the anchor's weights, and return their hash."""
+    file = run.folder / ANCHOR
+    if not file.exists():
+        _probe(file, job, known, tell)
+    about, state = checkpoints.read(file)
+    fill(job.model.module, state)
+    found = about["score"]
+    tell(f"linear probe: {found['right']:,} of {found['n']:,} validation images right, NLL {found['nll']:.4f}")
+    return file_sha256(file)
+
+
+def _probe(file: Path, job: Job, known: dict[str, Any], tell: Tell) -> None:
+    model = job.model
+    model.module.to(job.device)
+    head = head_of(model)
+    tell(f"linear probe: features of {len(job.train) + len(job.val):,} images, then penalties from strong to weak")
+    seen = {name: (features(model, head, split), split.labels) for name, split in (("train", job.train), ("val", job.val))}
+    model.module.cpu()
+    absent = sorted(set(range(model.classes)) - set(job.train.labels.tolist()))
+    if absent:
+        names = ", ".join((model.class_names or ())[place] for place in absent[:3])
+        tell(f"{len(absent)} classes have no training images ({names}{', ...' if len(absent) > 3 else ''})")
+    found = probe(seen["train"], seen["val"], model.classes, job.metric)
+    if found.note:
+        tell(found.note)
+    with torch.no_grad():
+        head.layer.weight.copy_(found.solved.weight)
+        head.layer.bias.copy_(found.solved.bias)
+    path = [{"penalty": penalty, "train_loss": loss, **judged.to_dict()} for penalty, loss, judged in found.path]
+    about = {**_about(known, file.parent.name, None), "methodology": "linear probe", "score": found.score.to_dict(), "path": path}
+    checkpoints.write(file, model.module.state_dict(), about)
+
+
+def _about(known: dict[str, Any], run: str, anchor: str | None) -> dict[str, Any]:
+    return {**known, "run": run, "anchor": anchor}
+
+
+def _trial(run: Run, job: Job, known: dict[str, Any], anchor: str | None, number: int, tell: Tell, progress: Progress) -> None:
+    """Bring one trial to its end and write what came of it; nothing is left to do where it has ended."""
+    folder = run.trial(number)
+    stored = Stored(folder / "resume.safetensors", json.dumps([known, anchor, number], sort_keys=True))
+    if not (folder / "trial.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        drawn = draw(job.recipe, job.seed, number)
+        outcome = Trial(job, drawn).train(stored, tell, lambda moment: progress(number, moment))
+        _write_trial(folder, run, known, anchor, drawn, outcome)
+        if outcome.failed:
+            tell(f"trial {number} failed: {outcome.failed}")
+        write_text(run.folder / "table.csv", csv_text(run.table()))
+    stored.file.unlink(missing_ok=True)
+
+
+def _write_trial(folder: Path, run: Run, known: dict[str, Any], anchor: str | None, drawn: Draw, outcome: Outcome) -> None:
+    """Write the weights, then the record by which the trial has ended."""
+    moment = outcome.moment
+    record = {
+        **asdict(drawn),
+        "state": "failed" if outcome.failed else "finished",
+        "reason": outcome.failed,
+        "best_epoch": None if outcome.failed else moment.best_epoch,
+        "score": None if outcome.failed or moment.best is None else moment.best.to_dict(),
+        "curve": moment.curve,
+    }
+    sha256 = None
+    if not outcome.failed:
+        about = {
+            **_about(known, run.name, anchor),
+            **record,
+            "methodology": "LP-FT" if anchor else "from random weights",
+            "training_multiply_adds": _training_cost(known),
+        }
+        sha256 = checkpoints.write(folder / "model.safetensors", outcome.state, about)
+    whole = {**record, "weights_sha256": sha256}
+    write_text(folder / "trial.json", json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
+
+
+def _training_cost(known: dict[str, Any]) -> int | None:
+    once, seen = known["multiply_adds"], known["images"]["train"]["images"] * known["recipe"]["epochs"]
+    return None if once is None else PASSES * once * seen
