@@ -160,6 +160,15 @@ def test_trials_of_other_anchors_classes_and_random_weights_are_refused(run, mad
     )
 
 
+def test_the_same_weights_in_any_order_are_the_same_file(run, tmp_path):
+    about, state = checkpoints.read(run.trial(0) / "model.safetensors")
+    turned = dict(reversed(state.items()))
+    assert list(turned) != list(state)
+    assert checkpoints.write(tmp_path / "a.safetensors", state, about) == checkpoints.write(
+        tmp_path / "b.safetensors", turned, about
+    )
+
+
 def test_a_file_that_was_altered_is_refused(run, made):
     file = run.trial(1) / "model.safetensors"
     content = bytearray(file.read_bytes())
