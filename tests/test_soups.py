@@ -88,7 +88,9 @@ def test_a_uniform_soup_is_the_mean_and_a_greedy_one_no_worse_than_its_best(run,
     best = found.about["best_alone"]
     assert (-found.about["score"]["right"], found.about["score"]["nll"]) <= (-best["right"], best["nll"])
     assert found.about["ingredients"][0]["kept"]
-    assert all(one["kept"] == (one["drop"] is None or one["drop"] <= 0) for one in found.about["ingredients"][:1])
+    assert found.about["ingredients"][0]["drop"] is None
+    assert not any(one["kept"] and (one["drop"] or 0) > 0 for one in found.about["ingredients"]), "what is kept drops nothing"
+    assert found.about["kept"] == sum(one["kept"] for one in found.about["ingredients"])
 
 
 def test_a_part_of_the_trials_has_a_file_of_its_own(run, made):
@@ -234,6 +236,29 @@ def test_a_run_its_table_and_its_soups_by_command(command, data, tmp_path, capsy
         assert f"{tmp_path}/runs/run/soups/{method}.safetensors" in said
         assert main(["soup", "--run", "run", "--method", method, "--model", OWN, "--images", *images, "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["score"]["n"] == 24
+
+
+def test_a_run_on_three_hundred_images_whose_decoding_other_processes_do(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DUO_RUNS", str(tmp_path / "runs"))
+    for split, count in (("train", 90), ("val", 10)):
+        folder(tmp_path / split, dict.fromkeys("abc", count), (16, 16))
+    images = [f"{split}={tmp_path / split}" for split in ("train", "val")]
+    options = [
+        "--transform",
+        json.dumps(SMALL.to_dict()),
+        "--trials",
+        "2",
+        "--epochs",
+        "2",
+        "--batch-size",
+        "32",
+        "--images",
+        *images,
+    ]
+    assert main(["finetune", "--name", "run", "--model", OWN, *options]) == 0
+    assert len(Run(tmp_path / "runs/run").table()) == 2
+    assert main(["soup", "--run", "run", "--method", "stock", "--model", OWN, "--images", *images]) == 0
+    assert "Model Stock of 2 of 2 trials" in capsys.readouterr().out
 
 
 def test_a_greedy_soup_of_one_is_said(command, data, capsys):
