@@ -139,15 +139,15 @@ def test_a_run_that_is_there_is_left_as_it_is_and_extended_without_a_change(whol
     assert len(Run(tmp_path / "run").table()) == 3
 
 
-@pytest.mark.parametrize("step", [1, 3, 4, 8])
-def test_stopped_at_a_step_it_goes_on_to_the_same_bits(whole, made, tmp_path, monkeypatch, step):
+@pytest.mark.parametrize(("trial", "step"), [(0, 1), (0, 3), (0, 4), (0, 8), (1, 8)])
+def test_stopped_at_a_step_it_goes_on_to_the_same_bits(whole, made, tmp_path, monkeypatch, trial, step):
     monkeypatch.setattr(finetune, "SAVE_SECONDS", 0.0)
     root = tmp_path / "run"
     with pytest.raises(StoppedError):
-        made_run(root, made, progress=stopping_at(step))
+        made_run(root, made, progress=stopping_at(step, trial))
     said = []
     made_run(root, made, tell=said.append)
-    assert f"trial 0 goes on at step {step} of 9" in said
+    assert f"trial {trial} goes on at step {step} of 9" in said
     assert files(root) == files(whole)
 
 

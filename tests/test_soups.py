@@ -88,7 +88,9 @@ def test_a_uniform_soup_is_the_mean_and_a_greedy_one_no_worse_than_its_best(run,
     best = found.about["best_alone"]
     assert (-found.about["score"]["right"], found.about["score"]["nll"]) <= (-best["right"], best["nll"])
     assert found.about["ingredients"][0]["kept"]
-    assert all(one["kept"] == (one["drop"] is None or one["drop"] <= 0) for one in found.about["ingredients"][:1])
+    assert found.about["ingredients"][0]["drop"] is None
+    assert not any(one["kept"] and (one["drop"] or 0) > 0 for one in found.about["ingredients"]), "what is kept drops nothing"
+    assert found.about["kept"] == sum(one["kept"] for one in found.about["ingredients"])
 
 
 def test_a_part_of_the_trials_has_a_file_of_its_own(run, made):
@@ -160,6 +162,15 @@ def test_trials_of_other_anchors_classes_and_random_weights_are_refused(run, mad
     )
 
 
+def test_the_same_weights_in_any_order_are_the_same_file(run, tmp_path):
+    about, state = checkpoints.read(run.trial(0) / "model.safetensors")
+    turned = dict(reversed(state.items()))
+    assert list(turned) != list(state)
+    assert checkpoints.write(tmp_path / "a.safetensors", state, about) == checkpoints.write(
+        tmp_path / "b.safetensors", turned, about
+    )
+
+
 def test_a_file_that_was_altered_is_refused(run, made):
     file = run.trial(1) / "model.safetensors"
     content = bytearray(file.read_bytes())
@@ -227,6 +238,29 @@ def test_a_run_its_table_and_its_soups_by_command(command, data, tmp_path, capsy
         assert json.loads(capsys.readouterr().out)["score"]["n"] == 24
 
 
+def test_a_run_on_three_hundred_images_whose_decoding_other_processes_do(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DUO_RUNS", str(tmp_path / "runs"))
+    for split, count in (("train", 90), ("val", 10)):
+        folder(tmp_path / split, dict.fromkeys("abc", count), (16, 16))
+    images = [f"{split}={tmp_path / split}" for split in ("train", "val")]
+    options = [
+        "--transform",
+        json.dumps(SMALL.to_dict()),
+        "--trials",
+        "2",
+        "--epochs",
+        "2",
+        "--batch-size",
+        "32",
+        "--images",
+        *images,
+    ]
+    assert main(["finetune", "--name", "run", "--model", OWN, *options]) == 0
+    assert len(Run(tmp_path / "runs/run").table()) == 2
+    assert main(["soup", "--run", "run", "--method", "stock", "--model", OWN, "--images", *images]) == 0
+    assert "Model Stock of 2 of 2 trials" in capsys.readouterr().out
+
+
 def test_a_greedy_soup_of_one_is_said(command, data, capsys):
     assert command("--trials", "1") == 0
     capsys.readouterr()
@@ -249,6 +283,9 @@ def test_wrong_input_ends_in_one_sentence(command, data, tmp_path, capsys):
     assert "is folded into its convolutions" in said(command("--batchnorm", "train", model="training_models:Folded"))
     assert "expected --name, --model and --images" in said(main(["finetune", "--name", "x"]))
     assert "there is no run 'none'" in said(main(["finetune", "--show", "none"]))
+    (tmp_path / "odd/x").mkdir(parents=True)
+    (tmp_path / "odd/x/run.json").write_text('{"model": "m"}')
+    assert "got none for arguments, transform" in said(main(["finetune", "--show", "x", "--runs", str(tmp_path / "odd")]))
     assert "there is no run 'none'" in said(main(["soup", "--run", "none", "--method", "greedy", "--images", "val=x"]))
     assert "does not exist" in said(command("--images", f"train={tmp_path / 'nowhere'}", sources=["val"]))
     folder(tmp_path / "else", {"dog": 3, "elk": 3})

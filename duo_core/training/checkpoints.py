@@ -21,9 +21,9 @@ PLAIN = ("model", "methodology", "arguments", "transform", "classes", "recipe", 
 
 
 def write(file: Path, state: Mapping[str, Tensor], about: Mapping[str, Any]) -> str:
-    """Write weights in one step and return the SHA-256 of the file; the same weights and record give the same bytes."""
+    """Write weights in one step and return the SHA-256 of the file; the same record and weights, in any order, give the same."""
     plain = {key: value if isinstance(value, str) else _json(value) for key, value in about.items() if key in PLAIN}
-    tensors = {key: value.detach().cpu().clone().contiguous() for key, value in state.items()}
+    tensors = {key: value.detach().cpu().clone().contiguous() for key, value in sorted(state.items())}
     write_tensors(file, tensors, {**plain, ABOUT: _json(about)})
     return file_sha256(file)
 

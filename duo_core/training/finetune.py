@@ -229,7 +229,7 @@ class Trial:
                 value.copy_(saved.weights[key])
         for number, parameter in enumerate(self._optimizer.param_groups[0]["params"]):
             names = [key.partition(".")[2] for key in saved.moments if key.partition(".")[0] == str(number)]
-            self._optimizer.state[parameter] = {name: _like(parameter, saved.moments[f"{number}.{name}"]) for name in names}
+            self._optimizer.state[parameter] = {name: _like(parameter, name, saved.moments[f"{number}.{name}"]) for name in names}
         self._scheduler.last_epoch = self.moment.step
         for group, rate in zip(self._optimizer.param_groups, self._scheduler.base_lrs, strict=True):
             group["lr"] = rate * self._scheduler.lr_lambdas[0](self.moment.step)
@@ -237,6 +237,6 @@ class Trial:
         tell(f"trial {self.draw.trial} goes on at step {self.moment.step:,} of {self.plan.steps:,}")
 
 
-def _like(parameter: Tensor, value: Tensor) -> Tensor:
+def _like(parameter: Tensor, name: str, value: Tensor) -> Tensor:
     """A moment laid out in memory as its parameter is, so that arithmetic on it gives the same bits; a counter stays as it is."""
-    return torch.zeros_like(parameter).copy_(value) if value.shape == parameter.shape and value.ndim else value.clone()
+    return value.clone() if name == "step" else torch.zeros_like(parameter).copy_(value)

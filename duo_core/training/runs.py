@@ -35,6 +35,7 @@ from duo_core.training.recipes import Draw, draw
 from duo_core.training.resuming import Stored
 
 ANCHOR = "anchor.safetensors"
+NEEDED = ("model", "arguments", "transform", "classes", "recipe", "seed", "metric", "precision", "images")
 MADE_WITH = "made_with"
 """What of run.json may differ when a run goes on; that it does is said, since the same bits are not promised then."""
 Progress = Callable[[int, Moment], None]
@@ -53,7 +54,12 @@ class Run:
 
     def about(self) -> dict[str, Any]:
         """What run.json says."""
-        return read_json(self.folder / "run.json", f"there is no run '{self.name}'; make it with duo finetune --name {self.name}")
+        file = self.folder / "run.json"
+        known = read_json(file, f"there is no run '{self.name}'; make it with duo finetune --name {self.name}")
+        missing = [key for key in NEEDED if key not in known]
+        if missing:
+            raise InputError(f"expected {', '.join(NEEDED)} in '{file}', got none for {', '.join(missing)}; restore it")
+        return known
 
     def trial(self, number: int) -> Path:
         """The folder of a trial."""
@@ -61,7 +67,8 @@ class Run:
 
     def trials(self) -> list[dict[str, Any]]:
         """Records of the trials that have ended, by number."""
-        files = sorted(self.folder.glob("trials/*/trial.json"), key=lambda file: int(file.parent.name))
+        files = [file for file in self.folder.glob("trials/*/trial.json") if file.parent.name.isdecimal()]
+        files.sort(key=lambda file: int(file.parent.name))
         return [read_json(file, "run duo finetune again") for file in files]
 
     def table(self) -> pd.DataFrame:

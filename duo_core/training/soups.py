@@ -192,7 +192,7 @@ def _stocked(kitchen: "_Kitchen", run: Run, ingredients: Sequence[Ingredient]) -
     _, anchor = checkpoints.read(file)
     if file_sha256(file) != ingredients[0].about["anchor"]:
         raise InputError(f"expected the anchor of the trials at '{file}', got another one; name the run that they are of")
-    parameters = [name for name, _ in kitchen.model.module.named_parameters()]
+    parameters = [name for name, _ in kitchen.model.module.named_parameters(remove_duplicate=False)]
     return stock([one.state for one in ingredients], anchor, parameters)
 
 
