@@ -21,11 +21,12 @@ from duo_core.models.zoo.checkpoints import file_sha256
 from duo_core.training import checkpoints, finetune
 from duo_core.training.costs import precision_here, training_cost
 from duo_core.training.finetune import Job, Trial, schedule
+from duo_core.training.folders import Run
 from duo_core.training.lessons import Lessons, Plan, lessons, seed_of
 from duo_core.training.meter import Meter
 from duo_core.training.passes import logits_of
 from duo_core.training.recipes import RECIPES, draw
-from duo_core.training.runs import Run, job_model, make
+from duo_core.training.runs import job_model, make
 from duo_core.training.scores import score
 
 COUNTS = {"ant": 14, "bee": 12, "cow": 14}

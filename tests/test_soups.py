@@ -19,10 +19,10 @@ from duo_core.logits.store import Store
 from duo_core.models.zoo import load, resolve
 from duo_core.training import checkpoints
 from duo_core.training.averages import uniform
+from duo_core.training.folders import Run
 from duo_core.training.norms import norms
 from duo_core.training.passes import logits_of
 from duo_core.training.recipes import RECIPES
-from duo_core.training.runs import Run
 from duo_core.training.scores import score
 from duo_core.training.soups import described, make_soup, model_of
 

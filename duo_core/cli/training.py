@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from duo_core.images.splits import Split
     from duo_core.models.zoo import LoadedModel, ModelSpec
     from duo_core.training.finetune import Job
+    from duo_core.training.folders import Run
     from duo_core.training.recipes import Recipe
-    from duo_core.training.runs import Run
 
 METHODS = ("uniform", "greedy", "stock")
 RECIPES = ("paper", "paper-v1", "scratch")
@@ -121,7 +121,7 @@ def _tell(sentence: str) -> None:
 
 
 def _run(options: argparse.Namespace, name: str) -> "Run":
-    from duo_core.training.runs import Run
+    from duo_core.training.folders import Run
 
     return Run((options.runs or places.runs()) / checked_name(name, "run"))
 

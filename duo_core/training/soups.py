@@ -16,9 +16,10 @@ from duo_core.models.zoo.checkpoints import file_sha256, fill
 from duo_core.models.zoo.trained import described
 from duo_core.training import checkpoints
 from duo_core.training.averages import Candidate, State, Stocked, check_alike, greedy, stock, uniform
+from duo_core.training.folders import ANCHOR, Run
 from duo_core.training.norms import LEAST_IMAGES, is_folded, norms, recompute
 from duo_core.training.passes import logits_of
-from duo_core.training.runs import ANCHOR, Run, images_digest
+from duo_core.training.runs import images_digest
 from duo_core.training.scores import Score, score
 
 METHODS = {"uniform": "uniform soup", "greedy": "greedy soup", "stock": "Model Stock"}
