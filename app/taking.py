@@ -79,8 +79,8 @@ def take_home(choice: Choice, found: Evaluation, table: pd.DataFrame, target: fl
     at = above(table, target, confidence)
     temperatures, names = found.fit.temperatures, (choice.base, choice.sidekick)
     st.markdown(f"Two weights and a threshold: {at.why}. Rows are images, columns classes in the order of the set.")
-    st.code(python_lines(temperatures, at, choice.kind), language="python")
-    st.code(json_line(names, temperatures, at, choice.kind), language="json")
+    st.code(python_lines(temperatures, at, choice.kind), language="python", wrap_lines=True)
+    st.code(json_line(names, temperatures, at, choice.kind), language="json", wrap_lines=True)
     with st.container(horizontal=True):
         controls.report(
             f"{choice.base}-{choice.sidekick}-{choice.split}",

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from logit_sets import write_set
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -425,3 +426,28 @@ def test_zoo_and_cost(capsys: pytest.CaptureFixture[str]) -> None:
     (row,) = json.loads(capsys.readouterr().out)
     assert row["batch_size"] == 2
     assert row["images_per_second"] > 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("fit", "--base", "a", "--sidekick", "b"),
+        ("fit", "--members", "a", "b"),
+        ("sweep",),
+        ("sweep", "--size", "3"),
+        ("diversity",),
+        ("threshold", "--base", "a", "--sidekick", "b"),
+        ("report", "--out", "r.html"),
+    ],
+    ids=" ".join,
+)
+def test_a_set_without_a_split_to_fit_on_is_said_by_every_command(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_set(tmp_path, splits=("test",), models=("large", "small"))
+    words = [{"a": "large", "b": "small"}.get(word, word) for word in command]
+    assert main([*words, "--set", "toy", "--store", str(tmp_path)]) == 2
+    found = capsys.readouterr()
+    assert not found.out
+    assert "val" in found.err
+    assert len(found.err.splitlines()) == 1
+    assert not (tmp_path / "r.html").exists()

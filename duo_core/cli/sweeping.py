@@ -22,7 +22,7 @@ from duo_core.systems.enumeration import Results, SystemTables, every_system, re
 from duo_core.systems.growing import Plan, plan
 from duo_core.systems.pair_judging import Memory
 from duo_core.systems.remembered_systems import swept_systems
-from duo_core.systems.sweep import check_judged
+from duo_core.systems.sweep import check_fit_split, check_judged
 from duo_core.systems.system import RULES, System
 
 PAIRS = 2
@@ -78,6 +78,7 @@ def _check_asked(options: argparse.Namespace) -> None:
 
 def _sweep_pairs(options: argparse.Namespace) -> None:
     logit_set = logit_set_of(options)
+    check_fit_split(logit_set)
     table = tables_of(logit_set, options, options.split)[options.uncertainty]
     if options.out:
         _write_table(table, options.out)
@@ -90,6 +91,7 @@ def _sweep_pairs(options: argparse.Namespace) -> None:
 
 def _sweep_systems(options: argparse.Namespace) -> None:
     logit_set = logit_set_of(options, alone=True)
+    check_fit_split(logit_set)
     splits, memory = list(dict.fromkeys(options.split or logit_set.evaluation_splits)), Memory()
     for split in splits:
         check_judged(logit_set, split)

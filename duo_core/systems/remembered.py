@@ -71,7 +71,7 @@ def swept(
     if any(len(part) for part in computed):
         with contextlib.suppress(OSError):
             _remember(table, logit_set, store)
-    asked = [(base, sidekick) in wanted[split] for base, sidekick, split in _named(table)]
+    asked = np.array([(base, sidekick) in wanted[split] for base, sidekick, split in _named(table)], dtype=bool)
     order = {split: place for place, split in enumerate(chosen)}
     rows = table[asked].sort_values(_ROW, key=lambda c: c.map(order) if c.name == "split" else c, kind="stable")
     return _by_kind(rows)

@@ -95,10 +95,7 @@ def _fit_once(pair: Pair, memory: Memory) -> Fit:
 
 def calibrate_models(logit_set: LogitSet, models: Iterable[str], memory: Memory) -> None:
     """Calibrate the models that were not yet on the set's fit split; InputError where it has none."""
-    if FIT_SPLIT not in logit_set.labels:
-        raise InputError(
-            f"expected a split '{FIT_SPLIT}' to fit on in the set '{logit_set.name}', got {', '.join(logit_set.labels)}"
-        )
+    check_fit_split(logit_set)
 
     def calibrated(model: str) -> Single:
         return calibrate(logit_set.logits(model, FIT_SPLIT), logit_set.labels[FIT_SPLIT], model)
@@ -141,6 +138,14 @@ def evaluate(
             memory.keep(*single[role], predicted[role])
     values = in_parallel(metrics, list(predicted.values()))
     return Evaluation(logit_set, base, sidekick, split, found, predicted, dict(zip(predicted, values, strict=True)))
+
+
+def check_fit_split(logit_set: LogitSet) -> None:
+    """Raise InputError for a set without the split that temperatures are fitted on."""
+    if FIT_SPLIT not in logit_set.labels:
+        raise InputError(
+            f"expected a split '{FIT_SPLIT}' to fit on in the set '{logit_set.name}', got {', '.join(logit_set.labels)}"
+        )
 
 
 def check_judged(logit_set: LogitSet, split: str) -> None:
