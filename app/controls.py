@@ -201,7 +201,7 @@ def stop(title: str, text: str, command: str = "") -> None:
     st.title(title, anchor=False)
     st.markdown(text)
     if command:
-        st.code(command, language="bash")
+        st.code(command, language="bash", wrap_lines=True)
 
 
 def chart(figure: go.Figure, name: str, alt: str, **options: Any) -> None:

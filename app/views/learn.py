@@ -187,7 +187,7 @@ def _answer(step: Step, guess: int) -> None:
         st.success(f"**Right.** {why}")
     else:
         st.warning(f"**Not quite.** *{asked.options[asked.right]}.* {why}")
-    if st.session_state["data"] == "real" and step.key not in lessons.REAL_ONLY:
+    if step.key not in lessons.REAL_ONLY and st.session_state["data"] == "real":  # only there the choice is drawn
         st.caption(f"The numbers are those of the made-up experts, seed {st.session_state['seed']}.")
 
 
