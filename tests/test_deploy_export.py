@@ -82,22 +82,6 @@ def pictures(root):
     return open_source(str(root))
 
 
-@torch.inference_mode()
-def trained(model, source):
-    """Random features with a head that was fitted by least squares: right more often than not, and wrong at times."""
-    module, head = model.module, model.module.linear
-    module.linear = nn.Identity()
-    features = tiny.reference(model, source, range(len(source)))
-    module.linear = head
-    mean, deviation = features.mean(0), features.std(0).clamp_min(1e-6)
-    features = (features - mean) / deviation
-    target = nn.functional.one_hot(source.labels, 3).float() - 1 / 3
-    weight = torch.linalg.solve(features.T @ features + 10 * torch.eye(features.shape[1]), features.T @ target)
-    head.weight.copy_(8 * weight.T / deviation)
-    head.bias.copy_(-head.weight @ mean)
-    return module
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """Images, two checkpoints, and the set of logits that they give: (set, source, checkpoints)."""
@@ -108,7 +92,7 @@ def made(tmp_path_factory):
         checkpoints[name] = root / f"{name}.safetensors"
         spec = resolve(f"cifar/{name}", arguments={name: {"num_classes": 3}}, transforms={name: transform})[0]
         torch.manual_seed(seed)
-        module = trained(load_model(spec, random_weights=True), source)
+        module = tiny.trained(load_model(spec, random_weights=True), source)
         save_file(module.state_dict(), checkpoints[name])
         models += [
             load_model(s) for s in resolve(spec.reference, checkpoints={name: checkpoints[name]}, transforms={name: transform})

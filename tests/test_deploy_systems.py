@@ -13,7 +13,6 @@ import tiny
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from torch import nn
 
 from duo_core import deploy
 from duo_core.__main__ import main
@@ -50,22 +49,6 @@ def pictures(root):
     return open_source(str(root))
 
 
-@torch.inference_mode()
-def trained(model, source):
-    """The network with a last layer fitted by least squares."""
-    module, head = model.module, model.module[-1]
-    module[-1] = nn.Identity()
-    features = tiny.reference(model, source, range(len(source)))
-    module[-1] = head
-    mean, deviation = features.mean(0), features.std(0).clamp_min(1e-6)
-    features = (features - mean) / deviation
-    target = nn.functional.one_hot(source.labels, 3).float() - 1 / 3
-    weight = torch.linalg.solve(features.T @ features + 10 * torch.eye(features.shape[1]), features.T @ target)
-    head.weight.copy_(8 * weight.T / deviation)
-    head.bias.copy_(-head.weight @ mean)
-    return module
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A store with a set of three models, the images, and the models' checkpoints."""
@@ -74,7 +57,7 @@ def made(tmp_path_factory):
     for seed, name in enumerate(NAMES):
         how = {"arguments": {name: {"classes": 3, "seed": seed + 3}}, "transforms": {name: TRANSFORMS[name].to_dict()}}
         checkpoints[name] = root / f"{name}.safetensors"
-        save_file(trained(load_model(resolve(f"{name}={OWN}", **how)[0]), source).state_dict(), checkpoints[name])
+        save_file(tiny.trained(load_model(resolve(f"{name}={OWN}", **how)[0]), source).state_dict(), checkpoints[name])
         models.append(load_model(resolve(f"{name}={OWN}", checkpoints={name: checkpoints[name]}, **how)[0]))
     store = Store(root / "store")
     compute(models, splits({"test": source}, fit=50), store, "pictures", device="cpu", workers=0)

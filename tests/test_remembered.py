@@ -171,7 +171,7 @@ def test_a_store_that_cannot_be_written_to_still_answers(store, monkeypatch):
     def refused(*_, **__):
         raise PermissionError
 
-    monkeypatch.setattr("duo_core.systems.kept.replaced", refused)
+    monkeypatch.setattr("duo_core.systems.result_files.replaced", refused)
     assert_same(remembered.swept(own, store), sweeps(own), rtol=1e-12)
 
 

@@ -24,7 +24,7 @@ from duo_core.systems.enumeration import SYSTEMS, every_system, results, subsets
 from duo_core.systems.growing import grow, plan
 from duo_core.systems.judging import fit_system, multiply_adds
 from duo_core.systems.pair_judging import Memory
-from duo_core.systems.pairs_view import pairs_of
+from duo_core.systems.pairs_of_systems import pairs_of
 from duo_core.systems.predicting import predictions
 from duo_core.systems.remembered_systems import swept_systems
 from duo_core.systems.sweep import COLUMNS, sweep, sweeps
@@ -233,7 +233,7 @@ def test_a_store_that_cannot_be_written_to_still_answers(store, monkeypatch):
     def refused(*_, **__):
         raise PermissionError
 
-    monkeypatch.setattr("duo_core.systems.kept.replaced", refused)
+    monkeypatch.setattr("duo_core.systems.result_files.replaced", refused)
     assert_same(swept_systems(own, store, every(own, 2), ["test"]), results(own, every(own, 2), ["test"]))
 
 

@@ -42,3 +42,20 @@ def reference(loaded, source, rows):
     """Logits by the plainest way: one image at a time."""
     with torch.inference_mode():
         return torch.cat([loaded.module(loaded.transform.batch(loaded.transform.pixels(source.image(row))[None])) for row in rows])
+
+
+@torch.inference_mode()
+def trained(loaded, source):
+    """Random features with a head that was fitted by least squares: right more often than not, and wrong at times."""
+    module = loaded.module
+    name, layer = list(module.named_children())[-1]
+    setattr(module, name, nn.Identity())
+    features = reference(loaded, source, range(len(source)))
+    setattr(module, name, layer)
+    mean, deviation = features.mean(0), features.std(0).clamp_min(1e-6)
+    features = (features - mean) / deviation
+    target = nn.functional.one_hot(source.labels, 3).float() - 1 / 3
+    weight = torch.linalg.solve(features.T @ features + 10 * torch.eye(features.shape[1]), features.T @ target)
+    layer.weight.copy_(8 * weight.T / deviation)
+    layer.bias.copy_(-layer.weight @ mean)
+    return module

@@ -27,38 +27,40 @@ def choice(text: str) -> tuple[str, str]:
     return assignment(text) if "=" in text or not text else ("", text)
 
 
+def json_object(text: str) -> dict[str, Any]:
+    """Read a JSON object."""
+    return _object(text, "a JSON object, {...}", text)
+
+
 def json_assignment(text: str) -> tuple[str, dict[str, Any]]:
     """Read MODEL=JSON, a JSON object."""
     name, value = assignment(text)
-    try:
-        content = json.loads(value)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"expected MODEL=JSON, got '{text}' ({error})") from None
-    if not isinstance(content, dict):
-        raise argparse.ArgumentTypeError(f"expected MODEL={{...}}, a JSON object, got '{text}'")
-    return name, content
+    return name, _object(value, "MODEL={...}, a JSON object", text)
 
 
-def json_object(text: str) -> dict[str, Any]:
-    """Read a JSON object."""
+def _object(value: str, expected: str, whole: str) -> dict[str, Any]:
     try:
-        content = json.loads(text)
+        content, why = json.loads(value), ""
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"expected a JSON object, got '{text}' ({error})") from None
+        content, why = None, f" ({error})"
     if not isinstance(content, dict):
-        raise argparse.ArgumentTypeError(f"expected a JSON object, {{...}}, got '{text}'")
+        raise argparse.ArgumentTypeError(f"expected {expected}, got '{whole}'{why}")
     return content
 
 
-def number(text: str) -> float:
-    """Read a finite number above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got '{text}'")
-    return value
+def real(expected: str, fits: Callable[[float], bool]) -> Callable[[str], float]:
+    """Return what reads a finite number that fits, which `expected` says in words."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and fits(value)):
+            raise argparse.ArgumentTypeError(f"expected {expected}, got '{text}'")
+        return value
+
+    return read
 
 
 def whole(expected: str, least: int, most: float = math.inf) -> Callable[[str], int]:
@@ -72,28 +74,9 @@ def whole(expected: str, least: int, most: float = math.inf) -> Callable[[str], 
     return read
 
 
-def probability(text: str) -> float:
-    """Read a number between 0 and 1, neither of them."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"expected a probability above 0 and below 1, got '{text}'")
-    return value
-
-
-def not_negative_number(text: str) -> float:
-    """Read a number of at least 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got '{text}'")
-    return value
-
-
+number = real("a number above 0", lambda value: value > 0)
+not_negative_number = real("a number of at least 0", lambda value: value >= 0)
+probability = real("a probability above 0 and below 1", lambda value: 0 < value < 1)
 not_negative = whole("a whole number of at least 0", 0)
 positive = whole("a whole number of at least 1", 1)
 port = whole("a port in 1..65535", 1, 65535)

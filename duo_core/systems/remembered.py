@@ -12,7 +12,7 @@ import pandas as pd
 from duo_core.common.arrays import KINDS, UncertaintyKind
 from duo_core.logits import FIT_SPLIT, LogitSet, tensor_digest
 from duo_core.metrics import METRICS
-from duo_core.systems import kept
+from duo_core.systems import result_files
 from duo_core.systems.pair_judging import SINGLE, Memory, Metrics, OnFit, Pair
 from duo_core.systems.sweep import COLUMNS, check_judged, on_fit, pairs, sweeps
 
@@ -128,7 +128,7 @@ def _named(table: pd.DataFrame) -> list[tuple[str, str, str]]:
 
 def _valid(logit_set: LogitSet, store: Path, splits: list[str]) -> pd.DataFrame:
     """The rows of the file whose key is that of the pair as it is now."""
-    table = kept.read(_file(logit_set, store), _KEPT, [*COLUMNS[5:], *_FIT])
+    table = result_files.read(_file(logit_set, store), _KEPT, [*COLUMNS[5:], *_FIT])
     table = table[table["split"].isin(splits)]
     return table[_row_keys(table, logit_set) == table["key"]].reset_index(drop=True)
 
@@ -136,7 +136,7 @@ def _valid(logit_set: LogitSet, store: Path, splits: list[str]) -> pd.DataFrame:
 def _remember(table: pd.DataFrame, logit_set: LogitSet, store: Path) -> None:
     """Put the table's rows into the file, beside what another process may have put there."""
     rows = table.assign(key=_row_keys(table, logit_set))
-    kept.add(_file(logit_set, store), rows[_KEPT], lambda: _valid(logit_set, store, list(logit_set.labels)), _OF)
+    result_files.add(_file(logit_set, store), rows[_KEPT], lambda: _valid(logit_set, store, list(logit_set.labels)), _OF)
 
 
 def _row_keys(table: pd.DataFrame, logit_set: LogitSet) -> pd.Series:

@@ -13,7 +13,7 @@ import pandas as pd
 from duo_core.common.arrays import UncertaintyKind
 from duo_core.logits import FIT_SPLIT, LogitSet, tensor_digest
 from duo_core.metrics import METRICS
-from duo_core.systems import kept, remembered
+from duo_core.systems import remembered, result_files
 from duo_core.systems.enumeration import Result, Results, results
 from duo_core.systems.pair_judging import Memory, Metrics
 from duo_core.systems.sweep import check_judged
@@ -122,7 +122,7 @@ def _rows(found: Results) -> pd.DataFrame:
 
 def _valid(logit_set: LogitSet, store: Path, splits: Sequence[str]) -> pd.DataFrame:
     """The rows of the file whose key is that of the system as it is now."""
-    table = kept.read(_file(logit_set, store), _KEPT, _VALUES)
+    table = result_files.read(_file(logit_set, store), _KEPT, _VALUES)
     table = table[table["split"].isin(list(splits)) & table["rule"].isin(list(RULES))]
     return table[_keys(table, logit_set) == table["key"]].reset_index(drop=True)
 
@@ -131,7 +131,7 @@ def _remember(found: Results, logit_set: LogitSet, store: Path) -> None:
     """Put results into the file, beside what another process may have put there."""
     rows = _rows(found)
     rows = rows.assign(key=_keys(rows, logit_set))
-    kept.add(_file(logit_set, store), rows, lambda: _valid(logit_set, store, list(logit_set.labels)), _OF)
+    result_files.add(_file(logit_set, store), rows, lambda: _valid(logit_set, store, list(logit_set.labels)), _OF)
 
 
 def _keys(table: pd.DataFrame, logit_set: LogitSet) -> pd.Series:
