@@ -42,6 +42,14 @@ FORMULAS = {
     "Guaranteed threshold": r"P(\operatorname{Bin}(m, r) \le e) \le \delta",
     "SGR": r"\text{bound} = b: \; P(\operatorname{Bin}(m, b) \le e) = \delta / \lceil \log_2 n \rceil",
     "SAC@98": r"\max \left\{ \tfrac{j}{n} : 1 - r_j \ge 0.98, \; j \text{ at the end of a tie} \right\}",
+    "Rule": (
+        r"\begin{aligned} \text{fitted} &: \textstyle\sum_i w_i f_i, \; w_i \ge 0 \\ "
+        r"\text{equal} &: \textstyle\frac1m \sum_i t_i f_i \\ "
+        r"\text{ensemble} &: T \cdot \textstyle\frac1m \sum_i t_i f_i \\ "
+        r"\text{mean} &: \textstyle\frac1m \sum_i f_i \\ "
+        r"\text{probabilities} &: T \log \textstyle\frac1m \sum_i \operatorname{softmax}(t_i f_i) \end{aligned}"
+    ),
+    "Model Stock": r"t = \frac{N c}{1 + (N - 1)\, c}, \qquad 0 \le t \le 1",
 }
 """Formula of each term that has one."""
 
