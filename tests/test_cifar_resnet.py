@@ -11,6 +11,12 @@ def test_parameters_are_the_published_ones(depth, parameters):
     assert sum(p.numel() for p in CifarResNet(depth).parameters()) == parameters
 
 
+@pytest.mark.parametrize("depth", [8, 14])
+def test_shallower_ones_have_the_layers_of_their_name(depth):
+    layers = [part for part in CifarResNet(depth).modules() if isinstance(part, torch.nn.Conv2d | torch.nn.Linear)]
+    assert len(layers) == depth
+
+
 def test_logits_have_a_column_a_class():
     assert CifarResNet(20, num_classes=7)(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
 

@@ -154,7 +154,9 @@ def test_stopped_at_a_step_it_goes_on_to_the_same_bits(whole, made, tmp_path, mo
 
 KILLED = """
 import sys, time
+import torch
 sys.path.insert(0, {tests!r})
+torch.set_num_threads({threads})  # of this process: another number adds up in another order
 from test_finetune import finetune, found_images, made_run
 
 finetune.SAVE_SECONDS = 0.0
@@ -165,7 +167,7 @@ made_run({run!r}, found_images({data!r}), progress=slowly)
 
 def test_killed_at_any_step_and_started_again_gives_the_same_bits(whole, data, tmp_path, rng):
     root = tmp_path / "run"
-    script = KILLED.format(tests=str(Path(__file__).parent), run=str(root), data=str(data))
+    script = KILLED.format(tests=str(Path(__file__).parent), run=str(root), data=str(data), threads=torch.get_num_threads())
     for _ in range(2):
         lines = int(rng.integers(1, 7))
         with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:

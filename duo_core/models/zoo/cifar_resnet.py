@@ -1,9 +1,10 @@
-"""The small ResNets for 32 x 32 images of He et al. 2016 (Deep Residual Learning, Section 4.2): ResNet-20, 32, 44, 56."""
+"""The small ResNets for 32 x 32 images of He et al. 2016 (Deep Residual Learning, Section 4.2): ResNet-20, 32, 44, 56, and the
+shallower ResNet-8 and 14 of the same rule."""
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-DEPTHS = (20, 32, 44, 56)
+DEPTHS = (8, 14, 20, 32, 44, 56)
 WIDTHS = (16, 32, 64)
 
 

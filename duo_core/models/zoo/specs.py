@@ -75,13 +75,15 @@ TORCHVISION = {
     "SwinV2": "swin_v2_t swin_v2_s swin_v2_b",
 }
 TIMM = {"EfficientNetV2": "tf_efficientnetv2_l.in21k_ft_in1k", "ViT": "vit_base_patch16_clip_224.laion2b_ft_in1k"}
-CIFAR = {"CIFAR ResNet": "resnet20 resnet32 resnet44 resnet56"}
+CIFAR = {"CIFAR ResNet": "resnet8 resnet14 resnet20 resnet32 resnet44 resnet56"}
 BASES = {"convnext_base", "swin_v2_b", "tf_efficientnetv2_l", "vit_base_patch16_clip_224"}
 
 # What neither library states without building the model.
 PARAMETERS = {
     "timm/tf_efficientnetv2_l.in21k_ft_in1k": 118515272,
     "timm/vit_base_patch16_clip_224.laion2b_ft_in1k": 86568424,
+    "cifar/resnet8": 75290,
+    "cifar/resnet14": 172506,
     "cifar/resnet20": 269722,
     "cifar/resnet32": 464154,
     "cifar/resnet44": 658586,
