@@ -7,7 +7,7 @@ from torch import nn
 
 
 def mobilenet_edgetpu_100(**arguments: Any) -> nn.Module:
-    """Return timm's network of that name, of published shape; the arguments are those of ``timm.create_model``."""
+    """Return timm's network with that activation left out; the arguments are those of ``timm.create_model``."""
     module = timm.create_model("mobilenet_edgetpu_100", pad_type="same", **arguments)
     module.blocks[0][0].bn1.act = nn.Identity()
     return module

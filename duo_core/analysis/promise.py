@@ -29,8 +29,8 @@ def promises(
     Returns
     -------
     pandas.DataFrame
-        COLUMNS, a row a system, target and method of `guarantee.METHODS`. `met` says whether the risk on the
-        judged split is at most the target; it is missing where nothing is answered there.
+        COLUMNS, a row a system, target and method of `guarantee.METHODS`. `met` says whether the risk on the judged split is at
+        most the target; it is missing where nothing is answered there.
     """
     parts = []
     for system, predictions in fitted.items():

@@ -1,5 +1,7 @@
-"""The small ResNets for 32 x 32 images of He et al. 2016 (Deep Residual Learning, Section 4.2): ResNet-20, 32, 44, 56, and the
-shallower ResNet-8 and 14 of the same rule."""
+"""The small ResNets for 32 x 32 images of He et al. 2016 (Deep Residual Learning, Section 4.2).
+
+The paper has depths of 20, 32, 44 and 56; 8 and 14 follow the same rule.
+"""
 
 from torch import Tensor, nn
 from torch.nn import functional
