@@ -37,8 +37,11 @@ def test_the_public_host_runs_what_continuous_integration_runs():
         "lint": "make lint",
         "test": 'make test ONLY="not browser"',
         "browser": "make test ONLY=browser",
+        "nightly": "make nightly",
         "newest": "make newest",
     }
+    times = [entry["cron"] for entry in yaml.safe_load(text(WORKFLOW))[True]["schedule"]]  # True is what YAML makes of "on"
+    assert all(f"github.event.schedule == '{time}'" in text(WORKFLOW) for time in times)
     assert jobs["browser"]["env"] == {"DUO_REQUIRE_BROWSER": "1"}
 
 
