@@ -1,7 +1,9 @@
 """Fixtures and markers that every test file may use; no test reaches another machine."""
 
+import gc
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +12,7 @@ import hypothesis
 import numpy as np
 import pytest
 from browsing import CHROMIUM_OPTIONS, LOOPBACK, ROOT, SECONDS, Pages, find_chromium, opened_pages, streamlit_server
+from effort import AT_NIGHT, tried
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -17,24 +20,48 @@ if TYPE_CHECKING:
     from duo_core.systems.sweep import Evaluation
 
 # The first call of a kernel compiles it, which no deadline of a single example allows for.
-hypothesis.settings.register_profile("compiled", deadline=None)
+hypothesis.settings.register_profile("compiled", deadline=None, max_examples=tried(25, 200))
 hypothesis.settings.load_profile("compiled")
 
-# Tests compute on small arrays, where many threads only wait for each other. Read by torch when it is first imported.
-os.environ.setdefault("OMP_NUM_THREADS", str(min(4, os.cpu_count() or 1)))
+# Tests compute on small arrays, where many threads only wait for each other; what they start inherits it.
+THREADS = int(os.environ.setdefault("OMP_NUM_THREADS", "1"))
+
+
+# What is imported and collected stays, and to look through it takes a third of a second each time.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Have Python's garbage collector look from here on, at what tests make alone."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `-m browser`, files that have no such test are not even imported."""
+    if config.getoption("markexpr") != "browser" or collection_path.suffix != ".py":
+        return None
+    return "mark.browser" not in collection_path.read_text(encoding="utf-8") or None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files that drive a browser first: they take longest, and all wait for a long file that is begun last."""
-    driving = {item.path for item in items if item.get_closest_marker("browser")}
-    items.sort(key=lambda item: item.path not in driving)
+    """Put the files that take longest first, in their order: all would wait for a long file that is begun last."""
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONG)))
+
+
+LONG = ["test_data_browser", "test_learn_browser", "test_accessibility", "test_journeys", "test_browser", "test_claims_page"]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip, with a reason, what a marked test needs and this machine lacks."""
-    for marker, needed in {"shared": shared_folder, "browser": chromium_path, "gpu": gpu}.items():
+    """Skip, with a reason, what a marked test needs and this machine or hour lacks; begin as if no test had been before."""
+    for marker, needed in {"shared": shared_folder, "browser": chromium_path, "gpu": gpu, "nightly": night}.items():
         if item.get_closest_marker(marker):
             needed()
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(THREADS)  # sums of floats depend on it, and the dashboard sets it where it is imported
+        torch.manual_seed(0)
 
 
 def shared_folder() -> Path:
@@ -52,6 +79,11 @@ def chromium_path() -> str:
     return path
 
 
+def night() -> None:
+    if not AT_NIGHT:
+        pytest.skip("runs at night (DUO_NIGHTLY=1)")
+
+
 def gpu() -> None:
     import torch
 
@@ -59,8 +91,28 @@ def gpu() -> None:
         pytest.skip("no CUDA device")
 
 
+def of_the_process() -> dict[str, object]:
+    """What tests share without a fixture: where they run, the environment, torch's settings."""
+    torch = sys.modules.get("torch")
+    return {
+        "folder": os.getcwd(),
+        "environment": {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")},
+        "dtype": str(torch.get_default_dtype()) if torch else "torch.float32",
+        "deterministic": bool(torch and torch.are_deterministic_algorithms_enabled()),
+        "gradients": bool(not torch or torch.is_grad_enabled()),
+    }
+
+
 @pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def process_as_found() -> Iterator[None]:
+    """Fail the test that leaves the process otherwise than it found it, instead of one that comes after it."""
+    before = of_the_process()
+    yield
+    assert of_the_process() == before, "what a test sets it has to take back"
+
+
+@pytest.fixture(autouse=True)
+def no_network(process_as_found: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail a test that connects to another machine; what pytest raises is no Exception, so no fallback can hide it."""
 
     def guarded(connect: Callable[..., Any]) -> Callable[..., Any]:
