@@ -12,7 +12,7 @@ import hypothesis
 import numpy as np
 import pytest
 from browsing import CHROMIUM_OPTIONS, LOOPBACK, ROOT, SECONDS, Pages, find_chromium, opened_pages, streamlit_server
-from effort import AT_NIGHT, tried
+from effort import tried
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -55,8 +55,8 @@ LONG = ["test_data_browser", "test_learn_browser", "test_accessibility", "test_j
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip, with a reason, what a marked test needs and this machine or hour lacks; begin as if no test had been before."""
-    for marker, needed in {"shared": shared_folder, "browser": chromium_path, "gpu": gpu, "nightly": night}.items():
+    """Skip, with a reason, what a marked test needs and this machine lacks; begin as if no test had been before."""
+    for marker, needed in {"shared": shared_folder, "browser": chromium_path, "gpu": gpu}.items():
         if item.get_closest_marker(marker):
             needed()
     if torch := sys.modules.get("torch"):
@@ -79,11 +79,6 @@ def chromium_path() -> str:
     return path
 
 
-def night() -> None:
-    if not AT_NIGHT:
-        pytest.skip("runs at night (DUO_NIGHTLY=1)")
-
-
 def gpu() -> None:
     import torch
 
@@ -91,24 +86,19 @@ def gpu() -> None:
         pytest.skip("no CUDA device")
 
 
-def of_the_process() -> dict[str, object]:
-    """What tests share without a fixture: where they run, the environment, torch's settings."""
-    torch = sys.modules.get("torch")
-    return {
-        "folder": os.getcwd(),
-        "environment": {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")},
-        "dtype": str(torch.get_default_dtype()) if torch else "torch.float32",
-        "deterministic": bool(torch and torch.are_deterministic_algorithms_enabled()),
-        "gradients": bool(not torch or torch.is_grad_enabled()),
-    }
-
-
 @pytest.fixture(autouse=True)
 def process_as_found() -> Iterator[None]:
-    """Fail the test that leaves the process otherwise than it found it, instead of one that comes after it."""
-    before = of_the_process()
+    """Take back what a test leaves set for the whole process, so that none depends on those before it in the same one."""
+    folder, environment = os.getcwd(), dict(os.environ)
     yield
-    assert of_the_process() == before, "what a test sets it has to take back"
+    os.chdir(folder)
+    for key in os.environ.keys() - environment.keys():
+        del os.environ[key]
+    os.environ.update(environment)
+    if torch := sys.modules.get("torch"):
+        torch.set_default_dtype(torch.float32)
+        torch.use_deterministic_algorithms(mode=False)
+        torch.set_grad_enabled(True)
 
 
 @pytest.fixture(autouse=True)
