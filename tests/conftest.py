@@ -51,7 +51,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.path.stem, len(LONG)))
 
 
-LONG = ["test_data_browser", "test_learn_browser", "test_accessibility", "test_journeys", "test_browser", "test_claims_page"]
+LONG = """
+test_data_browser test_learn_browser test_accessibility test_journeys test_browser test_plaintext_browser test_sessions
+test_wheel test_cost test_data_page test_deploy_shipped test_app test_learn_page test_formats_limits test_deploy_export
+test_bootstrap test_claims_page test_diagnose_page test_find test_duo
+""".split()  # noqa: SIM905 (one can be moved without a comma)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
