@@ -33,7 +33,7 @@ WORKERS ?= 2
 
 test: $(DEV)
 ifdef ONLY
-	$(PYTEST) -n auto --maxprocesses 4 -m "$(ONLY)" $(if $(filter browser,$(ONLY)),tests)
+	$(PYTEST) -n auto --maxprocesses 4 -m "$(ONLY)" $(if $(filter-out browser,$(ONLY)),,tests)
 else
 	@$(MAKE) --no-print-directory -j2 test-browser test-rest
 endif
