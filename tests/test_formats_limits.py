@@ -335,7 +335,7 @@ def test_the_command_line_keeps_to_the_limits_of_the_environment(tmp_path, monke
         ("DUO_MAX_ROWS", "599", "600 rows are declared; needed is at most 599 rows"),
         ("DUO_MAX_CLASSES", "4", "5 classes are declared; needed is at most 4 classes"),
         ("DUO_MAX_ROWS", "many", "expected a whole number above 0 in the environment as DUO_MAX_ROWS, got 'many'"),
-        ("DUO_MAX_FILE_MIB", "0", "expected a whole number above 0 in the environment as DUO_MAX_FILE_MIB, got '0'"),
+        ("DUO_MAX_FILE_MIB", "0", "expected a whole number of MiB above 0 in the environment as DUO_MAX_FILE_MIB, got '0'"),
     ):
         with monkeypatch.context() as patch:
             patch.setenv(variable, value)

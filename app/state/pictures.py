@@ -9,8 +9,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from app.state.caches import Key, awaited, kept
+from app.state.caches import OWN, Key, awaited, kept
+from app.state.sets import Handle
 from duo_core.common.arrays import InputError
+from duo_core.common.settings import is_public
 from duo_core.images import Corruption, Source, open_source
 from duo_core.logits import LogitSet
 
@@ -19,16 +21,19 @@ IMAGES = "DUO_IMAGES"
 PIXELS = 96
 
 
-def thumbnails(own: LogitSet, split: str, rows: Sequence[int]) -> list[str] | None:
+def thumbnails(handle: Handle, split: str, rows: Sequence[int]) -> list[str] | None:
     """Pictures of rows of a split as data addresses, as the models saw them; None where the images are not at hand.
 
-    Images are looked for by their ids in the set's source and in what DUO_IMAGES lists.
+    Images are looked for by their ids in the set's source and in what DUO_IMAGES lists; in public mode in the latter alone, and for
+    sets of the store alone: what a set or an upload says opens no folder of the server then.
     """
+    own = handle.logit_set
     ids = own.ids.get(split)
-    if not ids:
+    if not ids or (is_public() and handle.stamp.startswith(OWN)):
         return None
     names = [ids[row] for row in rows]
-    for path in [str(own.about.get("source", "")), *os.environ.get(IMAGES, "").split(os.pathsep)]:
+    said = "" if is_public() else str(own.about.get("source", ""))
+    for path in [said, *os.environ.get(IMAGES, "").split(os.pathsep)]:
         if path and Path(path).exists() and set(names) <= set(_places(path)):
             return [_thumbnail(path, name, _corruption(own, split)) for name in names]
     return None

@@ -118,7 +118,7 @@ def _moves(choice: Choice, found: Evaluation) -> None:
         st.info(f"No image of {choice.split} is of this kind.")
         return
     shown = kept.head(ROWS)
-    pictures = state.thumbnails(own, choice.split, shown["row"].tolist())
+    pictures = state.thumbnails(choice.handle, choice.split, shown["row"].tolist())
     readable = telling.moves_table(shown, own.classes, own.ids.get(choice.split))
     if pictures:
         readable.insert(0, "Picture", pictures)
