@@ -22,6 +22,7 @@ from app.state.pairs import (
 from app.state.pictures import IMAGES, thumbnails
 from app.state.reports import report_of_pair, report_of_set
 from app.state.sets import Handle, Survey, open_set, read_ahead, set_names, store_path, survey
+from app.state.systems import digest_of, predicted, system_difference, systems
 from app.state.tables import all_pairs, sidekicks
 from app.state.uploads import choices, is_upload, opened
 
@@ -41,6 +42,7 @@ __all__ = [
     "classes",
     "curves",
     "difference",
+    "digest_of",
     "entropy_gains",
     "evaluation",
     "every_split",
@@ -56,6 +58,7 @@ __all__ = [
     "moves",
     "open_set",
     "opened",
+    "predicted",
     "promised",
     "read_ahead",
     "refit_work",
@@ -67,6 +70,8 @@ __all__ = [
     "singles",
     "store_path",
     "survey",
+    "system_difference",
+    "systems",
     "thumbnails",
 ]
 

@@ -1,0 +1,69 @@
+"""What is said of all systems of a set: where they stand, what is faded, and what ensembles of smaller models win."""
+
+from collections.abc import Collection
+
+import pandas as pd
+
+from duo_core.analysis.sizes import Crossing
+from duo_core.figures.screen import SCREEN
+from duo_core.figures.systems import AXES
+from duo_core.metrics.intervals import Interval
+from duo_core.wording.sentences import label, verdict
+
+
+def counted(table: pd.DataFrame) -> str:
+    """How many systems there are, by kind.
+
+    >>> counted(pd.DataFrame({"kind": ["single", "single", "duo"]}))
+    '3 systems: 2 single, 1 duo'
+    """
+    kinds = table["kind"].value_counts(sort=False)
+    return f"{len(table):,} system{'s' * (len(table) != 1)}: " + ", ".join(f"{count:,} {kind}" for kind, count in kinds.items())
+
+
+def hidden_costs(hidden: Collection[str], base: str) -> str:
+    """Why costs are not offered.
+
+    >>> hidden_costs(["time"], "large")
+    'Not offered, as the set does not say it of large: time (images per second).'
+    """
+    needs = {"compute": "compute (multiply-adds)", "time": "time (images per second)", "parameters": "parameters"}
+    return f"Not offered, as the set does not say it of {base}: {', '.join(needs[cost] for cost in hidden)}."
+
+
+def faded(fit_split: str, split: str) -> str:
+    """How the front came about."""
+    return (
+        f"Full and named: the front, chosen on {fit_split} by NLL and drawn as it is on {split}. Faded: another costs no more and "
+        f"has as low an NLL on {fit_split}, so that no budget chooses it. Drag to zoom, double-click to go back, click to open."
+    )
+
+
+def crossing_line(found: Crossing | None, key: str, cost: str, gap: Interval | None, fit_split: str) -> str:
+    """From where on ensembles win, and where by most."""
+    if found is None:
+        return "No ensemble whose members count as much as each other was judged here: there is nothing to set beside one model."
+    axis = AXES[cost]
+    if found.cost is None:
+        first = "At the highest cost the best single model beats the best ensemble of smaller ones."
+    else:
+        first = f"From **{axis.text(found.cost)}** on, the best ensemble beats the best single model of the same cost."
+    one, many = found.single, found.ensemble
+    what = "is ahead by most" if found.widest > 0 else "comes closest"
+    both = " against ".join(f"{row['name']} ({axis.text(row[cost])})" for row in (many, one))
+    values = f"{label(key)} {SCREEN[key].text(many[key])} against {SCREEN[key].text(one[key])}"
+    stands = "" if gap is None else f", {verdict(key, gap)}"
+    return f"{first} It {what} with {both}: {values}{stands}. Both are chosen on {fit_split} by NLL."
+
+
+def sizes_caption(grouped: bool, fit_split: str) -> str:
+    """What the lines are of."""
+    if grouped:
+        return (
+            "Deep ensembles: at each number of trainings the mean over which of them are taken, with one standard deviation; these "
+            f"choices overlap, so that it is no standard error. Single models: those that none beats on {fit_split}."
+        )
+    return (
+        "This set has one training a model, so its ensembles are heterogeneous: different models that count as much as each other. "
+        f"Lines go through those that none beats on {fit_split} among as many members."
+    )
