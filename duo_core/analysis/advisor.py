@@ -1,51 +1,21 @@
 """So much more compute: which system to take instead of a base, chosen on the fit split and judged on another."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from math import inf
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from duo_core.analysis.candidates import BUDGETS, Candidate, candidate_systems, candidates, cascade_candidates, predicted
+from duo_core.analysis.candidates import BUDGETS, Candidate, candidate_systems, candidates, cascade_candidates
 from duo_core.analysis.missing import Missing, missing_kinds
-from duo_core.common.arrays import InputError, Predictions, UncertaintyKind
+from duo_core.analysis.options import CHOSEN_BY, LEVEL, Draws, Judge, Option
+from duo_core.common.arrays import InputError, UncertaintyKind
 from duo_core.logits import FIT_SPLIT, LogitSet
 from duo_core.metrics import METRICS
-from duo_core.metrics.intervals import REPLICATES, Drawn, Interval, between, drawn
-from duo_core.systems.cascades import Cascade, cascaded, ends_at, mean_cost
-from duo_core.systems.enumeration import Results, results
+from duo_core.metrics.intervals import REPLICATES, Interval
+from duo_core.systems.enumeration import results
 from duo_core.systems.growing import WHOLE, check_budget
 from duo_core.systems.pair_judging import Memory
 from duo_core.systems.remembered_systems import swept_systems
 from duo_core.systems.sweep import check_fit_split, check_judged
-from duo_core.systems.system import System
-
-LEVEL = 0.99
-"""Share of the draws inside an interval: a ladder of seven answers then finds something in nothing less than once in 20 times."""
-CHOSEN_BY = "nll"
-"""What is chosen by, whichever metric is shown."""
-
-
-@dataclass(frozen=True)
-class Option:
-    """A candidate as it was judged."""
-
-    candidate: Candidate
-    metrics: Mapping[str, float | None]
-    """On the split that is judged on."""
-    gain: Mapping[str, Interval | None]
-    """The metric less the base's, on the same images; None where there is no interval."""
-    cost_ratio: float
-    """Multiply-adds over the base's; of a cascade the mean on the split that is judged on."""
-    cost_interval: Interval | None = None
-    """Of that, of a cascade: which images are uncertain is a matter of the images."""
-    apart: Interval | None = None
-    """Its NLL less that of the system that was chosen."""
-
-    @property
-    def members(self) -> tuple[str, ...]:
-        """Names of its models, the base first where it is one of them."""
-        return self.candidate.members
 
 
 @dataclass(frozen=True)
@@ -110,25 +80,27 @@ def _worse(key: str, own: float | None, base: float | None) -> bool:
     return own < base if METRICS[key].higher_is_better else own > base
 
 
-def chosen_of(weighed: Sequence[Candidate], base: Candidate, limit: float, images: int) -> Candidate:
-    """Return the candidate of least NLL on the fit split that costs at most the limit; of equal ones the cheaper, then the first.
+def ranked_within(weighed: Sequence[Candidate], base: Candidate, limit: float, images: int) -> list[Candidate]:
+    """Return who may be chosen under a limit, the one that is first; by NLL on the fit split, then by cost.
 
-    It replaces the base only where it is better by more than its further weights gain by chance, 1 / n each of n images.
+    They are the base, and all that cost at most the limit and are better than the base by more than their further weights gain by
+    chance, 1 / n each of n images.
     """
-    return min(within(weighed, base, limit, images), key=lambda one: (one.val_nll, one.cost))
+
+    def may(one: Candidate) -> bool:
+        worth = (one.weights - base.weights) / images
+        return one.action != "keep" and one.cost <= limit * (1 + 1e-12) and base.val_nll - one.val_nll > worth
+
+    return sorted([base, *filter(may, weighed)], key=lambda one: (one.val_nll, one.cost))
 
 
-def within(weighed: Sequence[Candidate], base: Candidate, limit: float, images: int) -> list[Candidate]:
-    """The base, and the candidates within a limit that are better than it by more than their further weights gain by chance."""
-    return [base, *(one for one in weighed if _affordable(one, limit) and _worth_it(one, base, images))]
-
-
-def _affordable(one: Candidate, limit: float) -> bool:
-    return one.action != "keep" and one.cost <= limit * (1 + 1e-12)
-
-
-def _worth_it(one: Candidate, base: Candidate, images: int) -> bool:
-    return base.val_nll - one.val_nll > (one.weights - base.weights) / images
+def front(ranked: Sequence[Candidate]) -> list[Candidate]:
+    """Return those of ranked candidates that are cheaper than all that are better, the best first."""
+    found: list[Candidate] = []
+    for one in ranked:
+        if not found or one.cost < found[-1].cost:
+            found.append(one)
+    return found
 
 
 def advise(
@@ -190,8 +162,9 @@ def advise(
     if cascades:
         limit = (1 + max([*budgets, 0])) * (logit_set.cards[base].multiply_adds or 0)
         weighed += cascade_candidates(logit_set, base, found, limit, kind=kind, memory=memory)
-    judge = _Judge(logit_set, base, split, found, weighed, metric, kind, memory, replicates, level, seed)
-    return [judge.advice(budget) for budget in budgets]
+    alone = next(one for one in weighed if one.action == "keep")
+    judge = Judge(logit_set, split, alone, found, kind=kind, memory=memory, draws=Draws(replicates, level, seed))
+    return [_advice(judge, weighed, base, budget, metric) for budget in budgets]
 
 
 def _check(logit_set: LogitSet, base: str, budgets: Sequence[float], split: str, metric: str) -> None:
@@ -207,119 +180,27 @@ def _check(logit_set: LogitSet, base: str, budgets: Sequence[float], split: str,
         raise InputError(f"expected multiply-adds of '{base}', which a budget is relative to, got none; state them")
 
 
-class _Judge:
-    """Judges what is chosen from some candidates under one budget after another; every system once."""
-
-    def __init__(
-        self,
-        own: LogitSet,
-        base: str,
-        split: str,
-        found: Results,
-        weighed: Sequence[Candidate],
-        metric: str,
-        kind: UncertaintyKind,
-        memory: Memory,
-        replicates: int,
-        level: float,
-        seed: int,
-    ) -> None:
-        self._own, self._split, self._found, self._weighed, self._memory = own, split, found, weighed, memory
-        self._metric, self._kind = metric, kind
-        self._replicates, self._level, self._seed = replicates, level, seed
-        self._base = next(one for one in weighed if one.action == "keep")
-        self._name = base
-        self._predicted: dict[tuple[System, str], Predictions] = {}
-        self._drawn: dict[Candidate, Drawn] = {}
-
-    @cached_property
-    def _images(self) -> int:
-        return len(self._own.labels[FIT_SPLIT])
-
-    def advice(self, budget: float) -> Advice:
-        """The advice under one budget."""
-        limit = (1 + budget) * self._base.cost
-        offered = [one for one in self._weighed if budget > 0 or one.action in ("keep", "soup")]
-        ranked = sorted(within(offered, self._base, limit, self._images), key=lambda one: (one.val_nll, one.cost))
-        chosen = ranked[0]
-        second = next((one for one in ranked[1:] if set(one.members) != set(chosen.members)), None)
-        models = self._own.models(FIT_SPLIT, self._split)
-        return Advice(
-            set=self._own.name,
-            base=self._name,
-            budget=budget,
-            chosen_on=FIT_SPLIT,
-            judged_on=self._split,
-            metric=self._metric,
-            reference=self._option(self._base),
-            chosen=self._option(chosen),
-            runner_up=None if second is None else replace(self._option(second), apart=self._apart(second, chosen)),
-            cheapest=self._cheapest(chosen, ranked),
-            candidates=1 + sum(_affordable(one, limit) for one in offered),
-            unknown=sum(not self._own.cards[model].multiply_adds for model in models),
-            missing=missing_kinds(self._own.cards, self._name, models),
-        )
-
-    def _option(self, one: Candidate) -> Option:
-        own, gain = self._draws(one), between(self._draws(one), self._draws(self._base), self._level)
-        cost, interval = one.cost / self._base.cost, None
-        if isinstance(one.system, Cascade):
-            interval = self._cascade_cost(one.system)
-            cost = interval.estimate
-        return Option(one, self._metrics(one, own), {} if one is self._base else gain, cost, interval)
-
-    def _metrics(self, one: Candidate, own: Drawn) -> Mapping[str, float | None]:
-        """Those of the sweep; a cascade is in none."""
-        return own.measured if isinstance(one.system, Cascade) else self._found[one.system].judged[self._split][self._kind]
-
-    def _cascade_cost(self, cascade: Cascade) -> Interval:
-        """Mean cost on the judged split, over the base's."""
-        costs = cascade.costs({member: self._own.cards[member].multiply_adds or 0 for member in cascade.members})
-        place = ends_at([self._predictions(stage, self._split) for stage in cascade.stages], cascade.gates)
-        ratios = [cost / self._base.cost for cost in costs]
-        return mean_cost(place, ratios, replicates=self._replicates, level=self._level, seed=self._seed)
-
-    def _apart(self, one: Candidate, chosen: Candidate) -> Interval | None:
-        return between(self._draws(one), self._draws(chosen), self._level)[CHOSEN_BY]
-
-    def _cheapest(self, chosen: Candidate, ranked: Sequence[Candidate]) -> Option | None:
-        """The cheapest that neither split's images tell from the one chosen, among those that nothing cheaper is better than."""
-        for one in reversed(_front(ranked, chosen)):
-            on_fit = between(self._draws(one, FIT_SPLIT), self._draws(chosen, FIT_SPLIT), self._level)[CHOSEN_BY]
-            here = self._apart(one, chosen)
-            if on_fit and here and not on_fit.stands and not here.stands:
-                return replace(self._option(one), apart=here)
-        return None
-
-    def _draws(self, one: Candidate, split: str | None = None) -> Drawn:
-        """Its metrics on all draws of a split; on the fit split the NLL alone."""
-        keys = tuple(METRICS) if split is None else (CHOSEN_BY,)
-        key = (one, split)
-        if key not in self._known:
-            predictions = self._of(one, split or self._split)
-            self._known[key] = drawn([predictions], keys=keys, replicates=self._replicates, seed=self._seed)[0]
-        return self._known[key]
-
-    @cached_property
-    def _known(self) -> dict[tuple[Candidate, str | None], Drawn]:
-        return {}
-
-    def _of(self, one: Candidate, split: str) -> Predictions:
-        if isinstance(one.system, Cascade):
-            return cascaded([self._predictions(stage, split) for stage in one.system.stages], one.system.gates)
-        return self._predictions(one.system, split)
-
-    def _predictions(self, system: System, split: str) -> Predictions:
-        if (system, split) not in self._predicted:
-            self._predicted[system, split] = predicted(self._own, [system], split, self._memory, self._kind)[0]
-        return self._predicted[system, split]
-
-
-def _front(ranked: Sequence[Candidate], chosen: Candidate) -> list[Candidate]:
-    """Of candidates from the best on, those cheaper than all before them; the one chosen is left out."""
-    front, least = [], inf
-    for one in ranked:
-        if one.cost < least:
-            front.append(one)
-            least = one.cost
-    return [one for one in front if one is not chosen]
+def _advice(judge: Judge, weighed: Sequence[Candidate], base: str, budget: float, metric: str) -> Advice:
+    """The advice under one budget."""
+    own, limit = judge.own, (1 + budget) * judge.base.cost
+    offered = [one for one in weighed if budget > 0 or one.action in ("keep", "soup")]
+    ranked = ranked_within(offered, judge.base, limit, len(own.labels[FIT_SPLIT]))
+    chosen, keys = ranked[0], tuple(dict.fromkeys([metric, CHOSEN_BY]))
+    second = next((one for one in ranked[1:] if set(one.members) != set(chosen.members)), None)
+    cheapest = next((one for one in reversed(front(ranked)[1:]) if judge.alike(one, chosen)), None)
+    models = own.models(FIT_SPLIT, judge.split)
+    return Advice(
+        set=own.name,
+        base=base,
+        budget=budget,
+        chosen_on=FIT_SPLIT,
+        judged_on=judge.split,
+        metric=metric,
+        reference=judge.option(judge.base),
+        chosen=judge.option(chosen),
+        runner_up=None if second is None else judge.beside(second, chosen, keys),
+        cheapest=None if cheapest is None else judge.beside(cheapest, chosen, keys),
+        candidates=sum(one.cost <= limit * (1 + 1e-12) for one in offered),
+        unknown=sum(not own.cards[model].multiply_adds for model in models),
+        missing=missing_kinds(own.cards, base, models),
+    )

@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from duo_core.analysis.advisor import CHOSEN_BY, Advice, Option, advise
+from duo_core.analysis.advisor import Advice, advise
 from duo_core.analysis.candidates import BUDGETS
+from duo_core.analysis.options import CHOSEN_BY, Option
 from duo_core.cli.arguments import budget
 from duo_core.cli.options import Commands, json_option, new_command, set_options, split_option
 from duo_core.cli.printing import print_json, say

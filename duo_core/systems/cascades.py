@@ -6,7 +6,6 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from duo_core.common.arrays import Floats, InputError, Integers, Predictions, same_length
-from duo_core.metrics.bootstrap import sums_on_draws
 from duo_core.metrics.intervals import LEVEL, REPLICATES, Interval, percentiles
 from duo_core.systems.system import System
 
@@ -101,12 +100,15 @@ def mean_cost(
 ) -> Interval:
     """Return what a cascade costs an image on average, with the interval that other images would give.
 
+    Of images drawn with replacement the numbers that end at each stage are multinomial, so that no image need be drawn.
+
     >>> mean_cost(np.array([0, 0, 1, 1]), [1.0, 3.0], replicates=10).estimate
     2.0
     """
-    by_image = np.asarray(costs, dtype=np.float64)[place]
-    drawn = sums_on_draws(by_image[None], replicates, seed) / len(place)
-    found = percentiles({"cost": float(by_image.mean())}, drawn, level, seed)["cost"]
+    shares = np.bincount(place, minlength=len(costs)) / len(place)
+    random = np.random.default_rng(seed)
+    drawn = random.multinomial(len(place), shares, size=replicates) @ np.asarray(costs, dtype=np.float64) / len(place)
+    found = percentiles({"cost": float(shares @ costs)}, drawn[:, None], level, seed)["cost"]
     if found is None:
         raise InputError("expected images to average the cost of a cascade over, got none")
     return found

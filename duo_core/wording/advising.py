@@ -1,7 +1,8 @@
 """What to do with so much more compute, in words."""
 
-from duo_core.analysis.advisor import Advice, Option
+from duo_core.analysis.advisor import Advice
 from duo_core.analysis.candidates import Action
+from duo_core.analysis.options import Option
 from duo_core.figures.screen import SCREEN
 from duo_core.metrics import METRICS
 from duo_core.metrics.intervals import Interval
@@ -64,7 +65,7 @@ def sentences_of(advice: Advice) -> list[str]:
 
 
 def _answer(advice: Advice) -> str:
-    budget = "With no more compute" if advice.budget == 0 else f"With up to {share(advice.budget)} more compute"
+    budget = "With no more compute" if advice.budget == 0 else f"With up to {advice.budget * 100:g} % more compute"
     chosen = advice.chosen
     if chosen.candidate.action == "keep":
         return f"{budget}: keep {advice.base}; {_nothing(advice)}."
@@ -77,11 +78,11 @@ def _answer(advice: Advice) -> str:
 
 def _nothing(advice: Advice) -> str:
     if advice.candidates == 1:
-        larger = "what would take its place is weighed under larger budgets"
+        larger = "the set has no average of its trainings, and other systems are weighed under budgets above 0"
         return "nothing else costs that little" if advice.budget else larger
     return (
-        f"none of the {advice.candidates - 1:,} other systems that cost so little has a lower NLL on {advice.chosen_on} by more than "
-        "its weights gain by chance"
+        f"none of the {advice.candidates - 1:,} other systems that cost so little has a lower NLL on {advice.chosen_on} by more "
+        "than its weights gain by chance"
     )
 
 
@@ -131,7 +132,7 @@ def _cheaper(advice: Advice, cheapest: Option) -> str:
 def _how(advice: Advice) -> str:
     second = advice.runner_up
     nll = advice.chosen.candidate.val_nll
-    said = f"Chosen of {advice.candidates:,} systems on {advice.chosen_on} by NLL ({nll:.4f}"
+    said = f"Chosen of {advice.candidates:,} system{'s' * (advice.candidates != 1)} on {advice.chosen_on} by NLL ({nll:.4f}"
     said += f"; next {named(second)}, {second.candidate.val_nll:.4f})" if second else ")"
     unknown = f"; {advice.unknown} models of unknown cost took no part" if advice.unknown else ""
     return f"{said}, judged on {advice.judged_on}{unknown}."
