@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from duo_core import __version__
 from duo_core.cli import (
+    advising,
     comparing,
     computing,
     exporting,
@@ -37,6 +38,7 @@ COMMANDS = (
     uploading.add_convert,
     fitting.add_fit,
     sweeping.add_sweep,
+    advising.add_advise,
     comparing.add_diversity,
     thresholds.add_threshold,
     reporting.add_report,
