@@ -1,5 +1,6 @@
 """What the page `Find a system` is asked: which systems, by what and at what cost; and the rows that this leaves."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -7,11 +8,12 @@ import streamlit as st
 
 from app import controls, link, state
 from app.controls import Choice
-from duo_core.analysis.offers import beside
+from duo_core.analysis.offers import beside, with_options
+from duo_core.analysis.options import Option
 from duo_core.metrics import METRICS
 from duo_core.wording import finding as wording
 
-LINKED = ("chart", "show", "cost", "scale", "scope", "models", "budget", "reversed")
+LINKED = ("chart", "show", "cost", "scale", "scope", "models", "budget", "cascades", "reversed")
 
 CHARTS = {"systems": "All systems", "sizes": "Small ones or one large?", "gains": "Pairs on average"}
 SHOWN = {"value": "Value", "gain": "Gain toward perfect"}
@@ -21,8 +23,10 @@ SAYS = {"compute": "multiply_adds", "time": "images_per_second", "parameters": "
 SCALES = {"relative": "Relative", "absolute": "Absolute"}
 SCOPES = {"one": "This base", "all": "All bases"}
 MEANING = "This base: every model alone, the systems that hold the base, and deep ensembles. All bases: every system."
-BUDGETS = (0, 5, 10, 15, 20, 30, 50, 100, 200)
+BUDGETS = tuple(round(share * 100) for share in state.BUDGETS)
 """Percent of the base's cost that may be added."""
+CASCADES = {"yes": "Weighed", "no": "Left out"}
+CASCADE = "A small system answers what it is sure of and hands the rest on to a larger one."
 
 
 @dataclass(frozen=True)
@@ -53,12 +57,13 @@ def which() -> str:
     return controls.switch("Chart", "chart", CHARTS)
 
 
-def view_of(choice: Choice, chart: str) -> View:
-    """Draw the page's own controls; ensembles beside large models are those of every base."""
+def view_of(choice: Choice, chart: str, options: Iterable[Option]) -> View:
+    """Draw the page's own controls; what an answer is about is among the rows, ensembles beside large models are of every base."""
     own = state.singles(choice.handle, choice.split, choice.kind).loc[choice.base]
     known = [label for label, column in SAYS.items() if pd.notna(own[column])]
     scope = controls.switch("Systems of", "scope", SCOPES, MEANING) if chart == "systems" else "all"
     table = state.systems(choice.handle, choice.split, choice.kind, choice.base if scope == "one" else None)
+    table = with_options(table, choice.handle.logit_set, choice.base, options)
     with st.popover("Axes and models"):
         shown = controls.switch("Show", "show", SHOWN, f"Gain: share of the way from {choice.base} alone to perfect.")
         cost = COSTS[controls.switch("Cost", "cost", {label: label.title() for label in known})] if known else "m"
@@ -79,7 +84,7 @@ def _of_models(table: pd.DataFrame, base: str) -> pd.DataFrame:
 
 
 def budget() -> float:
-    """Draw the slider; the share of the base's cost that may be added."""
+    """Draw the slider; the share of the base's multiply-adds that may be added."""
     link.settle("budget", BUDGETS, 15)
     st.select_slider("I have so much more compute", BUDGETS, key="budget", format_func=lambda b: f"+{b} %", on_change=link.touched)
     return float(st.session_state["budget"] / 100)

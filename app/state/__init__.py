@@ -5,6 +5,7 @@ Every value is asked of one cache (`caches`) by a key that names all that it dep
 
 import torch
 
+from app.state.advice import BUDGETS, advised
 from app.state.bowls import LIVE, bowl_of, marks_of, refit_work, refits
 from app.state.diagnosis import begin_gains, calibration, classes, entropy_gains, every_split, gains, moves
 from app.state.exports import exported
@@ -27,11 +28,13 @@ from app.state.tables import all_pairs, sidekicks
 from app.state.uploads import choices, is_upload, opened
 
 __all__ = [
+    "BUDGETS",
     "IMAGES",
     "LIVE",
     "Handle",
     "Survey",
     "TimedFit",
+    "advised",
     "all_pairs",
     "begin_gains",
     "bowl_of",

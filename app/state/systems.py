@@ -10,7 +10,7 @@ from app.state.once import Progress
 from app.state.sets import Handle, memory, survey
 from duo_core.analysis.offers import systems_shown, table_of_systems
 from duo_core.common.arrays import Predictions, UncertaintyKind
-from duo_core.logits import FIT_SPLIT
+from duo_core.logits import FIT_SPLIT, LogitSet
 from duo_core.metrics.intervals import Interval, differences
 from duo_core.systems.enumeration import Results, results
 from duo_core.systems.judging import fit_system
@@ -30,10 +30,15 @@ def systems(handle: Handle, split: str, kind: UncertaintyKind, base: str | None)
     return kept(Key("table of systems", handle.stamp, (split, base, kind)), lambda: table_of_systems(own, found, split, kind))
 
 
+def readable(handle: Handle, split: str) -> LogitSet:
+    """The set with the models alone that can be judged on a split."""
+    cards = handle.logit_set.cards
+    return replace(handle.logit_set, cards={model: cards[model] for model in survey(handle, split).accuracy})
+
+
 def _judged(handle: Handle, split: str, base: str | None, progress: Progress) -> Results:
-    models = [model for model in handle.logit_set.models() if model in survey(handle, split).accuracy]
-    own = replace(handle.logit_set, cards={model: handle.logit_set.cards[model] for model in models})
-    asked, known = systems_shown(own.cards, models, base), memory(handle)
+    own, known = readable(handle, split), memory(handle)
+    asked = systems_shown(own.cards, own.models(), base)
     if handle.store is None:
         return results(own, asked, [split], memory=known, progress=progress)
     return swept_systems(own, handle.store, asked, [split], memory=known, progress=progress)

@@ -5,11 +5,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import controls, finding, link, members, state
+from app import answering, controls, finding, link, members, state
 from app.controls import THEMED, Choice
 from app.finding import View
 from duo_core import figures
 from duo_core.analysis.advice import PAIR, mean_gains
+from duo_core.analysis.advisor import Advice
 from duo_core.analysis.sizes import Crossing, crossing, lines
 from duo_core.figures.screen import SCREEN, metric_title, on_screen
 from duo_core.figures.systems import AXES, Marks
@@ -36,19 +37,19 @@ def show() -> None:
     own = choice.handle.logit_set
     st.title("What would you do with more compute?", anchor=False)
     st.caption(f"{own.title} · {choice.split} · {len(own.labels[choice.split]):,} images · costs are relative to {choice.base}")
-    share = finding.budget()
+    answer = answering.card(choice)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chart = finding.which()
-        view = None if chart == "gains" else finding.view_of(choice, chart)
+        view = None if chart == "gains" else finding.view_of(choice, chart, answer.options)
     if view is None:
-        _mean_gains(choice, share)
+        _mean_gains(choice, answer.share)
     else:
-        _systems(choice, view, share) if chart == "systems" else _sizes(choice, view)
+        _systems(choice, view, answer.advice) if chart == "systems" else _sizes(choice, view)
         _table(view)
     controls.report(f"{own.name}-{choice.split}", state.report_of_set(choice.handle, choice.split, choice.metric, choice.kind))
 
 
-def _systems(choice: Choice, view: View, share: float) -> None:
+def _systems(choice: Choice, view: View, advice: Advice | None) -> None:
     """Every system on a cost axis."""
     figure = figures.systems_by_cost(
         view.table,
@@ -58,7 +59,8 @@ def _systems(choice: Choice, view: View, share: float) -> None:
         gain=view.gain,
         marks=Marks(
             base=choice.base,
-            budget=share if view.cost == "total_multiply_adds" else None,
+            budget=advice.budget if advice and view.cost == "total_multiply_adds" else None,
+            advised=answering.row_of(advice.chosen) if advice else None,
             chosen=" + ".join(choice.members),
         ),
         colours=THEMED,

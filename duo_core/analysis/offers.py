@@ -1,14 +1,16 @@
 """Every system that a set can offer, in one table: its kind, what it costs, and what it is worth; and which none beats."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from duo_core.analysis.advice import gains, pareto, seconds
+from duo_core.analysis.options import Option
 from duo_core.common.arrays import UncertaintyKind
 from duo_core.logits import Card, LogitSet
 from duo_core.metrics import METRICS
+from duo_core.systems.cascades import Cascade
 from duo_core.systems.enumeration import Results, subsets
 from duo_core.systems.groups import groups_of
 from duo_core.systems.growing import MOST, WHOLE, choices
@@ -61,7 +63,7 @@ def table_of_systems(own: LogitSet, found: Results, split: str, kind: Uncertaint
 
 
 def _names(cards: Mapping[str, Card], system: System) -> tuple[str, str, str, int, tuple[str, ...]]:
-    return " + ".join(system.members), kind_of(cards, system), system.rule, system.m, system.members
+    return name_of(system), kind_of(cards, system), system.rule, system.m, system.members
 
 
 def _costs(card: Card) -> tuple[float, ...]:
@@ -86,3 +88,36 @@ def beside(table: pd.DataFrame, base: str, cost: str, key: str) -> pd.DataFrame:
     alone = pd.Series(float(own[key]), index=table.index)
     front = pareto(table[cost].to_numpy(float), table["nll_fit"].to_numpy(float), higher_is_better=False)
     return table.assign(ratio=table[cost] / own[cost], gain=gains(key, table[key], alone), front=front)
+
+
+def with_options(table: pd.DataFrame, own: LogitSet, base: str, options: Iterable[Option]) -> pd.DataFrame:
+    """Return the table with options of an advice to a base that it lacks: cascades, and systems that were not among those shown.
+
+    A cascade costs what it does on average where it is judged; how long it takes nobody has measured.
+    """
+    there = set(zip(table["name"], table["rule"], strict=True))
+    found = {(name, option.candidate.rule): option for option in options if (name := name_of(option.candidate.system))}
+    rows = [_option_row(own, base, *key, option) for key, option in found.items() if key not in there]
+    if not rows:
+        return table
+    new = pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys([*COSTS, "nll_fit", *METRICS], float))
+    return pd.concat([table, new], ignore_index=True)
+
+
+def name_of(system: System | Cascade) -> str:
+    """A system by its members; of a cascade, which stage hands on to which.
+
+    >>> one, both = System(("small",)), System(("large", "small"))
+    >>> name_of(both), name_of(Cascade((one, both), (0.1,)))
+    ('large + small', 'small then large + small')
+    """
+    stages = system.stages if isinstance(system, Cascade) else (system,)
+    return " then ".join(" + ".join(stage.members) for stage in stages)
+
+
+def _option_row(own: LogitSet, base: str, name: str, rule: str, option: Option) -> tuple[object, ...]:
+    of = option.candidate
+    total = list(_total(of.members, own.cards, {member: _costs(own.cards[member]) for member in of.members}))
+    if isinstance(of.system, Cascade):
+        total[:2] = [option.cost_ratio * (own.cards[base].multiply_adds or 0), np.nan]
+    return name, of.kind, rule, len(of.members), of.members, *total, of.val_nll, *(option.metrics[key] for key in METRICS)

@@ -53,10 +53,9 @@ def ensembles_by_cost(
             hovertemplate="%{text}<extra></extra>",
         )
     if crossing is not None:
-        line = {"color": colours["duo"], "width": 1.5, "dash": "dash"}
-        x = crossing * axis.factor
-        figure.add_shape(type="line", yref="paper", y0=0, y1=1, x0=x, x1=x, line=line, layer="below")
-        figure.add_scatter(x=[None], y=[None], name="From here on ensembles win", mode="lines", line=line, hoverinfo="skip")
+        mark, x = {"color": colours["duo"], "width": 1.5, "dash": "dash"}, crossing * axis.factor
+        figure.add_shape(type="line", yref="paper", y0=0, y1=1, x0=x, x1=x, line=mark, layer="below")
+        figure.add_scatter(x=[None], y=[None], name="From here on ensembles win", mode="lines", line=mark, hoverinfo="skip")
     _axes(figure, table, key, cost, colours)
     return figure
 

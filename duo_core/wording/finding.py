@@ -1,13 +1,17 @@
 """What is said of all systems of a set: where they stand, what is faded, and what ensembles of smaller models win."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 
+from duo_core.analysis.advisor import Advice
+from duo_core.analysis.options import Option
 from duo_core.analysis.sizes import Crossing
 from duo_core.figures.screen import SCREEN
 from duo_core.figures.systems import AXES
+from duo_core.metrics import METRICS
 from duo_core.metrics.intervals import Interval
+from duo_core.wording.advising import difference, does
 from duo_core.wording.sentences import label, verdict
 
 
@@ -67,3 +71,37 @@ def sizes_caption(grouped: bool, fit_split: str) -> str:
         "This set has one training a model, so its ensembles are heterogeneous: different models that count as much as each other. "
         f"Lines go through those that none beats on {fit_split} among as many members."
     )
+
+
+def no_budget(base: str) -> str:
+    """Why there is no answer."""
+    return f"Nobody knows how many multiply-adds {base} takes: there is no budget to answer for. The chart compares what is known."
+
+
+def offered(advice: Advice) -> dict[str, Option]:
+    """The systems of an answer that can be opened, by what a button says."""
+    options = {"Open the answer": advice.chosen, "Open the cheaper one": advice.cheapest, "Open the runner-up": advice.runner_up}
+    return {name: option for name, option in options.items() if option is not None and option.candidate.action != "keep"}
+
+
+def without_gate(option: Option) -> str:
+    """What is said of a cascade, whose gate Explore does not draw."""
+    return " Without the gate: all members answer every image." if option.candidate.kind == "cascade" else ""
+
+
+def ladder(every: Sequence[Advice], share: float) -> pd.DataFrame:
+    """The choice under each budget in a row; the one that is asked for is marked."""
+    key = every[0].metric
+    rows = [
+        {
+            "Budget": f"+{advice.budget * 100:.0f} %{' ←' if advice.budget == share else ''}",
+            "Do": "keep the base" if advice.chosen.candidate.action == "keep" else does(advice, advice.chosen),
+            "Cost": f"{advice.chosen.cost_ratio:.2f} ×",
+            METRICS[key].label: SCREEN[key].text(advice.chosen.metrics[key]),
+            "Gain": "" if advice.interval is None else difference(key, advice.interval),
+            "Stands": "" if advice.chosen.candidate.action == "keep" else "yes" if advice.stands else "no",
+            "Weighed": f"{advice.candidates:,}",
+        }
+        for advice in every
+    ]
+    return pd.DataFrame(rows)
