@@ -11,6 +11,7 @@ from app.state.diagnosis import begin_gains, calibration, classes, entropy_gains
 from app.state.exports import exported
 from app.state.holding import claims_of, exchangeable, promised
 from app.state.landscape import difference, landscape, singles
+from app.state.members import Together, judged_alone, judged_by, member_curves, system_of, together
 from app.state.pairs import (
     TimedFit,
     by_hand,
@@ -34,6 +35,7 @@ __all__ = [
     "Handle",
     "Survey",
     "TimedFit",
+    "Together",
     "advised",
     "all_pairs",
     "begin_gains",
@@ -56,8 +58,11 @@ __all__ = [
     "fitted",
     "gains",
     "is_upload",
+    "judged_alone",
+    "judged_by",
     "landscape",
     "marks_of",
+    "member_curves",
     "moves",
     "open_set",
     "opened",
@@ -74,8 +79,10 @@ __all__ = [
     "store_path",
     "survey",
     "system_difference",
+    "system_of",
     "systems",
     "thumbnails",
+    "together",
 ]
 
 # A pair's arrays are small: with more threads they wait for each other, and for those of other sessions.
