@@ -26,16 +26,15 @@ from duo_core.systems.pair_judging import Memory
 from duo_core.systems.system import System
 from duo_core.wording.advising import missing_lines, named, sentences_of
 
-BASE = Candidate(System(("base",)), "single", "keep", 100.0, 0.5, 1)
-IMAGES = 1000
+BASE = Candidate(System(("base",)), "single", "keep", 100.0, 0.5, 0.0)
 
 
-def candidate(name: str, cost: float, nll: float, weights: int = 2, action: str = "sidekick") -> Candidate:
-    return Candidate(System(("base", name)), "duo", action, cost, nll, weights)
+def candidate(name: str, cost: float, nll: float, worth: float = 1e-3, action: str = "sidekick") -> Candidate:
+    return Candidate(System(("base", name)), "duo", action, cost, nll, worth)
 
 
 offers = st.lists(
-    st.tuples(st.integers(1, 400), st.floats(0.3, 0.6), st.integers(1, 4)), max_size=8
+    st.tuples(st.integers(1, 400), st.floats(0.3, 0.6), st.floats(0, 0.05)), max_size=8
 ).map(lambda many: [candidate(f"m{at}", *one) for at, one in enumerate(many)])  # fmt: skip
 
 
@@ -45,35 +44,35 @@ offers = st.lists(
 @given(offers, st.floats(0, 3), st.floats(0, 3))
 def test_the_validation_score_of_the_answer_never_falls_as_the_budget_grows(weighed, one, other):
     small, large = sorted([one, other])
-    under = [ranked_within(weighed, BASE, (1 + budget) * BASE.cost, IMAGES)[0].val_nll for budget in (small, large)]
+    under = [ranked_within(weighed, BASE, (1 + budget) * BASE.cost)[0].val_nll for budget in (small, large)]
     assert under[1] <= under[0]
 
 
 @given(offers, st.floats(0, 3), st.data())
 def test_taking_out_a_system_that_was_not_chosen_changes_nothing(weighed, budget, data):
     limit = (1 + budget) * BASE.cost
-    chosen = ranked_within(weighed, BASE, limit, IMAGES)[0]
+    chosen = ranked_within(weighed, BASE, limit)[0]
     others = [one for one in weighed if one is not chosen]
     kept = data.draw(st.lists(st.sampled_from(others), unique_by=id)) if others else []
     left = [one for one in weighed if one is chosen or one in kept]
-    assert ranked_within(left, BASE, limit, IMAGES)[0] is chosen
+    assert ranked_within(left, BASE, limit)[0] is chosen
 
 
 @given(offers, st.floats(0, 3))
-def test_the_answer_costs_no_more_than_the_budget_and_pays_for_its_weights(weighed, budget):
+def test_the_answer_costs_no_more_than_the_budget_and_is_worth_taking(weighed, budget):
     limit = (1 + budget) * BASE.cost
-    chosen = ranked_within(weighed, BASE, limit, IMAGES)[0]
-    assert chosen is BASE or (chosen.cost <= limit * (1 + 1e-9) and BASE.val_nll - chosen.val_nll > (chosen.weights - 1) / IMAGES)
+    chosen = ranked_within(weighed, BASE, limit)[0]
+    assert chosen is BASE or (chosen.cost <= limit * (1 + 1e-9) and BASE.val_nll - chosen.val_nll > chosen.worth)
     for one in weighed:
-        if one.cost <= limit and BASE.val_nll - one.val_nll > (one.weights - 1) / IMAGES + 1e-12:
+        if one.cost <= limit and BASE.val_nll - one.val_nll > one.worth:
             assert (chosen.val_nll, chosen.cost) <= (one.val_nll, one.cost)
 
 
 def test_of_equal_ones_the_cheaper_is_chosen_and_a_gain_of_chance_is_none():
     dear, cheap = candidate("dear", 150, 0.4), candidate("cheap", 120, 0.4)
-    assert ranked_within([dear, cheap], BASE, 200, IMAGES)[0] is cheap
-    assert ranked_within([candidate("m", 110, 0.4995)], BASE, 200, IMAGES) == [BASE]
-    assert len(ranked_within([candidate("m", 110, 0.4985)], BASE, 200, IMAGES)) == 2
+    assert ranked_within([dear, cheap], BASE, 200)[0] is cheap
+    assert ranked_within([candidate("m", 110, 0.4995)], BASE, 200) == [BASE]
+    assert len(ranked_within([candidate("m", 110, 0.4985)], BASE, 200)) == 2
 
 
 def test_the_front_holds_who_is_cheaper_than_all_that_are_better():
@@ -268,7 +267,8 @@ def test_a_deep_ensemble_takes_members_alike_and_others_by_weight(rng):
     assert rules["m0", "m3"] == "fitted"
     assert len(rules) == len(systems), "each choice of members once"
     weighed = candidates(own, "m0", results(own, systems, ["test"]))
-    assert {one.weights for one in weighed if one.kind == "deep ensemble"} == {1}
+    worth = {(one.kind == "deep ensemble", len(one.members)): one.worth for one in weighed}
+    assert worth == {(True, 2): 0, (True, 3): 0, (False, 1): 0} | {(False, m): (m - 1) / 600 for m in (2, 3, 4)}
 
 
 # ----------------------------------------------------------------------------------------------- wording and the command

@@ -80,16 +80,14 @@ def _worse(key: str, own: float | None, base: float | None) -> bool:
     return own < base if METRICS[key].higher_is_better else own > base
 
 
-def ranked_within(weighed: Sequence[Candidate], base: Candidate, limit: float, images: int) -> list[Candidate]:
+def ranked_within(weighed: Sequence[Candidate], base: Candidate, limit: float) -> list[Candidate]:
     """Return who may be chosen under a limit, the one that is first; by NLL on the fit split, then by cost.
 
-    They are the base, and all that cost at most the limit and are better than the base by more than their further weights gain by
-    chance, 1 / n each of n images.
+    They are the base, and all that cost at most the limit and are better than the base by what makes them worth taking.
     """
 
     def may(one: Candidate) -> bool:
-        worth = (one.weights - base.weights) / images
-        return one.action != "keep" and one.cost <= limit * (1 + 1e-12) and base.val_nll - one.val_nll > worth
+        return one.action != "keep" and one.cost <= limit * (1 + 1e-12) and base.val_nll - one.val_nll > one.worth
 
     return sorted([base, *filter(may, weighed)], key=lambda one: (one.val_nll, one.cost))
 
@@ -184,7 +182,7 @@ def _advice(judge: Judge, weighed: Sequence[Candidate], base: str, budget: float
     """The advice under one budget."""
     own, limit = judge.own, (1 + budget) * judge.base.cost
     offered = [one for one in weighed if budget > 0 or one.action in ("keep", "soup")]
-    ranked = ranked_within(offered, judge.base, limit, len(own.labels[FIT_SPLIT]))
+    ranked = ranked_within(offered, judge.base, limit)
     chosen, keys = ranked[0], tuple(dict.fromkeys([metric, CHOSEN_BY]))
     second = next((one for one in ranked[1:] if set(one.members) != set(chosen.members)), None)
     cheapest = next((one for one in reversed(front(ranked)[1:]) if judge.alike(one, chosen)), None)

@@ -5,8 +5,7 @@ from duo_core.analysis.candidates import Action
 from duo_core.analysis.options import Option
 from duo_core.figures.screen import SCREEN
 from duo_core.metrics import METRICS
-from duo_core.metrics.intervals import Interval
-from duo_core.wording.sentences import ends, exactly, label, percent, points, share, signed
+from duo_core.wording.sentences import difference, label, share, standing
 
 DOES: dict[Action, str] = {
     "keep": "keep {base}",
@@ -73,7 +72,7 @@ def _answer(advice: Advice) -> str:
     if advice.stands:
         return f"{budget}: {does_it}. {_values(advice)}: the gain stands."
     best = f"The best on {advice.chosen_on} would be to {does_it}"
-    return f"{budget}: keep {advice.base}; nothing stands. {best}: {_values(advice)}, {_why_not(advice)}."
+    return f"{budget}: keep {advice.base}; nothing stands. {best}: {_values(advice)}, {standing(advice.metric, advice.interval)}."
 
 
 def _nothing(advice: Advice) -> str:
@@ -94,21 +93,6 @@ def _values(advice: Advice) -> str:
         return f"{label(key)} is undefined on {advice.judged_on}"
     said = f"{label(key)} on {advice.judged_on} goes from {SCREEN[key].text(base)} to {SCREEN[key].text(own)}"
     return said if gain is None else f"{said} ({difference(key, gain)})"
-
-
-def difference(key: str, gain: Interval) -> str:
-    """A difference with its interval, and the test that decided where one did."""
-    exact = "" if gain.p_value is None else f"; {exactly(gain.p_value)}"
-    return f"{signed(key, gain.estimate)}{points(key)}, {percent(gain.level, 0)} interval {ends(key, gain)}{exact}"
-
-
-def _why_not(advice: Advice) -> str:
-    gain = advice.interval
-    if gain is None:
-        return "which has no interval"
-    if gain.stands:
-        return "a loss that stands"
-    return "which may be chance"
 
 
 def _lost(advice: Advice) -> str:
