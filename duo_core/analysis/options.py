@@ -68,10 +68,14 @@ class Judge:
         memory: Memory,
         draws: Draws,
     ) -> None:
-        self.own, self.split, self.base = own, split, base
+        self.own, self.split, self.base, self.splits = own, split, base, (FIT_SPLIT, split)
         self._found, self._kind, self._memory, self._draws = found, kind, memory, draws
         self._predicted: dict[tuple[System, str], Predictions] = {}
         self._drawn: dict[tuple[Candidate, tuple[str, ...]], Drawn] = {}
+
+    def chosen(self, one: Candidate, _: Sequence[Candidate]) -> Option:
+        """The candidate that was chosen among others, by images that do not judge it."""
+        return self.option(one)
 
     def option(self, one: Candidate, keys: Sequence[str] = tuple(METRICS)) -> Option:
         """A candidate with intervals of its gains in some metrics."""

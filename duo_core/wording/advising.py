@@ -1,7 +1,7 @@
 """What to do with so much more compute, in words."""
 
-from duo_core.analysis.advisor import Advice
 from duo_core.analysis.candidates import Action
+from duo_core.analysis.choice import Advice
 from duo_core.analysis.options import Option
 from duo_core.figures.screen import SCREEN
 from duo_core.metrics import METRICS
@@ -119,7 +119,12 @@ def _how(advice: Advice) -> str:
     said = f"Chosen of {advice.candidates:,} system{'s' * (advice.candidates != 1)} on {advice.chosen_on} by NLL ({nll:.4f}"
     said += f"; next {named(second)}, {second.candidate.val_nll:.4f})" if second else ")"
     unknown = f"; {advice.unknown} models of unknown cost took no part" if advice.unknown else ""
-    return f"{said}, judged on {advice.judged_on}{unknown}."
+    if not advice.corrected:
+        return f"{said}, judged on {advice.judged_on}{unknown}."
+    return (
+        f"{said}{unknown}. It is the only split, so it judges, too: each image is predicted by what was fitted on others, and the values "
+        "are of choices judged on images that had no say in them (bootstrap-bias-corrected)."
+    )
 
 
 def missing_lines(advice: Advice) -> list[str]:
