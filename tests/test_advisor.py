@@ -12,9 +12,11 @@ from logit_sets import write_set
 
 from duo_core.__main__ import main
 from duo_core.analysis import advisor
-from duo_core.analysis.advisor import Advice, advise, front, ranked_within
+from duo_core.analysis.advisor import Advice, advise
 from duo_core.analysis.candidates import BUDGETS, Candidate, action_of, candidate_systems, candidates
+from duo_core.analysis.choice import affordable, front, ranked
 from duo_core.analysis.missing import missing_kinds
+from duo_core.analysis.options import Option
 from duo_core.common.arrays import InputError
 from duo_core.logits import Card, LogitSet
 from duo_core.logits.store import Store
@@ -26,16 +28,19 @@ from duo_core.systems.pair_judging import Memory
 from duo_core.systems.system import System
 from duo_core.wording.advising import missing_lines, named, sentences_of
 
-BASE = Candidate(System(("base",)), "single", "keep", 100.0, 0.5, 1)
-IMAGES = 1000
+BASE = Candidate(System(("base",)), "single", "keep", 100.0, 0.5, 0.0)
 
 
-def candidate(name: str, cost: float, nll: float, weights: int = 2, action: str = "sidekick") -> Candidate:
-    return Candidate(System(("base", name)), "duo", action, cost, nll, weights)
+def candidate(name: str, cost: float, nll: float, worth: float = 1e-3, action: str = "sidekick") -> Candidate:
+    return Candidate(System(("base", name)), "duo", action, cost, nll, worth)
+
+
+def chosen_of(weighed: list[Candidate], budget: float) -> Candidate:
+    return ranked(affordable(weighed, BASE, budget), BASE)[0]
 
 
 offers = st.lists(
-    st.tuples(st.integers(1, 400), st.floats(0.3, 0.6), st.integers(1, 4)), max_size=8
+    st.tuples(st.integers(1, 400), st.floats(0.3, 0.6), st.floats(0, 0.05)), max_size=8
 ).map(lambda many: [candidate(f"m{at}", *one) for at, one in enumerate(many)])  # fmt: skip
 
 
@@ -45,35 +50,34 @@ offers = st.lists(
 @given(offers, st.floats(0, 3), st.floats(0, 3))
 def test_the_validation_score_of_the_answer_never_falls_as_the_budget_grows(weighed, one, other):
     small, large = sorted([one, other])
-    under = [ranked_within(weighed, BASE, (1 + budget) * BASE.cost, IMAGES)[0].val_nll for budget in (small, large)]
+    under = [chosen_of(weighed, budget).val_nll for budget in (small, large)]
     assert under[1] <= under[0]
 
 
 @given(offers, st.floats(0, 3), st.data())
 def test_taking_out_a_system_that_was_not_chosen_changes_nothing(weighed, budget, data):
-    limit = (1 + budget) * BASE.cost
-    chosen = ranked_within(weighed, BASE, limit, IMAGES)[0]
+    chosen = chosen_of(weighed, budget)
     others = [one for one in weighed if one is not chosen]
     kept = data.draw(st.lists(st.sampled_from(others), unique_by=id)) if others else []
     left = [one for one in weighed if one is chosen or one in kept]
-    assert ranked_within(left, BASE, limit, IMAGES)[0] is chosen
+    assert chosen_of(left, budget) is chosen
 
 
 @given(offers, st.floats(0, 3))
-def test_the_answer_costs_no_more_than_the_budget_and_pays_for_its_weights(weighed, budget):
+def test_the_answer_costs_no_more_than_the_budget_and_is_worth_taking(weighed, budget):
     limit = (1 + budget) * BASE.cost
-    chosen = ranked_within(weighed, BASE, limit, IMAGES)[0]
-    assert chosen is BASE or (chosen.cost <= limit * (1 + 1e-9) and BASE.val_nll - chosen.val_nll > (chosen.weights - 1) / IMAGES)
+    chosen = chosen_of(weighed, budget)
+    assert chosen is BASE or (chosen.cost <= limit * (1 + 1e-9) and BASE.val_nll - chosen.val_nll > chosen.worth)
     for one in weighed:
-        if one.cost <= limit and BASE.val_nll - one.val_nll > (one.weights - 1) / IMAGES + 1e-12:
+        if budget > 0 and one.cost <= limit and BASE.val_nll - one.val_nll > one.worth:
             assert (chosen.val_nll, chosen.cost) <= (one.val_nll, one.cost)
 
 
 def test_of_equal_ones_the_cheaper_is_chosen_and_a_gain_of_chance_is_none():
     dear, cheap = candidate("dear", 150, 0.4), candidate("cheap", 120, 0.4)
-    assert ranked_within([dear, cheap], BASE, 200, IMAGES)[0] is cheap
-    assert ranked_within([candidate("m", 110, 0.4995)], BASE, 200, IMAGES) == [BASE]
-    assert len(ranked_within([candidate("m", 110, 0.4985)], BASE, 200, IMAGES)) == 2
+    assert chosen_of([dear, cheap], 1.0) is cheap
+    assert ranked([BASE, candidate("m", 110, 0.4995)], BASE) == [BASE]
+    assert len(ranked([BASE, candidate("m", 110, 0.4985)], BASE)) == 2
 
 
 def test_the_front_holds_who_is_cheaper_than_all_that_are_better():
@@ -268,7 +272,8 @@ def test_a_deep_ensemble_takes_members_alike_and_others_by_weight(rng):
     assert rules["m0", "m3"] == "fitted"
     assert len(rules) == len(systems), "each choice of members once"
     weighed = candidates(own, "m0", results(own, systems, ["test"]))
-    assert {one.weights for one in weighed if one.kind == "deep ensemble"} == {1}
+    worth = {(one.kind == "deep ensemble", len(one.members)): one.worth for one in weighed}
+    assert worth == {(True, 2): 0, (True, 3): 0, (False, 1): 0} | {(False, m): (m - 1) / 600 for m in (2, 3, 4)}
 
 
 # ----------------------------------------------------------------------------------------------- wording and the command
@@ -277,9 +282,9 @@ def test_a_deep_ensemble_takes_members_alike_and_others_by_weight(rng):
 def advice_with(gain: Interval | None, metric: str = "accuracy") -> Advice:
     """An advice to add `small`, whose gain is as given."""
     metrics = dict.fromkeys(METRICS, 0.5)
-    reference = advisor.Option(BASE, metrics, {}, 1.0)
+    reference = Option(BASE, metrics, {}, 1.0)
     value = {metric: 0.5 + gain.estimate} if gain else {}
-    chosen = advisor.Option(candidate("small", 110, 0.4), {**metrics, **value}, {metric: gain}, 1.1)
+    chosen = Option(candidate("small", 110, 0.4), {**metrics, **value}, {metric: gain}, 1.1)
     return Advice("s", "base", 0.2, "val", "test", metric, reference, chosen, None, None, 7, 0)
 
 
@@ -401,3 +406,50 @@ def test_values_that_were_computed_elsewhere(cifar10, members, accuracy, nll, au
     assert own["accuracy"] == pytest.approx(accuracy, abs=6e-5)
     assert nll is None or own["nll"] == pytest.approx(nll, abs=6e-5)
     assert aurc is None or own["aurc"] == pytest.approx(aurc, abs=6e-6)
+
+
+# --------------------------------------------------------------------------------------------------------- one split alone
+
+
+def with_one_split(own: LogitSet, split: str = "test") -> LogitSet:
+    arrays = {key: own.arrays[key] for key in own.arrays if key[1] == split}
+    return dataclasses.replace(own, labels={split: own.labels[split]}, arrays=arrays, digests={})
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_one_split_chooses_and_judges_corrected_and_that_is_said(toy, split):
+    none, some = advise(with_one_split(toy, split), "large", (0.0, 0.5), replicates=200)
+    assert (none.keep, none.candidates) == (True, 1)
+    assert (some.chosen_on, some.judged_on, some.corrected) == (split, split, True)
+    assert f"on {split} by NLL" in sentences_of(some)[-1]
+    assert "the only split, so it judges, too" in sentences_of(some)[-1]
+    assert some.chosen.candidate.action in {"sidekick", "sidekicks"}
+    gain, base = some.interval, some.reference.metrics["nll"]
+    assert gain.low < gain.estimate < gain.high
+    assert some.chosen.metrics["nll"] == pytest.approx(base + gain.estimate)
+    assert dict.fromkeys(METRICS) == some.runner_up.metrics, "numbers that chose are no results"
+
+
+def test_the_correction_takes_the_bias_of_choosing_out():
+    """Among copies of noise the best of many looks better than the base; judged on images that had no say in it, it is not."""
+    plain, fair = [], []
+    for seed in range(6):
+        own = with_one_split(copies(seed, permuted=False, models=5, noise=0.6, n=250))
+        found = advise(own, "m0", (1.0,), replicates=150, seed=seed)[0]
+        if found.chosen.candidate.action != "keep":
+            plain.append(found.chosen.candidate.val_nll - found.reference.metrics["nll"])
+            fair.append(found.interval.estimate)
+    assert len(fair) > 2
+    assert np.mean(fair) > np.mean(plain)
+
+
+def test_on_permuted_labels_one_split_finds_nothing_either():
+    found = [advise(with_one_split(copies(seed, permuted=True, models=4, n=200)), "m0", replicates=150) for seed in range(10)]
+    assert not any(one.stands for ladder in found for one in ladder)
+
+
+def test_one_split_of_few_images_is_refused(toy):
+    few = with_one_split(toy)
+    small = {key: logits[:40] for key, logits in few.arrays.items()}
+    with pytest.raises(InputError, match="expected at least 50 images in 'test', the one split of the set 'toy'"):
+        advise(dataclasses.replace(few, labels={"test": few.labels["test"][:40]}, arrays=small), "large")

@@ -93,8 +93,9 @@ def test_what_is_no_deep_ensemble_is_refused_in_a_sentence(members, said):
 # ----------------------------------------------------------------------------------------------------------------- cards
 
 ABOUT = {
-    "model": "cifar/resnet20", "arguments": {}, "classes": ["a", "b"], "anchor": None, "trial": 0, "seed": 1, "learning_rate": 1e-3,
-    "weight_decay": 0.05, "recipe": {"name": "scratch", "epochs": 3, "trials": 4}, "images": {"train": {"images": 9, "sha256": "f"}},
+    "model": "cifar/resnet20", "arguments": {}, "classes": ["a", "b"], "anchor": None, "trial": 0, "seed": 1,
+    "learning_rate": 1e-3, "weight_decay": 0.05, "recipe": {"name": "scratch", "epochs": 3, "trials": 4},
+    "images": {"train": {"images": 9, "sha256": "f"}},
 }  # fmt: skip
 
 

@@ -1,12 +1,14 @@
 """What an advisor weighs: every system that a set can offer at a cost, and what each is to the base."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Literal, get_args
 
 import numpy as np
 
-from duo_core.common.arrays import Predictions, UncertaintyKind
+from duo_core.common.arrays import Floats, Predictions, UncertaintyKind
 from duo_core.logits import FIT_SPLIT, Card, LogitSet
 from duo_core.systems.cascades import Cascade, gate_for_share
 from duo_core.systems.enumeration import Results, subsets
@@ -30,6 +32,8 @@ LARGEST = 6
 """Members of a system that grew from the base, at most."""
 SHARES = tuple(share / 20 for share in range(1, 20))
 """Of the images, that the first stage of a cascade hands on."""
+SURE = NormalDist().inv_cdf(0.995)
+"""Standard errors by which a cascade must be better than the base on the images that its gate was chosen on."""
 BYTES = 256 << 20
 """What predictions may take at once."""
 
@@ -45,8 +49,8 @@ class Candidate:
     """Multiply-adds an image; of a cascade the mean on the fit split."""
     val_nll: float
     """On the fit split: what is chosen by, so no result."""
-    weights: int
-    """Numbers that were fitted for it."""
+    worth: float
+    """What its NLL there must be lower by than the base's to be worth taking: what its weights gain by chance."""
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -94,7 +98,11 @@ def _ordered(members: Sequence[str], models: Sequence[str]) -> tuple[str, ...]:
 
 
 def candidates(logit_set: LogitSet, base: str, found: Results) -> list[Candidate]:
-    """Return judged systems as candidates; those with a member of weight 0, which are smaller ones again, are left out."""
+    """Return judged systems as candidates; those with a member of weight 0, which are smaller ones again, are left out.
+
+    A weight more than the base's one gains 1 / n by chance on the n images that it is fitted to.
+    """
+    images = len(logit_set.labels[FIT_SPLIT])
     return [
         Candidate(
             system,
@@ -102,7 +110,7 @@ def candidates(logit_set: LogitSet, base: str, found: Results) -> list[Candidate
             action_of(logit_set.cards, base, system.members),
             float(multiply_adds(logit_set, system.members) or 0),
             result.nll_fit,
-            system.m if system.rule == "fitted" else 1,
+            (system.m - 1) / images if system.rule == "fitted" else 0.0,
         )
         for system, result in found.items()
         if system.m == 1 or all(result.weights)
@@ -156,37 +164,50 @@ def cascade_candidates(
     """Return cascades of a model and its fitted pair with a dearer one, whose pair has less NLL than the base alone.
 
     Gates are chosen on the fit split so that each of SHARES goes on. Those whose mean cost there is above the limit are left out.
+    As they are many, and each answers a large part of the images by a model unlike the base, one is worth taking only where it is
+    better than the base by more than SURE standard errors.
     """
     least = found[System((base,))].nll_fit
     pairs = [s for s, result in found.items() if s.m == 2 and s.rule == "fitted" and all(result.weights) and result.nll_fit < least]
     cost = {model: logit_set.cards[model].multiply_adds or 0 for pair in pairs for model in pair.members}
     firsts = [System((pair.members[1],)) for pair in pairs]
-    alone = dict(zip(once := list(dict.fromkeys(firsts)), predicted(logit_set, once, FIT_SPLIT, memory, kind), strict=True))
+    once = list(dict.fromkeys([System((base,)), *firsts]))
+    alone = dict(zip(once, predicted(logit_set, once, FIT_SPLIT, memory, kind), strict=True))
     made = []
     for start in range(0, len(pairs), size := max(1, BYTES // (BYTES_AN_IMAGE * len(logit_set.labels[FIT_SPLIT])))):
         group = pairs[start : start + size]
         together = predicted(logit_set, group, FIT_SPLIT, memory, kind)
         for first, pair, both in zip(firsts[start:], group, together, strict=False):
-            made += _cascades(first, pair, alone[first], both, cost, limit)
+            made += _cascades((first, pair), (alone[first], both), alone[once[0]].nll, cost, limit)
     return made
 
 
 def _cascades(
-    first: System, pair: System, alone: Predictions, both: Predictions, cost: Mapping[str, int], limit: float
+    stages: tuple[System, System], predicted: tuple[Predictions, Predictions], base: Floats, cost: Mapping[str, int], limit: float
 ) -> list[Candidate]:
-    """A model that hands each of SHARES on to its pair."""
-    order = np.argsort(-alone.uncertainty, kind="stable")
-    total = alone.nll.sum() + np.append(0.0, np.cumsum((both.nll - alone.nll)[order]))
-    small, whole = cost[first.members[0]], sum(cost[member] for member in pair.members)
+    """A model that hands each of SHARES on to its pair; `base` is the NLL of the base alone, image by image."""
+    first, n = predicted[0], len(base)
+    small, whole = (sum(cost[member] for member in stage.members) for stage in stages)
+    order = np.argsort(-first.uncertainty, kind="stable")
+    own, others = (stage.nll[order] for stage in predicted)
+    apart = [_sums(own - base[order], others - base[order], power) for power in (1, 2)]
     made = []
     for share in SHARES:
-        gate = gate_for_share(alone.uncertainty, share)
-        goes_on = int((alone.uncertainty > gate).sum())
-        mean = small + (whole - small) * goes_on / len(alone)
-        if 0 < goes_on < len(alone) and mean <= limit * (1 + 1e-12):
-            nll = float(total[goes_on]) / len(alone)
-            made.append(Candidate(Cascade((first, pair), (gate,)), "cascade", "cascade", mean, nll, 4))
+        gate = gate_for_share(first.uncertainty, share)
+        goes_on = int((first.uncertainty > gate).sum())
+        mean = small + (whole - small) * goes_on / n
+        if 0 < goes_on < n and mean <= limit * (1 + 1e-12):
+            gain, square = (float(sums[goes_on]) / n for sums in apart)
+            error = math.sqrt(max(square - gain**2, 0) / n)
+            nll = gain + float(base.mean())
+            made.append(Candidate(Cascade(stages, (gate,)), "cascade", "cascade", mean, nll, SURE * error))
     return made
+
+
+def _sums(stays: Floats, goes_on: Floats, power: int) -> Floats:
+    """Sums over all images of a power of one column where they stay, another where they go on, by how many go on, (n + 1,)."""
+    sums: Floats = (stays**power).sum() + np.append(0.0, np.cumsum(goes_on**power - stays**power))
+    return sums
 
 
 def predicted(

@@ -11,7 +11,8 @@ from duo_core.analysis.candidates import Candidate, predicted
 from duo_core.common.arrays import Predictions, UncertaintyKind
 from duo_core.logits import FIT_SPLIT, LogitSet
 from duo_core.metrics import METRICS
-from duo_core.metrics.intervals import REPLICATES, Drawn, Interval, between, drawn
+from duo_core.metrics.intervals import REPLICATES, Drawn, Interval, drawn
+from duo_core.metrics.intervals import between as paired
 from duo_core.systems.cascades import Cascade, cascaded, ends_at, mean_cost
 from duo_core.systems.enumeration import Results
 from duo_core.systems.pair_judging import Memory
@@ -67,14 +68,18 @@ class Judge:
         memory: Memory,
         draws: Draws,
     ) -> None:
-        self.own, self.split, self.base = own, split, base
+        self.own, self.split, self.base, self.splits = own, split, base, (FIT_SPLIT, split)
         self._found, self._kind, self._memory, self._draws = found, kind, memory, draws
         self._predicted: dict[tuple[System, str], Predictions] = {}
         self._drawn: dict[tuple[Candidate, tuple[str, ...]], Drawn] = {}
 
+    def chosen(self, one: Candidate, _: Sequence[Candidate]) -> Option:
+        """The candidate that was chosen among others, by images that do not judge it."""
+        return self.option(one)
+
     def option(self, one: Candidate, keys: Sequence[str] = tuple(METRICS)) -> Option:
         """A candidate with intervals of its gains in some metrics."""
-        gain = {} if one is self.base else self._between(one, self.base, keys)
+        gain = {} if one is self.base else self.between(one, self.base, keys)
         cost, interval = one.cost / self.base.cost, None
         if isinstance(one.system, Cascade):
             interval = self._cascade_cost(one.system)
@@ -83,13 +88,17 @@ class Judge:
 
     def beside(self, one: Candidate, chosen: Candidate, keys: Sequence[str]) -> Option:
         """The same with the interval of its NLL less that of the system that was chosen."""
-        return replace(self.option(one, keys), apart=self._between(one, chosen, (CHOSEN_BY,))[CHOSEN_BY])
+        return replace(self.option(one, keys), apart=self.between(one, chosen, (CHOSEN_BY,))[CHOSEN_BY])
+
+    def between(self, one: Candidate, other: Candidate, keys: Sequence[str]) -> dict[str, Interval | None]:
+        """Intervals of the differences of two candidates in some metrics, on the same draws of the judged images."""
+        return paired(self._on_draws(one, keys), self._on_draws(other, keys), self._draws.level)
 
     def alike(self, one: Candidate, chosen: Candidate) -> bool:
         """Whether neither the images that chose nor those that judge tell two candidates apart, by NLL."""
         if any(self._clearly_apart(one, chosen, split) for split in (FIT_SPLIT, self.split)):
             return False
-        apart = self._between(one, chosen, (CHOSEN_BY,))[CHOSEN_BY]
+        apart = self.between(one, chosen, (CHOSEN_BY,))[CHOSEN_BY]
         return apart is not None and not apart.stands
 
     def _clearly_apart(self, one: Candidate, other: Candidate, split: str) -> bool:
@@ -97,9 +106,6 @@ class Judge:
         apart = self._of(one, split).nll - self._of(other, split).nll
         error = float(apart.std(ddof=1)) / np.sqrt(len(apart)) if len(apart) > 1 else np.inf
         return bool(abs(apart.mean()) > NormalDist().inv_cdf((1 + self._draws.level) / 2) * error)
-
-    def _between(self, one: Candidate, other: Candidate, keys: Sequence[str]) -> dict[str, Interval | None]:
-        return between(self._on_draws(one, keys), self._on_draws(other, keys), self._draws.level)
 
     def _on_draws(self, one: Candidate, keys: Sequence[str]) -> Drawn:
         """Its metrics on all draws of the judged split."""

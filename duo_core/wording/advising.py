@@ -1,12 +1,11 @@
 """What to do with so much more compute, in words."""
 
-from duo_core.analysis.advisor import Advice
 from duo_core.analysis.candidates import Action
+from duo_core.analysis.choice import Advice
 from duo_core.analysis.options import Option
 from duo_core.figures.screen import SCREEN
 from duo_core.metrics import METRICS
-from duo_core.metrics.intervals import Interval
-from duo_core.wording.sentences import ends, exactly, label, percent, points, share, signed
+from duo_core.wording.sentences import difference, label, share, standing
 
 DOES: dict[Action, str] = {
     "keep": "keep {base}",
@@ -73,7 +72,7 @@ def _answer(advice: Advice) -> str:
     if advice.stands:
         return f"{budget}: {does_it}. {_values(advice)}: the gain stands."
     best = f"The best on {advice.chosen_on} would be to {does_it}"
-    return f"{budget}: keep {advice.base}; nothing stands. {best}: {_values(advice)}, {_why_not(advice)}."
+    return f"{budget}: keep {advice.base}; nothing stands. {best}: {_values(advice)}, {standing(advice.metric, advice.interval)}."
 
 
 def _nothing(advice: Advice) -> str:
@@ -94,21 +93,6 @@ def _values(advice: Advice) -> str:
         return f"{label(key)} is undefined on {advice.judged_on}"
     said = f"{label(key)} on {advice.judged_on} goes from {SCREEN[key].text(base)} to {SCREEN[key].text(own)}"
     return said if gain is None else f"{said} ({difference(key, gain)})"
-
-
-def difference(key: str, gain: Interval) -> str:
-    """A difference with its interval, and the test that decided where one did."""
-    exact = "" if gain.p_value is None else f"; {exactly(gain.p_value)}"
-    return f"{signed(key, gain.estimate)}{points(key)}, {percent(gain.level, 0)} interval {ends(key, gain)}{exact}"
-
-
-def _why_not(advice: Advice) -> str:
-    gain = advice.interval
-    if gain is None:
-        return "which has no interval"
-    if gain.stands:
-        return "a loss that stands"
-    return "which may be chance"
 
 
 def _lost(advice: Advice) -> str:
@@ -135,7 +119,12 @@ def _how(advice: Advice) -> str:
     said = f"Chosen of {advice.candidates:,} system{'s' * (advice.candidates != 1)} on {advice.chosen_on} by NLL ({nll:.4f}"
     said += f"; next {named(second)}, {second.candidate.val_nll:.4f})" if second else ")"
     unknown = f"; {advice.unknown} models of unknown cost took no part" if advice.unknown else ""
-    return f"{said}, judged on {advice.judged_on}{unknown}."
+    if not advice.corrected:
+        return f"{said}, judged on {advice.judged_on}{unknown}."
+    return (
+        f"{said}{unknown}. It is the only split, so it judges, too: each image is predicted by what was fitted on others, and the values "
+        "are of choices judged on images that had no say in them (bootstrap-bias-corrected)."
+    )
 
 
 def missing_lines(advice: Advice) -> list[str]:
