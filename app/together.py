@@ -72,7 +72,7 @@ def _cards(found: state.Together, gains: Mapping[str, Interval | None]) -> None:
                 border=True,
                 height="stretch",
             )
-    st.markdown(words.standing(gains, found.base))
+    st.markdown(words.standing(gains, "best member"))
     st.caption(telling.draws_line(gains.get("accuracy")))
 
 
@@ -82,7 +82,7 @@ def _curves(choice: Choice, found: state.Together) -> None:
     link.settle("coverage", range(1, 101), 80)
     coverage = st.session_state["coverage"] / 100
     system, alone = (risk_at(found.predictions[key], coverage) for key in ("duo", "base"))
-    st.markdown(words.operating_point(coverage, system, alone, found.base))
+    st.markdown(words.operating_point(coverage, system, alone, "best member"))
     drawn = state.member_curves(choice.handle, found, choice.kind)
     controls.chart(
         figures.members_risk_coverage(drawn.table, found.members, coverage=coverage, colours=THEMED),

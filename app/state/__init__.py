@@ -5,7 +5,8 @@ Every value is asked of one cache (`caches`) by a key that names all that it dep
 
 import torch
 
-from app.state.advice import BUDGETS, advised
+from app.state.advice import BUDGETS, advised, contest_of
+from app.state.alike import Alike, Two, alike, two
 from app.state.bowls import LIVE, bowl_of, marks_of, refit_work, refits
 from app.state.diagnosis import begin_gains, calibration, classes, entropy_gains, every_split, gains, moves
 from app.state.exports import exported
@@ -24,7 +25,7 @@ from app.state.pairs import (
 from app.state.pictures import IMAGES, thumbnails
 from app.state.reports import report_of_pair, report_of_set
 from app.state.sets import Handle, Survey, open_set, read_ahead, set_names, store_path, survey
-from app.state.systems import digest_of, predicted, system_difference, systems
+from app.state.systems import digest_of, predicted, systems
 from app.state.tables import all_pairs, sidekicks
 from app.state.uploads import choices, is_upload, opened
 
@@ -32,11 +33,14 @@ __all__ = [
     "BUDGETS",
     "IMAGES",
     "LIVE",
+    "Alike",
     "Handle",
     "Survey",
     "TimedFit",
     "Together",
+    "Two",
     "advised",
+    "alike",
     "all_pairs",
     "begin_gains",
     "bowl_of",
@@ -45,6 +49,7 @@ __all__ = [
     "choices",
     "claims_of",
     "classes",
+    "contest_of",
     "curves",
     "difference",
     "digest_of",
@@ -78,11 +83,11 @@ __all__ = [
     "singles",
     "store_path",
     "survey",
-    "system_difference",
     "system_of",
     "systems",
     "thumbnails",
     "together",
+    "two",
 ]
 
 # A pair's arrays are small: with more threads they wait for each other, and for those of other sessions.

@@ -11,7 +11,6 @@ from app.state.sets import Handle, memory, survey
 from duo_core.analysis.offers import systems_shown, table_of_systems
 from duo_core.common.arrays import Predictions, UncertaintyKind
 from duo_core.logits import FIT_SPLIT, LogitSet
-from duo_core.metrics.intervals import Interval, differences
 from duo_core.systems.enumeration import Results, results
 from duo_core.systems.judging import fit_system
 from duo_core.systems.predicting import predictions
@@ -59,12 +58,3 @@ def predicted(handle: Handle, system: System, split: str, kind: UncertaintyKind)
         return predictions(logits, own.labels[split], [(system, fitted)], kind=kind)[0]
 
     return kept(Key("predicted", digest_of(handle, system.members, split), (system, kind)), compute)
-
-
-def system_difference(
-    handle: Handle, one: System, other: System, split: str, kind: UncertaintyKind, metric: str
-) -> Interval | None:
-    """Interval of a metric of one system minus that of another, on the same images."""
-    key = Key("difference of systems", digest_of(handle, (*one.members, *other.members), split), (one, other, kind, metric))
-    both = [(handle, system, split, kind) for system in (one, other)]
-    return kept(key, lambda: differences(*(predicted(*asked) for asked in both), keys=[metric])[metric])

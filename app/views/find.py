@@ -11,16 +11,15 @@ from app.finding import View
 from duo_core import figures
 from duo_core.analysis.advice import PAIR, mean_gains
 from duo_core.analysis.advisor import Advice
-from duo_core.analysis.sizes import Crossing, crossing, lines
+from duo_core.analysis.sizes import lines
 from duo_core.figures.screen import SCREEN, metric_title, on_screen
 from duo_core.figures.systems import AXES, Marks
 from duo_core.logits import FIT_SPLIT
 from duo_core.metrics import METRICS
-from duo_core.metrics.intervals import Interval
 from duo_core.systems.groups import groups_of
-from duo_core.systems.system import System
 from duo_core.wording import finding as wording
 from duo_core.wording import recommendation, words
+from duo_core.wording.ensembles import contest_lines
 from duo_core.wording.sentences import reversed_pairs
 
 TITLE = "Find a system"
@@ -83,14 +82,15 @@ def _systems(choice: Choice, view: View, advice: Advice | None) -> None:
 def _sizes(choice: Choice, view: View) -> None:
     """Ensembles of smaller models beside larger single ones."""
     own = choice.handle.logit_set
-    found = crossing(view.table, choice.metric, view.cost)
+    found = state.contest_of(choice.handle, choice.split, choice.kind, choice.metric)
+    crossing = found.crossing.cost if found.crossing and view.cost == "total_multiply_adds" else None
     groups = groups_of(own.cards, list(view.table.loc[view.table["m"] == 1, "name"]))
     controls.chart(
         figures.ensembles_by_cost(
             lines(view.table, choice.metric, view.cost, groups),
             choice.metric,
             cost=view.cost,
-            crossing=found.cost if found else None,
+            crossing=crossing,
             colours=THEMED,
         ),
         "sizes",
@@ -99,15 +99,8 @@ def _sizes(choice: Choice, view: View) -> None:
         on_select=lambda: members.open_point("chart_sizes"),
         selection_mode="points",
     )
-    st.markdown(wording.crossing_line(found, choice.metric, view.cost, _gap(choice, found), FIT_SPLIT))
+    st.markdown(" ".join(contest_lines(found)))
     st.caption(wording.sizes_caption(bool(groups), FIT_SPLIT))
-
-
-def _gap(choice: Choice, found: Crossing | None) -> Interval | None:
-    if found is None:
-        return None
-    one, many = (System(row["members"], row["rule"]) for row in (found.single, found.ensemble))
-    return state.system_difference(choice.handle, many, one, choice.split, choice.kind, choice.metric)
 
 
 def _table(view: View) -> None:

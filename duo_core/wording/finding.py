@@ -6,13 +6,10 @@ import pandas as pd
 
 from duo_core.analysis.advisor import Advice
 from duo_core.analysis.options import Option
-from duo_core.analysis.sizes import Crossing
 from duo_core.figures.screen import SCREEN
-from duo_core.figures.systems import AXES
 from duo_core.metrics import METRICS
-from duo_core.metrics.intervals import Interval
-from duo_core.wording.advising import difference, does
-from duo_core.wording.sentences import label, verdict
+from duo_core.wording.advising import does
+from duo_core.wording.sentences import difference
 
 
 def counted(table: pd.DataFrame) -> str:
@@ -43,23 +40,6 @@ def faded(fit_split: str, split: str) -> str:
     )
 
 
-def crossing_line(found: Crossing | None, key: str, cost: str, gap: Interval | None, fit_split: str) -> str:
-    """From where on ensembles win, and where by most."""
-    if found is None:
-        return "No ensemble whose members count as much as each other was judged here: there is nothing to set beside one model."
-    axis = AXES[cost]
-    if found.cost is None:
-        first = "At the highest cost the best single model beats the best ensemble of smaller ones."
-    else:
-        first = f"From **{axis.text(found.cost)}** on, the best ensemble beats the best single model of the same cost."
-    one, many = found.single, found.ensemble
-    what = "is ahead by most" if found.widest > 0 else "comes closest"
-    both = " against ".join(f"{row['name']} ({axis.text(row[cost])})" for row in (many, one))
-    values = f"{label(key)} {SCREEN[key].text(many[key])} against {SCREEN[key].text(one[key])}"
-    stands = "" if gap is None else f", {verdict(key, gap)}"
-    return f"{first} It {what} with {both}: {values}{stands}. Both are chosen on {fit_split} by NLL."
-
-
 def sizes_caption(grouped: bool, fit_split: str) -> str:
     """What the lines are of."""
     if grouped:
@@ -68,7 +48,7 @@ def sizes_caption(grouped: bool, fit_split: str) -> str:
             f"choices overlap, so that it is no standard error. Single models: those that none beats on {fit_split}."
         )
     return (
-        "This set has one training a model, so its ensembles are heterogeneous: different models that count as much as each other. "
+        "This set has one training a model, so its ensembles are heterogeneous: different models, weighed by the fit. "
         f"Lines go through those that none beats on {fit_split} among as many members."
     )
 
