@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import link, state
+from app import link, members, state
 from app.presets import presets
 from duo_core.analysis.advice import AFFORDABLE
 from duo_core.common.arrays import InputError, UncertaintyKind
@@ -61,15 +61,20 @@ class Choice:
     sidekick: str
     metric: str
     kind: UncertaintyKind
+    members: tuple[str, ...] = ()
+    """All members of the system, base and sidekick first; of a page about pairs these two alone."""
 
 
-def sidebar() -> Choice | None:
-    """Draw the sidebar of a page about a pair; None, with the reason in the page, where there is no pair to show."""
+def sidebar(*, more: bool = False) -> Choice | None:
+    """Draw the sidebar of a page about a pair, or about a system that may have more members; None where there is none to show.
+
+    The reason stands in the page then.
+    """
     place = set_sidebar()
     if place is None or not _two_models(place):
         return None
     with st.sidebar:
-        return _pair(place)
+        return _pair(place, more=more)
 
 
 def set_sidebar() -> Place | None:
@@ -121,8 +126,10 @@ def _two_models(place: Place) -> bool:
     return len(accuracy) >= 2
 
 
-def _pair(place: Place) -> Choice:
+def _pair(place: Place, *, more: bool) -> Choice:
     handle, accuracy = place.handle, place.known.accuracy
+    if more:
+        members.follow(accuracy)
     link.settle("uncertainty", UNCERTAINTIES, "softmax")
     link.settle("metric", METRICS, "aurc")
     link.settle("base", list(accuracy), state.first_base(place.known, handle), renamed=True)
@@ -147,10 +154,14 @@ def _pair(place: Place) -> Choice:
         on_change=link.touched,
         help=f"The model that is added. Shown first: the lowest NLL on {FIT_SPLIT} at up to {AFFORDABLE:.0%} more compute.",
     )
+    together = members.settled(base, st.session_state["sidekick"], others)
+    if more:
+        members.controls(together, list(accuracy))
     _presets(presets(table), place.split)
     st.button("Swap base and sidekick", key="swap", on_click=link.swap, width="stretch")
     st.selectbox("Metric", list(METRICS), key="metric", format_func=lambda key: METRICS[key].label, on_change=link.touched)
-    return Choice(handle, place.split, base, st.session_state["sidekick"], st.session_state["metric"], uncertainty())
+    pair = base, st.session_state["sidekick"]
+    return Choice(handle, place.split, *pair, st.session_state["metric"], uncertainty(), together if more else pair)
 
 
 def _presets(sidekicks: Mapping[str, str], split: str) -> None:
@@ -204,11 +215,11 @@ def stop(title: str, text: str, command: str = "") -> None:
         st.code(command, language="bash", wrap_lines=True)
 
 
-def chart(figure: go.Figure, name: str, alt: str, **options: Any) -> None:
-    """A chart in the theme's colours that saves itself as SVG under its name."""
+def chart(figure: go.Figure, name: str, alt: str, *, zooms: bool = False, **options: Any) -> None:
+    """A chart in the theme's colours that saves itself as SVG under its name, and may be zoomed into and back."""
     config = {
         "displaylogo": False,
-        "modeBarButtons": [["toImage"]],
+        "modeBarButtons": [["zoom2d", "resetScale2d"] * zooms + ["toImage"]],
         "toImageButtonOptions": {"format": "svg", "filename": name},
     }
     st.plotly_chart(figure, key=f"chart_{name}", config=config, alt=alt, **options)

@@ -74,6 +74,9 @@ class Filling:
             created=datetime.datetime.now(datetime.UTC).date().isoformat(),
             versions=versions(),
             training=model.spec.training,
+            recipe=model.spec.recipe,
+            methodology=model.spec.methodology,
+            data=model.spec.data,
             **costs,
         )
 

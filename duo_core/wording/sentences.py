@@ -113,6 +113,29 @@ def verdict(key: str, gain: Interval) -> str:
     return f"{signed(key, gain.estimate)}{points(key)}, {percent(gain.level, 0)} interval {ends(key, gain)}: **{said}**{exact}"
 
 
+def difference(key: str, gain: Interval) -> str:
+    """A difference with its interval, and the test that decided where one did.
+
+    >>> difference("accuracy", Interval(0.0053, -0.002, 0.0085))
+    '+0.53 pp, 95 % interval −0.20 to +0.85'
+    """
+    exact = "" if gain.p_value is None else f"; {exactly(gain.p_value)}"
+    return f"{signed(key, gain.estimate)}{points(key)}, {percent(gain.level, 0)} interval {ends(key, gain)}{exact}"
+
+
+def standing(key: str, gain: Interval | None) -> str:
+    """Whether a difference is a gain or a loss that stands, after a comma.
+
+    >>> standing("nll", Interval(-0.02, -0.03, -0.01)), standing("nll", Interval(0.02, 0.01, 0.03)), standing("ece", None)
+    ('a gain that stands', 'a loss that stands', 'which has no interval')
+    """
+    if gain is None:
+        return "which has no interval"
+    if not gain.stands:
+        return "which may be chance"
+    return f"a {'gain' if (gain.estimate > 0) == METRICS[key].higher_is_better else 'loss'} that stands"
+
+
 def exactly(p_value: float) -> str:
     """Which test decided where few images differ.
 
