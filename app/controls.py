@@ -13,11 +13,14 @@ from app.presets import presets
 from duo_core.analysis.advice import AFFORDABLE
 from duo_core.common.arrays import InputError, UncertaintyKind
 from duo_core.common.files import csv_text
+from duo_core.common.numbers import MINUS, percent
 from duo_core.common.plaintext import escaped
+from duo_core.figures.screen import SCREEN
 from duo_core.logits import FIT_SPLIT
 from duo_core.metrics import METRICS
+from duo_core.metrics.intervals import Interval
 from duo_core.wording import words
-from duo_core.wording.sentences import chosen_and_judged
+from duo_core.wording.sentences import Effect, chosen_and_judged, effect
 
 # Streamlit replaces these by the theme's chart colours in the browser, where alone it is known whether the page is dark; their
 # order is that of `chartCategoricalColors` in .streamlit/config.toml.
@@ -34,6 +37,8 @@ THEMED = {
     "paper": "#000038",
 }
 
+EFFECTS: dict[Effect, Literal["green", "red", "gray"]] = {"better": "green", "worse": "red", "unclear": "gray"}
+"""Colour of a difference on a card."""
 UNCERTAINTIES = {"softmax": "1 − max softmax", "entropy": "Entropy"}
 FORMATS: dict[str, tuple[Callable[[pd.DataFrame], str | bytes], str]] = {
     "csv": (csv_text, "text/csv"),
@@ -145,7 +150,7 @@ def _pair(place: Place) -> Choice:
         key="sidekick",
         format_func=lambda name: words.model_label(name, accuracy[name], handle.logit_set.flops_balance(base, name)),
         on_change=link.touched,
-        help=f"The model that is added. Shown first: the lowest NLL on {FIT_SPLIT} at up to {AFFORDABLE:.0%} more compute.",
+        help=f"The model that is added. Shown first: the lowest NLL on {FIT_SPLIT} at up to {percent(AFFORDABLE, 0)} more compute.",
     )
     _presets(presets(table), place.split)
     st.button("Swap base and sidekick", key="swap", on_click=link.swap, width="stretch")
@@ -231,6 +236,30 @@ def download(table: pd.DataFrame, name: str, kind: Literal["csv", "parquet"] = "
         mime=mime,
         on_click="ignore",
         key=f"{kind}_{name}",
+    )
+
+
+def difference_card(
+    label: str,
+    key: str,
+    value: float | None,
+    other: float | None,
+    *,
+    gain: Interval | None = None,
+    beside: str | None = None,
+    **options: Any,
+) -> None:
+    """A metric and its difference to another system's: green or red where that is significant, else grey and without an arrow."""
+    found, delta = effect(key, gain), words.delta(key, value, other)
+    st.metric(
+        label,
+        SCREEN[key].text(value),
+        delta,
+        delta_color=EFFECTS[found],
+        delta_arrow="off" if found == "unclear" or delta is None else "down" if delta.startswith(MINUS) else "up",
+        delta_description=beside,
+        border=True,
+        **options,
     )
 
 

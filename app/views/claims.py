@@ -40,7 +40,7 @@ def show() -> None:
     st.title(verdicts.headline(every, own.title), anchor=False)
     st.caption(
         f"{own.title} · {place.split} · {len(own.labels[place.split]):,} images · {found.pairs} pairs of "
-        f"{len(place.known.accuracy)} models, the base the dearer one"
+        f"{len(place.known.accuracy)} models, the base the more expensive one"
     )
     st.markdown(verdicts.counted(every))
     if chance := claims_by_chance(every):

@@ -177,7 +177,7 @@ def _splits(choice: Choice, _: Evaluation) -> None:
     )
     st.caption("The metric is chosen in the sidebar. Temperatures are those of the fit split throughout.")
     st.dataframe(telling.matrix(table), hide_index=True)
-    st.caption(f"Base → duo (difference); * where it stands. {telling.draws_line(gains[choice.split]['accuracy'])}")
+    st.caption(f"Base → duo (difference); * where it is significant. {telling.draws_line(gains[choice.split]['accuracy'])}")
     controls.numbers(table, "splits", "The splits as numbers")
 
 

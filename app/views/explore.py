@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import controls, link, manual, state, taking
 from app.controls import THEMED, Choice
@@ -38,12 +39,12 @@ def show() -> None:
         return
     found = state.evaluation(choice.handle, choice.base, choice.sidekick, choice.split, choice.kind)
     better = found.better
-    _heading(choice, found)
+    title = _heading(choice)
     _reversed(choice, found)
     place = st.container(key="cards").empty()
-    with place.container():  # the pair at once; its intervals take longest and come last
-        _cards(found, {})
-    state.begin_gains(choice.handle, found, choice.kind, tuple(CARDS), better)
+    known = all(work.done(0) for work in state.begin_gains(choice.handle, found, choice.kind, tuple(CARDS), better))
+    gains = state.gains(choice.handle, found, choice.kind, tuple(CARDS), better) if known else {}
+    _cards(found, gains, title, place)  # the pair at once; its intervals take longest and come last where they are new
     _fit(choice)
     st.space("small")
     left, right = st.columns([3, 2], gap="large")
@@ -59,20 +60,21 @@ def show() -> None:
         _temperatures(choice, found)
     with right:
         _ratios(choice)
-    gains = state.gains(choice.handle, found, choice.kind, tuple(CARDS), better)  # before the cards are taken away
-    with place.container():
-        _cards(found, gains)
+    if not known:
+        gains = state.gains(choice.handle, found, choice.kind, tuple(CARDS), better)  # before the cards are taken away
+        _cards(found, gains, title, place)
 
 
-def _heading(choice: Choice, found: Evaluation) -> None:
+def _heading(choice: Choice) -> DeltaGenerator:
+    """Draw what the page is about; the place of its title."""
     own = choice.handle.logit_set
     st.markdown(f":blue-background[{choice.base}] + :orange-background[{choice.sidekick}]")
-    accuracy = {key: found.metrics[key]["accuracy"] or 0.0 for key in ("base", "sidekick", "duo")}
-    st.title(words.headline(found.flops_balance, accuracy[found.better], accuracy["duo"]), anchor=False)
+    title = st.empty()
     st.caption(
         f"{own.title} · {choice.split} · {len(own.labels[choice.split]):,} images · {own.k:,} classes",
         help="Compute is the FLOPs balance: multiply-adds of the sidekick over those of the base, where the set says them.",
     )
+    return title
 
 
 def _reversed(choice: Choice, found: Evaluation) -> None:
@@ -87,23 +89,26 @@ def _reversed(choice: Choice, found: Evaluation) -> None:
         st.button("Swap: make it the base", key="swap_reversed", on_click=link.swap)
 
 
-def _cards(found: Evaluation, gains: Mapping[str, Interval | None]) -> None:
-    """The duo beside its better member."""
+def _cards(found: Evaluation, gains: Mapping[str, Interval | None], title: DeltaGenerator, place: DeltaGenerator) -> None:
+    """The duo beside its better member: the title and the cards say what the intervals say."""
     duo, base = found.metrics["duo"], found.metrics[found.better]
-    with st.container(horizontal=True):
-        for key, meaning in CARDS.items():
-            st.metric(
-                words.card_label(key),
-                SCREEN[key].text(duo[key]),
-                words.delta(key, duo[key], base[key]),
-                delta_color="normal" if METRICS[key].higher_is_better else "inverse",
-                delta_description=words.within(key, gains.get(key)) or words.beside(key, duo[key], base[key], found.better),
-                help=f"{meaning} {LABELS[found.better]} alone: {SCREEN[key].text(base[key])}.",
-                border=True,
-                height="stretch",
-            )
-    st.markdown(words.standing(gains, found.better) if gains else "Drawing other images of this kind…")
-    st.caption(f"{telling.draws_line(gains.get('accuracy'))} {COVERED}")
+    before, after = (metrics["accuracy"] or 0.0 for metrics in (base, duo))
+    title.title(words.headline(found.flops_balance, before, after, gains.get("accuracy")), anchor=False)
+    with place.container():
+        with st.container(horizontal=True):
+            for key, meaning in CARDS.items():
+                controls.difference_card(
+                    words.card_label(key),
+                    key,
+                    duo[key],
+                    base[key],
+                    gain=gains.get(key),
+                    beside=words.within(key, gains.get(key)) or words.beside(key, duo[key], base[key], found.better),
+                    help=f"{meaning} {LABELS[found.better]} alone: {SCREEN[key].text(base[key])}.",
+                    height="stretch",
+                )
+        st.markdown(words.standing(gains, found.better) if gains else "Drawing other images of this kind…")
+        st.caption(f"{telling.draws_line(gains.get('accuracy'))} {COVERED}")
 
 
 def _fit(choice: Choice) -> None:

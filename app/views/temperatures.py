@@ -189,10 +189,10 @@ def trend(table: pd.DataFrame) -> str:
 
     >>> rows = {"variant": "duo", "flops_balance": [0.1, 0.2, 0.5], "T_ratio": [7.0, 3.0, 2.0], "sidekick_accuracy": 0.8}
     >>> trend(pd.DataFrame(rows))
-    'Paper Figure 10: the ratio falls as sidekicks get dearer. Here, rank correlation −1.00 over 3 pairs.'
+    'Paper Figure 10: the ratio falls as sidekicks get more expensive. Here, rank correlation −1.00 over 3 pairs.'
     """
     duos = table[(table["variant"] == "duo") & table["T_ratio"].notna()]
-    column, paper = cost_column(table), "Paper Figure 10: the ratio falls as sidekicks get dearer."
+    column, paper = cost_column(table), "Paper Figure 10: the ratio falls as sidekicks get more expensive."
     if column == "sidekick_accuracy" or duos[column].nunique() < 3:
         return paper
     correlation = duos[column].astype(float).rank().corr(duos["T_ratio"].rank())

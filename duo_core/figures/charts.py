@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from duo_core.common.numbers import percent
 from duo_core.figures.frame import cost_axis, layout, level, note, ratio_axis
 from duo_core.figures.screen import COSTS, LABELS, LIGHT, SCREEN, STYLES, Colours, cost_column, metric_title
 from duo_core.metrics import METRICS
@@ -133,10 +134,10 @@ def _hover(row: Mapping[str, Any], column: str, key: str) -> str:
     lines = [
         f"<b>{row['base']} + {row['sidekick']}</b>",
         f"{LABELS[row['variant']]}: {value}",
-        f"Accuracy alone: base {row['base_accuracy']:.1%}, sidekick {row['sidekick_accuracy']:.1%}",
+        f"Accuracy alone: base {percent(row['base_accuracy'])}, sidekick {percent(row['sidekick_accuracy'])}",
     ]
     cost = {"flops_balance": "compute", "parameter_balance": "parameters"}.get(column)
-    return "<br>".join([*lines, f"+{row[column]:.1%} {cost}"] if cost else lines)
+    return "<br>".join([*lines, f"+{percent(row[column])} {cost}"] if cost else lines)
 
 
 def _ring(figure: go.Figure, table: pd.DataFrame, axes: tuple[str, str], chosen: str | None, colours: Colours) -> None:
