@@ -4,15 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import link, state
+from app import link, state, tables
 from app.presets import presets
 from duo_core.analysis.advice import AFFORDABLE
 from duo_core.common.arrays import InputError, UncertaintyKind
-from duo_core.common.files import csv_text
 from duo_core.common.numbers import MINUS, percent
 from duo_core.common.plaintext import escaped
 from duo_core.figures.screen import SCREEN
@@ -40,10 +38,7 @@ THEMED = {
 EFFECTS: dict[Effect, Literal["green", "red", "gray"]] = {"better": "green", "worse": "red", "unclear": "gray"}
 """Colour of a difference on a card."""
 UNCERTAINTIES = {"softmax": "1 − max softmax", "entropy": "Entropy"}
-FORMATS: dict[str, tuple[Callable[[pd.DataFrame], str | bytes], str]] = {
-    "csv": (csv_text, "text/csv"),
-    "parquet": (lambda table: table.to_parquet(index=False), "application/vnd.apache.parquet"),
-}
+numbers, download = tables.numbers, tables.download
 MAKE_ONE = "duo logits --set NAME --images val=SOURCE --images test=SOURCE --models MODEL MODEL"
 
 
@@ -211,32 +206,14 @@ def stop(title: str, text: str, command: str = "") -> None:
 
 def chart(figure: go.Figure, name: str, alt: str, **options: Any) -> None:
     """A chart in the theme's colours that saves itself as SVG under its name."""
+    axis = {"tickfont": {"color": THEMED["neutral"]}, "title": {"font": {"color": THEMED["neutral"]}}}
+    figure.update_xaxes(axis).update_yaxes(axis)  # Streamlit's own grey has a contrast of 3 to the page
     config = {
         "displaylogo": False,
         "modeBarButtons": [["toImage"]],
         "toImageButtonOptions": {"format": "svg", "filename": name},
     }
     st.plotly_chart(figure, key=f"chart_{name}", config=config, alt=alt, **options)
-
-
-def numbers(table: pd.DataFrame, name: str, label: str) -> None:
-    """A chart's numbers for the keyboard and the screen reader, and as CSV."""
-    with st.expander(label):
-        st.dataframe(table, hide_index=True, height=280)
-        download(table, name)
-
-
-def download(table: pd.DataFrame, name: str, kind: Literal["csv", "parquet"] = "csv") -> None:
-    """A button that saves a table; it is written only when pressed."""
-    write, mime = FORMATS[kind]
-    st.download_button(
-        f"Download {'CSV' if kind == 'csv' else 'Parquet'}",
-        lambda: write(table),
-        file_name=f"{name}.{kind}",
-        mime=mime,
-        on_click="ignore",
-        key=f"{kind}_{name}",
-    )
 
 
 def difference_card(

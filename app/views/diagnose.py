@@ -6,7 +6,7 @@ from typing import Any, cast
 import pandas as pd
 import streamlit as st
 
-from app import controls, link, state
+from app import controls, link, state, tables
 from app.controls import THEMED, Choice
 from duo_core.analysis.advice import BAND, gains_within
 from duo_core.analysis.diagnosis import OUTCOMES, RANKING, ClassScore, by_split, by_uncertainty, exchange
@@ -35,6 +35,7 @@ LEAST = 10
 ENDS = 12
 """Classes drawn from either end where there are many."""
 SHIFT = "duo logits ... --corrupt test-noise=gaussian_noise:3"
+SURE = {"Base sure": "Base sure", "Duo sure": "Duo sure"}
 COMPARED = ("base", "unweighted", "uq_only", "duo")
 
 
@@ -122,7 +123,7 @@ def _moves(choice: Choice, found: Evaluation) -> None:
     readable = telling.moves_table(shown, own.classes, own.ids.get(choice.split))
     if pictures:
         readable.insert(0, "Picture", pictures)
-    st.dataframe(readable, hide_index=True, height=480, row_height=64 if pictures else None, column_config=_columns())
+    tables.frame(readable, shares=SURE, columns=_columns(), height=480, row_height=64 if pictures else None)
     st.caption(
         f"The {len(shown)} of {len(kept):,} whose rank by uncertainty moves furthest; rank 1 is the surest of {len(table):,}, "
         "a negative move makes it surer."
@@ -137,8 +138,7 @@ def _moves(choice: Choice, found: Evaluation) -> None:
 
 
 def _columns() -> dict[str, Any]:
-    sure, rank = st.column_config.NumberColumn(format="percent"), st.column_config.NumberColumn(format="localized")
-    numbers = dict.fromkeys(("Base sure", "Duo sure"), sure) | dict.fromkeys(("Base rank", "Duo rank", "Move"), rank)
+    numbers = dict.fromkeys(("Base rank", "Duo rank", "Move"), st.column_config.NumberColumn(format="localized"))
     names = dict.fromkeys(("Label", "Base says", "Duo says"), st.column_config.TextColumn(width=110))
     return {"Picture": st.column_config.ImageColumn(), **names, **numbers}
 
@@ -176,7 +176,7 @@ def _splits(choice: Choice, _: Evaluation) -> None:
         f"{METRICS[choice.metric].label} of {choice.base} and of the duo on every split",
     )
     st.caption("The metric is chosen in the sidebar. Temperatures are those of the fit split throughout.")
-    st.dataframe(telling.matrix(table), hide_index=True)
+    tables.frame(telling.matrix(table))
     st.caption(f"Base → duo (difference); * where it is significant. {telling.draws_line(gains[choice.split]['accuracy'])}")
     controls.numbers(table, "splits", "The splits as numbers")
 

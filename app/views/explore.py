@@ -113,7 +113,9 @@ def _cards(found: Evaluation, gains: Mapping[str, Interval | None], title: Delta
 
 def _fit(choice: Choice) -> None:
     timed = state.fitted(choice.handle, choice.base, choice.sidekick)
-    st.caption(words.fit_line(timed.fit, len(choice.handle.logit_set.labels[FIT_SPLIT]), timed.seconds))
+    st.markdown(words.weights_line(timed.fit))
+    with st.expander("How it was fitted"):
+        st.markdown(words.fit_line(timed.fit, len(choice.handle.logit_set.labels[FIT_SPLIT]), timed.seconds))
     for warning in words.fit_warnings(timed.fit, {"base": choice.base, "sidekick": choice.sidekick}):
         st.warning(warning)
 
@@ -134,8 +136,8 @@ def _curves(choice: Choice, found: Evaluation) -> None:
         selection_mode="points",
     )
     st.slider("Coverage: keep the surest (or click a curve)", 1, 100, key="coverage", format="%d %%", on_change=link.touched)
-    st.caption(f"Lines lie within {words.points(drawn.error)} of the exact curves.")
-    controls.numbers(drawn.table, "risk_coverage", "The curves as numbers")
+    about = f"Lines lie within {words.points(drawn.error)} of the exact curves."
+    controls.numbers(drawn.table, "risk_coverage", "The curves as numbers", about)
     link.share()
 
 

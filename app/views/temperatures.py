@@ -41,7 +41,9 @@ def show() -> None:
     timed = state.fitted(choice.handle, choice.base, choice.sidekick)
     st.markdown(f":blue-background[{choice.base}] + :orange-background[{choice.sidekick}]")
     st.title(headline(timed.fit, choice.base, choice.sidekick), anchor=False)
-    st.caption(words.fit_line(timed.fit, len(choice.handle.logit_set.labels[FIT_SPLIT]), timed.seconds))
+    st.markdown(words.weights_line(timed.fit))
+    with st.expander("How it was fitted"):
+        st.markdown(words.fit_line(timed.fit, len(choice.handle.logit_set.labels[FIT_SPLIT]), timed.seconds))
     for warning in words.fit_warnings(timed.fit, {"base": choice.base, "sidekick": choice.sidekick}):
         st.warning(warning)
     part = controls.switch("Question", "question", QUESTIONS)

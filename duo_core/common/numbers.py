@@ -20,6 +20,18 @@ def number(value: float | None, decimals: int, *, sign: bool = False) -> str:
     return f"{MINUS if value < 0 else '+' * sign}{text}"
 
 
+def significant(value: float, digits: int, *, sign: bool = False) -> str:
+    """A number with so many significant digits.
+
+    >>> significant(-0.4286, 3), significant(1234.5, 3, sign=True), significant(math.inf, 3)
+    ('−0.429', '+1.23e+03', '∞')
+    """
+    if math.isnan(value):
+        return UNDEFINED
+    text = "∞" if math.isinf(value) else f"{abs(value):.{digits}g}"
+    return f"{MINUS if value < 0 else '+' * (sign and value > 0 and not math.isinf(value))}{text}"
+
+
 def percent(value: float | None, decimals: int = 1, *, sign: bool = False) -> str:
     """A fraction in percent.
 

@@ -32,6 +32,7 @@ __all__ = [
     "slowdown_line",
     "speed_line",
     "standing",
+    "weights_line",
     "within",
     "would_be",
 ]
@@ -80,6 +81,20 @@ def beside(key: str, value: float | None, other: float | None, name: str) -> str
     if value is None or other is None:
         return None
     return f"to {name}" if delta(key, value, other) else f"same as {name}"
+
+
+def weights_line(fit: Fit) -> str:
+    """The duo as a formula, and that its temperatures multiply.
+
+    >>> from duo_core.systems.duo import Temperatures
+    >>> weights_line(Fit(Temperatures(0.402, 0.144), Temperatures(1.0, 1.0), {}, 0.0, 3))
+    'Duo logits = **0.402** × base + **0.144** × sidekick: the temperatures T_base and T_sidekick multiply the logits.'
+    """
+    base, sidekick = fit.temperatures
+    return (
+        f"Duo logits = **{base:.3f}** × base + **{sidekick:.3f}** × sidekick: the temperatures T_base and T_sidekick multiply the "
+        "logits."
+    )
 
 
 def fit_line(fit: Fit, images: int, seconds: float) -> str:
