@@ -125,15 +125,16 @@ def _pair(place: Place) -> Choice:
     handle, accuracy = place.handle, place.known.accuracy
     link.settle("uncertainty", UNCERTAINTIES, "softmax")
     link.settle("metric", METRICS, "aurc")
+    short = words.short_names(list(accuracy))
     link.settle("base", list(accuracy), state.first_base(place.known, handle), renamed=True)
     st.selectbox(
         "Base",
         list(accuracy),
         key="base",
-        format_func=lambda name: words.model_label(name, accuracy[name]),
+        format_func=lambda name: words.model_label(short[name], accuracy[name]),
         on_change=link.touched,
-        help=f"The larger model that would be used alone. Shown first: the most accurate on {FIT_SPLIT} that has an affordable "
-        "sidekick.",
+        help=f"The larger model that would be used alone, and its accuracy. Shown first: the most accurate on {FIT_SPLIT} that has "
+        "an affordable sidekick.",
     )
     base, kind = st.session_state["base"], cast(UncertaintyKind, st.session_state["uncertainty"])
     table = state.sidekicks(handle, base, place.split, kind)
@@ -143,9 +144,10 @@ def _pair(place: Place) -> Choice:
         "Sidekick",
         others,
         key="sidekick",
-        format_func=lambda name: words.model_label(name, accuracy[name], handle.logit_set.flops_balance(base, name)),
+        format_func=lambda name: words.model_label(short[name], accuracy[name], handle.logit_set.flops_balance(base, name)),
         on_change=link.touched,
-        help=f"The model that is added. Shown first: the lowest NLL on {FIT_SPLIT} at up to {percent(AFFORDABLE, 0)} more compute.",
+        help="The model that is added, the compute that it adds, and its accuracy alone. Shown first: the lowest NLL on "
+        f"{FIT_SPLIT} at up to {percent(AFFORDABLE, 0)} more compute.",
     )
     _presets(presets(table), place.split)
     st.button("Swap base and sidekick", key="swap", on_click=link.swap, width="stretch")

@@ -25,6 +25,8 @@ st.set_page_config(
     page_icon=str(places.ROOT / "app" / "icon.png"),  # local: a named icon would be fetched from another machine
     layout="wide",
 )
+for style in ("style.css", "embedded.css") if st.context.is_embedded else ("style.css",):
+    st.html(places.ROOT / "app" / style)
 pages = {name: st.Page(view.show, title=view.TITLE, url_path=name, default=name == FIRST) for name, view in VIEWS.items()}
 carried = link.carry({name: (page, VIEWS[name].LINKED) for name, page in pages.items()})
 page = st.navigation(list(pages.values()), position="hidden" if st.context.is_embedded else "top")

@@ -83,7 +83,7 @@ def test_the_images_that_move_most_stand_first(open_diagnose, found):
     assert shown["Move"].to_list() == expected["move"].head(20).to_list()
     assert shown["Image"].to_list() == expected["row"].head(20).to_list()
     assert shown["Label"].to_list() == [f"class {c}" for c in expected["label"].head(20)]
-    assert shown["Duo sure"].to_list() == pytest.approx(expected["duo_confidence"].head(20).to_list())
+    assert shown["Duo sure"].to_list() == pytest.approx((expected["duo_confidence"].head(20) * 100).to_list())
 
 
 @pytest.mark.parametrize("outcome", ["rescued", "harmed", "both_right", "both_wrong"])

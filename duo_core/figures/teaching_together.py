@@ -108,7 +108,7 @@ def newton_bowl(
         customdata=path[["step", "nll"]],
         hovertemplate="Step %{customdata[0]}: T_base %{x:.3f}, T_sidekick %{y:.3f}<br>NLL %{customdata[1]:.4f}<extra></extra>",
     )
-    return figure.update_layout(height=HEIGHT - 30, margin={"b": 8})
+    return figure.update_layout(height=HEIGHT - 75, margin={"b": 8})
 
 
 def reranked(table: pd.DataFrame, shown: str, *, colours: Colours = LIGHT) -> go.Figure:

@@ -1,6 +1,7 @@
 """Numbers in words: labels, sentences and cards; no widgets, no arithmetic on images."""
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from duo_core.common.numbers import number, percent, share
@@ -29,6 +30,7 @@ __all__ = [
     "points",
     "reversed_line",
     "share",
+    "short_names",
     "slowdown_line",
     "speed_line",
     "standing",
@@ -40,12 +42,24 @@ __all__ = [
 
 
 def model_label(name: str, accuracy: float, balance: float | None = None) -> str:
-    """A model in a list: its name, accuracy and, for a sidekick, FLOPs balance.
+    """A model in a list: its name, what it adds as a sidekick, and its accuracy, which a narrow list may cut off.
 
     >>> model_label("resnet20", 0.917, 0.33), model_label("resnet56", 0.933)
-    ('resnet20 · 91.7 % · +33 % FLOPs', 'resnet56 · 93.3 %')
+    ('resnet20 · +33 % · 91.7 %', 'resnet56 · 93.3 %')
     """
-    return f"{name} · {percent(accuracy)}" + ("" if balance is None else f" · +{share(balance)} FLOPs")
+    return " · ".join([name, *([] if balance is None else [f"+{share(balance)}"]), percent(accuracy)])
+
+
+def short_names(names: Sequence[str], longest: int = 22) -> dict[str, str]:
+    """Names that are shortened in the middle, where that leaves them apart.
+
+    >>> short_names(["resnet20", "vit_base_patch16_224.augreg_in21k"])
+    {'resnet20': 'resnet20', 'vit_base_patch16_224.augreg_in21k': 'vit_base_pa…greg_in21k'}
+    """
+    head, tail = longest // 2, longest - longest // 2 - 1
+    short = {name: name if len(name) <= longest else f"{name[:head]}…{name[-tail:]}" for name in names}
+    count = Counter(short.values())
+    return {name: shown if count[shown] == 1 else name for name, shown in short.items()}
 
 
 def operating_point(coverage: float, duo: float, alone: float, better: str = "base") -> str:
