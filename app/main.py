@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import streamlit as st
 
-from app import controls, internals, link
+from app import controls, internals, link, welcome
 from app.views import claims, data, diagnose, explore, find, learn, method, temperatures, zoo
 from duo_core.common import places
 from duo_core.common.arrays import InputError
@@ -34,9 +34,11 @@ name = page.url_path or FIRST
 if set(link.SET) <= set(VIEWS[name].LINKED):
     st.sidebar.markdown("**Asymmetric Duos Explorer**")
 st.session_state["pages"] = pages
+welcome.note(st.query_params, first_page=name == FIRST)
 link.keep(name, {key for view in VIEWS.values() for key in view.LINKED})
 link.follow_link(name, VIEWS[name].LINKED, carried=carried)
 try:
+    welcome.show()
     page.run()
 except InputError as error:  # a file that was altered since the page listed its model, say
     controls.stop("This cannot be shown", escaped(str(error)))
