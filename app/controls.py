@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import link, state, tables
+from app.figure import buttons
 from app.presets import presets
 from duo_core.analysis.advice import AFFORDABLE
 from duo_core.common.arrays import InputError, UncertaintyKind
@@ -216,6 +217,7 @@ def chart(figure: go.Figure, name: str, alt: str, **options: Any) -> None:
         "toImageButtonOptions": {"format": "svg", "filename": name},
     }
     st.plotly_chart(figure, key=f"chart_{name}", config=config, alt=alt, **options)
+    buttons(name, alt)
 
 
 def difference_card(

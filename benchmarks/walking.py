@@ -101,16 +101,9 @@ WALKS: dict[str, tuple[str, dict[str, Action]]] = {
             "to Diagnose and back": go("Diagnose", "Explore"),
         },
     ),
-    "Temperatures": ("/temperatures", {"a temperature": lambda page, turn: _temperature(page, turn)}),
-    "Learn": (
-        "/learn",
-        {"the next step, and back": lambda page, turn: page.locator(f".st-key-{('next', 'back')[turn % 2]}").click()},
-    ),
+    "Temperatures": ("/temperatures", {"a temperature": slide("temperature_")}),
+    "Learn": ("/learn", {"the next step, and back": press("Next", "Back")}),
 }
-
-
-def _temperature(page: "Page", turn: int) -> None:
-    page.locator("[class*=st-key-temperature_] [role=slider]").first.press("ArrowLeft" if turn % 2 else "ArrowRight")
 
 
 def walked(page: "Page", clock: Clock, tracing: Any, action: Action, repeats: int) -> list[Cost]:
