@@ -9,8 +9,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import streamlit as st
 
 from app import controls, internals, link, welcome
+from app.guard import Guard
 from app.views import claims, data, diagnose, explore, find, learn, method, temperatures, zoo
-from duo_core.common import places
+from duo_core.common import places, settings
 from duo_core.common.arrays import InputError
 from duo_core.common.plaintext import escaped
 
@@ -38,6 +39,10 @@ welcome.note(st.query_params, first_page=name == FIRST)
 link.keep(name, {key for view in VIEWS.values() for key in view.LINKED})
 link.follow_link(name, VIEWS[name].LINKED, carried=carried)
 try:
+    if settings.is_public() and not Guard.stands:
+        raise InputError(
+            "expected a guard before a public dashboard, got none; start it with duo app, or streamlit run app/hosted.py"
+        )
     welcome.show()
     page.run()
 except InputError as error:  # a file that was altered since the page listed its model, say

@@ -19,14 +19,13 @@ from app.state.pairs import (
     first_sidekick,
     fitted,
 )
-from app.state.pictures import IMAGES, thumbnails
+from app.state.pictures import credits_of, thumbnails, trouble
 from app.state.reports import report_of_pair, report_of_set
 from app.state.sets import Handle, Survey, open_set, read_ahead, set_names, store_path, survey
 from app.state.tables import all_pairs, sidekicks
 from app.state.uploads import choices, is_upload, opened
 
 __all__ = [
-    "IMAGES",
     "LIVE",
     "Handle",
     "Survey",
@@ -39,6 +38,7 @@ __all__ = [
     "choices",
     "claims_of",
     "classes",
+    "credits_of",
     "curves",
     "difference",
     "entropy_gains",
@@ -68,6 +68,7 @@ __all__ = [
     "store_path",
     "survey",
     "thumbnails",
+    "trouble",
 ]
 
 # A pair's arrays are small: with more threads they wait for each other, and for those of other sessions.

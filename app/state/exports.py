@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from app.state.sets import Handle
+from app.state.turns import at_once
 from duo_core.common.arrays import UncertaintyKind
 
 
@@ -28,4 +29,4 @@ def exported(
         risks = (target, *(risk for risk in TARGET_RISKS if risk != target))
         return packed(own, pair, Asked(kind=kind, target_risks=risks, confidence=confidence))
 
-    return write
+    return at_once(write)

@@ -49,6 +49,8 @@ def show() -> None:
     _drop()
     with st.spinner("Reading the files"):
         read = uploads.reading()
+    if said := uploads.refused():
+        st.error(said)
     if read:
         _files(read)
         _problems(read)

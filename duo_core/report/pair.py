@@ -1,6 +1,6 @@
 """Everything about one pair on one split."""
 
-from duo_core.analysis.bowl import bowl
+from duo_core.analysis.bowl import bowl, marks_of
 from duo_core.analysis.diagnosis import exchange, mean_gap, reliability
 from duo_core.common.numbers import percent
 from duo_core.figures.bowl import nll_bowl
@@ -142,8 +142,7 @@ def _temperatures(found: Evaluation, charts: Charts) -> Section:
     fit, own = found.fit, found.logit_set
     logits = own.logits(found.base, FIT_SPLIT), own.logits(found.sidekick, FIT_SPLIT)
     labels = own.labels[FIT_SPLIT]
-    at = {key: VARIANTS[key].weights(fit) for key in ("duo", "base", "sidekick", "unweighted")}
-    marks = {key: (where, float(pair_predictions(*logits, labels, where).nll.mean())) for key, where in at.items()}
+    marks = marks_of(*logits, labels, fit)
     figure = nll_bowl(bowl(*logits, labels, fit), marks, names=(words.plain(found.base), words.plain(found.sidekick)))
     rows: list[list[Content]] = [
         [VARIANTS[key].label, words.number(where.base), words.number(where.sidekick), words.number(nll)]
