@@ -12,6 +12,7 @@ from app import controls, link, state
 from app.controls import Choice
 from duo_core.analysis.guarantee import GUARANTEED
 from duo_core.common.arrays import UncertaintyKind
+from duo_core.common.numbers import percent
 from duo_core.systems.duo import Temperatures
 from duo_core.systems.sweep import Evaluation
 from duo_core.wording import promising
@@ -40,7 +41,7 @@ def above(table: pd.DataFrame, target: float, confidence: float) -> Above:
     'at most 2 % wrong on the fit split; no threshold guarantees it with 95 % confidence'
     """
     found = table[table["system"] == "duo"].set_index("method")["threshold"]
-    wrong, sure = promising.risk(target), f"{confidence:.0%}".replace("%", " %")
+    wrong, sure = promising.risk(target), percent(confidence, 0)
     if not math.isnan(found[GUARANTEED]):
         return Above(float(found[GUARANTEED]), f"at most {wrong} wrong, with {sure} confidence", True)
     if not math.isnan(found["empirical"]):

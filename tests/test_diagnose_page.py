@@ -56,7 +56,7 @@ def test_the_gain_carries_its_interval_and_a_verdict(open_diagnose, found):
     text = text_of(open_diagnose(**PAIR))
     said = f"Accuracy {100 * gain.estimate:+.2f} pp, 95 % interval {100 * gain.low:+.2f} to {100 * gain.high:+.2f}: **"
     assert said.replace("-", "−") in text
-    assert ("stands**" in text.partition("95 % interval")[2][:60]) == gain.stands
+    assert ("**significant " in text.partition("95 % interval")[2][:60]) == gain.stands
     assert "2,000 draws, seed 0" in text
 
 
@@ -84,7 +84,7 @@ def test_the_images_that_move_most_stand_first(open_diagnose, found):
     assert shown["Move"].to_list() == expected["move"].head(20).to_list()
     assert shown["Image"].to_list() == expected["row"].head(20).to_list()
     assert shown["Label"].to_list() == [f"class {c}" for c in expected["label"].head(20)]
-    assert shown["Duo sure"].to_list() == pytest.approx(expected["duo_confidence"].head(20).to_list())
+    assert shown["Duo sure"].to_list() == pytest.approx((expected["duo_confidence"].head(20) * 100).to_list())
 
 
 @pytest.mark.parametrize("outcome", ["rescued", "harmed", "both_right", "both_wrong"])

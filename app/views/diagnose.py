@@ -6,7 +6,7 @@ from typing import Any, cast
 import pandas as pd
 import streamlit as st
 
-from app import controls, link, state, together
+from app import controls, link, state, tables, together
 from app.controls import THEMED, Choice
 from app.state.pictures import ATTRIBUTION, VARIABLE
 from duo_core.analysis.advice import BAND, gains_within
@@ -41,6 +41,7 @@ LEAST = 10
 ENDS = 12
 """Classes drawn from either end where there are many."""
 SHIFT = "duo logits ... --corrupt test-noise=gaussian_noise:3"
+SURE = {"Base sure": "Base sure", "Duo sure": "Duo sure"}
 COMPARED = ("base", "unweighted", "uq_only", "duo")
 
 
@@ -137,7 +138,7 @@ def _moves(choice: Choice, found: Evaluation) -> None:
     readable = telling.moves_table(shown, own.classes, own.ids.get(choice.split))
     if pictures:
         readable.insert(0, "Picture", pictures)
-    st.dataframe(readable, hide_index=True, height=480, row_height=64 if pictures else None, column_config=_columns())
+    tables.frame(readable, shares=SURE, columns=_columns(), height=480, row_height=64 if pictures else None)
     st.caption(
         f"The {len(shown)} of {len(kept):,} whose rank by uncertainty moves furthest; rank 1 is the surest of {len(table):,}, "
         "a negative move makes it surer."
@@ -164,8 +165,7 @@ def _ask_for_pictures(choice: Choice, folder: str, names: list[str]) -> None:
 
 
 def _columns() -> dict[str, Any]:
-    sure, rank = st.column_config.NumberColumn(format="percent"), st.column_config.NumberColumn(format="localized")
-    numbers = dict.fromkeys(("Base sure", "Duo sure"), sure) | dict.fromkeys(("Base rank", "Duo rank", "Move"), rank)
+    numbers = dict.fromkeys(("Base rank", "Duo rank", "Move"), st.column_config.NumberColumn(format="localized"))
     names = dict.fromkeys(("Label", "Base says", "Duo says"), st.column_config.TextColumn(width=110))
     return {"Picture": st.column_config.ImageColumn(), **names, **numbers}
 
@@ -203,8 +203,8 @@ def _splits(choice: Choice, found: Evaluation) -> None:
         f"{METRICS[choice.metric].label} of {choice.base} and of the duo on every split",
     )
     st.caption("The metric is chosen in the sidebar. Temperatures are those of the fit split throughout.")
-    st.dataframe(telling.matrix(table), hide_index=True)
-    st.caption(f"Base → duo (difference); * where it stands. {telling.draws_line(gains[choice.split]['accuracy'])}")
+    tables.frame(telling.matrix(table))
+    st.caption(f"Base → duo (difference); * where it is significant. {telling.draws_line(gains[choice.split]['accuracy'])}")
     controls.numbers(table, "splits", "The splits as numbers")
 
 

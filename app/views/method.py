@@ -5,7 +5,7 @@ import itertools
 import pandas as pd
 import streamlit as st
 
-from app import controls, glossary, state
+from app import controls, glossary, state, tables
 from duo_core.common.arrays import InputError
 from duo_core.common.plaintext import escaped
 from duo_core.logits import LogitSet, tensor_digest
@@ -147,4 +147,4 @@ def _citation() -> None:
 
 
 def _versions() -> None:
-    st.dataframe(pd.DataFrame(versions(), columns=["Package", "Version"]), hide_index=True)
+    tables.frame(pd.DataFrame(versions(), columns=["Package", "Version"]))
