@@ -85,9 +85,9 @@ def zoo(options: argparse.Namespace) -> None:
 
 def cost(options: argparse.Namespace) -> None:
     """Profile models, built with random weights, at the input size and number of classes in use."""
-    from duo_core.inference import compute_device
+    from duo_core.models.devices import check_precision, compute_device
 
-    compute_device(options.device)  # before anything is counted
+    check_precision(options.precision, compute_device(options.device))  # before anything is counted
     show([_profile(spec, options) for spec in _specs(options, distinct=False)], options.json)
 
 
@@ -119,12 +119,11 @@ def _second_count(model: "LoadedModel") -> dict[str, Any]:
 def _speed(model: "LoadedModel | None", options: argparse.Namespace) -> dict[str, Any]:
     if model is None:
         return {"images_per_second": None, "device": None, "batch_size": None}
-    from duo_core.inference import compute_device
     from duo_core.models.cost import throughput
+    from duo_core.models.devices import compute_device
 
-    device = compute_device(options.device)
-    batch = {"batch_size": options.batch_size} if options.batch_size else {}
-    speed = throughput(model.module, model.transform.input_size, device=device, precision=options.precision, **batch)
+    device, size = compute_device(options.device), model.transform.input_size
+    speed = throughput(model.module, size, device=device, precision=options.precision, batch_size=options.batch_size)
     return {"images_per_second": round(speed.images_per_second, 2), "device": speed.device, "batch_size": speed.batch_size}
 
 
@@ -132,19 +131,17 @@ def logits(options: argparse.Namespace) -> None:
     """Compute what a set lacks, then say what stands in it."""
     import torch
 
-    from duo_core.inference import compute, compute_device
+    from duo_core.inference import compute
     from duo_core.inference.doubts import doubts
     from duo_core.inference.progress import Printer
-    from duo_core.models.zoo import load
+    from duo_core.models.devices import check_precision, compute_device
 
     store = Store(options.store)
-    store.own_folder(options.set)  # before models are read, which may take long
-    compute_device(options.device)
+    store.own_folder(options.set)  # before images are listed and models read, which may take long
+    check_precision(options.precision, compute_device(options.device))
     splits = _splits(options)
-    models = [load(spec) for spec in _specs(options)]
-    _say(*(model.note for model in models))
     summary = compute(
-        models,
+        _specs(options),
         splits,
         store,
         options.set,
@@ -159,6 +156,7 @@ def logits(options: argparse.Namespace) -> None:
         skip_unreadable=options.skip_unreadable,
         progress=Printer(sys.stderr),
         costs=lambda model: _card_costs(model, options),
+        tell=_say,
     )
     for split, names in summary.left_out.items():
         if names:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from duo_core.cli.arguments import assignment, json_object, number, positive, seed, unique
-from duo_core.cli.options import Commands, class_options, json_option, new_command
+from duo_core.cli.options import Commands, class_options, device_option, json_option, new_command
 from duo_core.cli.printing import print_json, say, show
 from duo_core.common import places
 from duo_core.common.arrays import InputError
@@ -55,10 +55,10 @@ def add_finetune(commands: Commands) -> None:
     command.add_argument("--no-augment", action="store_true", help="leave out RandAugment and the flips")
     command.add_argument("--metric", choices=METRICS, default="accuracy", help="what trials are chosen by (default accuracy)")
     command.add_argument("--seed", type=seed, default=0, help="of everything that is drawn (default 0)")
-    command.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
+    device_option(command)
     command.add_argument(
         "--precision",
-        choices=["auto", "float32", "bfloat16"],
+        choices=["auto", "float32", "tf32", "bfloat16"],
         default="auto",
         help="of training; auto (default) is bfloat16 autocast where the processor has it",
     )
@@ -80,7 +80,7 @@ def add_soup(commands: Commands) -> None:
     )
     command.add_argument("--name", metavar="NAME", help="of the file (default: the method, and what it is of)")
     command.add_argument("--model", metavar="MODEL", help="module:callable, where the run is of own code")
-    command.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
+    device_option(command)
     _image_options(command)
 
 
@@ -150,9 +150,8 @@ def _images(options: argparse.Namespace, needed: list[str]) -> "dict[str, Split]
 
 def _job(options: argparse.Namespace, images: "Mapping[str, Split]") -> "tuple[Job, LoadedModel]":
     """What is trained on what, and the model whose trunk is probed."""
-    from duo_core.inference import compute_device
+    from duo_core.models.devices import best_precision, check_precision, compute_device
     from duo_core.models.zoo import load
-    from duo_core.training.costs import precision_here
     from duo_core.training.finetune import Job
     from duo_core.training.norms import check_statistics
     from duo_core.training.runs import job_model
@@ -164,7 +163,8 @@ def _job(options: argparse.Namespace, images: "Mapping[str, Split]") -> "tuple[J
     if recipe.probe:
         check_statistics(pretrained.module, recipe.statistics, pretrained.spec.name)
     model = job_model(pretrained, images["train"].source.classes or (), recipe.probe)
-    precision = precision_here(device) if options.precision == "auto" else options.precision
+    precision = best_precision(device) if options.precision == "auto" else options.precision
+    check_precision(precision, device)
     return Job(model, images["train"], images["val"], recipe, options.seed, options.metric, device, precision), pretrained
 
 
@@ -223,7 +223,7 @@ def _show(run: "Run", as_json: bool) -> None:
 
 def soup(options: argparse.Namespace) -> None:
     """Average trials of a run; say what went in and what came of it."""
-    from duo_core.inference import compute_device
+    from duo_core.models.devices import compute_device
     from duo_core.training.soups import make_soup
 
     device = compute_device(options.device)
