@@ -7,7 +7,7 @@ import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -20,6 +20,20 @@ from duo_core.logits.store.journal import Journal
 
 if TYPE_CHECKING:  # only the record's shape is needed, not torchvision and timm
     from duo_core.models.zoo import LoadedModel, ModelSpec
+
+
+class Full(Protocol):
+    """All rows of a model and split, and what they take up beside the set: a journal that is full, or shards."""
+
+    @property
+    def computed_on(self) -> tuple[str, ...]:
+        """Processors that the rows are from."""
+
+    def tensor(self) -> Tensor:
+        """All rows (n, k)."""
+
+    def discard(self) -> None:
+        """Remove them: they stand in the set now."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +117,7 @@ class Filling:
         )
 
     def finish(
-        self, cards: Sequence[Card], journals: Mapping[tuple[str, str], Journal], skip_unreadable: bool
+        self, cards: Sequence[Card], journals: Mapping[tuple[str, str], Full], skip_unreadable: bool
     ) -> dict[str, list[str]]:
         """Write the models whose journals are full into the set; return the images of each split that were left out.
 

@@ -4,7 +4,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -14,9 +14,6 @@ from duo_core.images.splits import Split
 from duo_core.inference.decoding import Batch, Decoder, View, batches, crew_for, stage
 from duo_core.inference.progress import Progress, ProgressCallback
 from duo_core.inference.runner import Runner
-
-if TYPE_CHECKING:  # only the record's shape is needed, not torchvision and timm
-    from duo_core.models.zoo import LoadedModel
 
 SAVE_SECONDS = 2.0
 """Rows are made durable at the first batch boundary after so long; a sync for every small batch would cost more than the batch."""
@@ -181,7 +178,6 @@ def _save(jobs: Sequence[Job]) -> None:
 
 
 def rows_of(
-    model: "LoadedModel",
     split: Split,
     name: str,
     runner: Runner,
@@ -192,8 +188,8 @@ def rows_of(
     skip_unreadable: bool = False,
     tell: Tell = lambda _: None,
 ) -> Tensor:
-    """Logits (n, k) of one model on a split of that name, which nothing keeps on the way."""
-    sink = InMemory((len(split), model.classes), dtype)
+    """Logits (n, k) of a runner's model on a split of that name, which nothing keeps on the way."""
+    sink = InMemory((len(split), runner.model.classes), dtype)
     with runner:
         run_pass([Job(runner, name, split, sink)], size, workers, skip_unreadable, Meter(len(split)), tell)
     return torch.cat(sink.parts)

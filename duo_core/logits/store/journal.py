@@ -34,7 +34,6 @@ class Journal:
         self._about = {"fingerprint": fingerprint, "shape": list(shape), "dtype": str(dtype)}
         self._here = computed_on
         self.computed_on: tuple[str, ...] = ()
-        """Processors that the rows are from."""
         self.done = self._recorded()
         self._file = open(self._rows, "r+b" if self._rows.exists() else "w+b")  # noqa: SIM115 (closed by close)
         self._file.truncate(self.done * self._row_bytes)

@@ -197,6 +197,10 @@ class Store:
         """Where what is computed of a model lies until the set has all of it."""
         return self.own_folder(name) / ".partial" / _checked_model(model)
 
+    def has_shards(self, name: str) -> bool:
+        """Whether tasks have left rows of a set that are to be joined."""
+        return any((self.own_folder(name) / ".partial").glob("*/*.shard"))
+
     def _listed(self) -> str:
         return ", ".join(self.names()) or "none yet"
 
