@@ -122,8 +122,8 @@ def _how(advice: Advice) -> str:
     if not advice.corrected:
         return f"{said}, judged on {advice.judged_on}{unknown}."
     return (
-        f"{said}{unknown}. It is the only split, so it judges, too: each image is predicted by what was fitted on others, and the values "
-        "are of choices judged on images that had no say in them (bootstrap-bias-corrected)."
+        f"{said}{unknown}. It is the only split, so it judges, too: each image is predicted by what was fitted on others, and the "
+        "values are of choices judged on images that had no say in them (bootstrap-bias-corrected)."
     )
 
 
