@@ -5,11 +5,9 @@ from typing import Any
 
 import streamlit as st
 
-from app import link, state
+from app import controls, link, state
 from app.controls import Choice
 from duo_core.analysis.bowl import reach
-from duo_core.figures.screen import SCREEN
-from duo_core.metrics import METRICS
 from duo_core.systems.duo import Temperatures
 from duo_core.systems.sweep import Evaluation
 from duo_core.wording import words
@@ -53,14 +51,7 @@ def consequences(choice: Choice, found: Evaluation, chosen: Temperatures) -> Non
 
 
 def _card(label: str, key: str, value: float | None, learned: float | None) -> None:
-    st.metric(
-        label,
-        SCREEN[key].text(value),
-        words.delta(key, value, learned),
-        delta_color="normal" if METRICS[key].higher_is_better else "inverse",
-        delta_description=words.beside(key, value, learned, "learned"),
-        border=True,
-    )
+    controls.difference_card(label, key, value, learned, beside=words.beside(key, value, learned, "learned"))
 
 
 def take_point(event: Mapping[str, Any] | None, keys: tuple[str, str]) -> None:

@@ -3,9 +3,10 @@
 from duo_core.analysis.candidates import Action
 from duo_core.analysis.choice import Advice
 from duo_core.analysis.options import Option
+from duo_core.common.numbers import share
 from duo_core.figures.screen import SCREEN
 from duo_core.metrics import METRICS
-from duo_core.wording.sentences import difference, label, share, standing
+from duo_core.wording.sentences import difference, label, standing
 
 DOES: dict[Action, str] = {
     "keep": "keep {base}",

@@ -26,11 +26,11 @@ def exchanged(counted: Exchange) -> str:
 
 
 def exchange_line(counted: Exchange, gain: Interval | None, base: str) -> str:
-    """What that comes to, and whether it stands.
+    """What that comes to, and whether it is significant.
 
     >>> exchange_line(Exchange(90, 6, 1, 3), Interval(0.05, 0.01, 0.09), "large")
     'The duo is right on **6** images that large gets wrong, and wrong on **1** that large gets right: 5 more right of 100. \
-Accuracy +5.00 pp, 95 % interval +1.00 to +9.00: **the gain stands**.'
+Accuracy +5.00 pp, 95 % interval +1.00 to +9.00: **significant gain**.'
     """
     text = sentences.exchanged(counted, base)
     return text if gain is None else f"{text} Accuracy {verdict('accuracy', gain)}."
@@ -58,11 +58,11 @@ def calibration_line(tables: Mapping[str, pd.DataFrame]) -> str:
 
 
 def classes_line(shown: pd.DataFrame, gains: Mapping[int, Interval | None]) -> str:
-    """In how many of the classes shown the duo gains, and where that stands.
+    """In how many of the classes shown the duo gains, and where that is significant.
 
     >>> shown = pd.DataFrame({"class": [3, 5, 8], "name": ["cat", "dog", "ship"], "gain": [0.02, 0.0, -0.01]})
     >>> classes_line(shown, {3: Interval(0.02, 0.01, 0.03), 5: None, 8: Interval(-0.01, -0.03, 0.01)})
-    'Of 3 classes the duo gains in **1** and loses in **1**; beyond chance, corrected for the number of \
+    'Of 3 classes the duo gains in **1** and loses in **1**; significant, corrected for the number of \
 classes: cat +2.00 pp.'
     """
     up, down = int((shown["gain"] > 0).sum()), int((shown["gain"] < 0).sum())
@@ -71,15 +71,15 @@ classes: cat +2.00 pp.'
         for row in shown.to_dict("records")
         if (gain := gains.get(row["class"])) is not None and gain.stands
     ]
-    beyond = f"beyond chance, corrected for the number of classes: {', '.join(sure) if sure else 'none'}."
-    return f"Of {len(shown)} classes the duo gains in **{up}** and loses in **{down}**; {beyond}"
+    significant = f"significant, corrected for the number of classes: {', '.join(sure) if sure else 'none'}."
+    return f"Of {len(shown)} classes the duo gains in **{up}** and loses in **{down}**; {significant}"
 
 
 def holm_line(classes: int) -> str:
     """How classes are told from chance."""
     return (
-        f"Beyond chance: exact McNemar tests, corrected for the {classes:,} classes that are large enough (Holm), so that chance "
-        "alone lets any class stand at most once in 20 times. The intervals are those of each class by itself."
+        f"Significant: exact McNemar tests, corrected for the {classes:,} classes that are large enough (Holm), so that chance "
+        "alone makes any class significant at most once in 20 times. The intervals are those of each class by itself."
     )
 
 
@@ -87,7 +87,7 @@ def entropy_line(gains: Mapping[str, Interval | None]) -> str:
     """What ranking the duo by entropy instead of softmax changes.
 
     >>> entropy_line({"aurc": Interval(0.0001, 0.00005, 0.0002), "auroc": None})
-    'The duo by entropy instead of softmax: AURC +0.10, 95 % interval +0.05 to +0.20: **the loss stands**.'
+    'The duo by entropy instead of softmax: AURC +0.10, 95 % interval +0.05 to +0.20: **significant loss**.'
     """
     known = [f"{METRICS[key].label} {verdict(key, gain)}" for key, gain in gains.items() if gain is not None]
     return f"The duo by entropy instead of softmax: {'; '.join(known) or 'nothing to compare'}."
@@ -99,7 +99,7 @@ def draws_line(gain: Interval | None) -> str:
 
 
 def matrix(table: pd.DataFrame) -> pd.DataFrame:
-    """Base, duo and their difference in one cell, a row a metric and a column a split; a star where the difference stands.
+    """Base, duo and their difference in one cell, a row a metric and a column a split; a star where the difference is significant.
 
     >>> cells = {"metric": "aurc", "split": "test", "base": 0.0076, "duo": 0.0059, "delta": -0.0017, "stands": True}
     >>> matrix(pd.DataFrame([cells])).to_dict("records")
