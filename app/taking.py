@@ -2,12 +2,14 @@
 
 import json
 import math
+import urllib.parse
 from typing import Any, NamedTuple
 
 import pandas as pd
 import streamlit as st
 
-from app import controls, state
+from app import controls, link, state
+from app.citation import CITATION
 from app.controls import Choice
 from duo_core.analysis.guarantee import GUARANTEED
 from duo_core.common.arrays import UncertaintyKind
@@ -74,14 +76,27 @@ def json_line(names: tuple[str, str], weights: Temperatures, at: Above, kind: Un
     return f"{json.dumps(said, ensure_ascii=False)[:-1]},\n {json.dumps(rest)[1:]}"
 
 
+def pair_link(choice: Choice) -> str:
+    """The address that opens this pair with all that the page shows of it, whatever the defaults are."""
+    pair = {"set": st.session_state["set"], "split": choice.split, "base": choice.base, "sidekick": choice.sidekick}
+    held = link.state_of(st.session_state.get("linked", ()))
+    return f"{st.context.url or ''}?{urllib.parse.urlencode({**pair, **held})}"
+
+
 def take_home(choice: Choice, found: Evaluation, table: pd.DataFrame, target: float, confidence: float) -> None:
     """Draw what is taken home, with the threshold that was chosen on the page."""
     st.header("Take it home", anchor=False)
     at = above(table, target, confidence)
     temperatures, names = found.fit.temperatures, (choice.base, choice.sidekick)
     st.markdown(f"Two weights and a threshold: {at.why}. Rows are images, columns classes in the order of the set.")
-    st.code(python_lines(temperatures, at, choice.kind), language="python", wrap_lines=True)
-    st.code(json_line(names, temperatures, at, choice.kind), language="json", wrap_lines=True)
+    copies = {
+        "Python": (python_lines(temperatures, at, choice.kind), "python"),
+        "JSON": (json_line(names, temperatures, at, choice.kind), "json"),
+        "Link": (pair_link(choice), None),
+        "Citation": (CITATION, "bibtex"),
+    }
+    for tab, (text, language) in zip(st.tabs(list(copies)), copies.values(), strict=True):
+        tab.code(text, language=language, wrap_lines=True)
     with st.container(horizontal=True):
         controls.report(
             f"{choice.base}-{choice.sidekick}-{choice.split}",

@@ -1,13 +1,15 @@
 """Differences in sentences: what a duo rescues and harms, and whether it would on other images."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from duo_core.analysis.diagnosis import Exchange, mean_gap
+from duo_core.common.numbers import UNDEFINED
 from duo_core.figures.diagnosis import SYSTEMS
-from duo_core.figures.screen import SCREEN
+from duo_core.figures.screen import SCREEN, metric_title
 from duo_core.metrics import METRICS
 from duo_core.metrics.intervals import REPLICATES, Interval
 from duo_core.wording import sentences
@@ -96,6 +98,33 @@ def entropy_line(gains: Mapping[str, Interval | None]) -> str:
 def draws_line(gain: Interval | None) -> str:
     """How the intervals came about."""
     return sentences.drawn(*((gain.replicates, gain.seed) if gain else (REPLICATES, 0)))
+
+
+def every_metric(
+    metrics: Mapping[str, Mapping[str, float | None]], gains: Mapping[str, Mapping[str, Interval | None]]
+) -> pd.DataFrame:
+    """Every metric of base, sidekick and duo as on screen, and the duo's differences to either with their intervals.
+
+    >>> found = {"base": {"aurc": 0.008}, "sidekick": {"aurc": 0.02}, "duo": {"aurc": 0.006}}
+    >>> table = every_metric(found, {"base": {"aurc": Interval(-0.002, -0.003, -0.001)}, "sidekick": {"aurc": None}})
+    >>> table.iloc[0].tolist()
+    ['AURC × 1000, lower is better', 8.0, 20.0, 6.0, -2.0, '−3.00 to −1.00', 'significant gain', -14.0, '', 'n/a']
+    """
+    return pd.DataFrame([_metric_row(key, metrics, gains) for key in METRICS if key in metrics["duo"]])
+
+
+def _metric_row(
+    key: str, metrics: Mapping[str, Mapping[str, float | None]], gains: Mapping[str, Mapping[str, Interval | None]]
+) -> dict[str, Any]:
+    factor = SCREEN[key].factor
+    shown = {name: math.nan if (value := metrics[name][key]) is None else value * factor for name in ("base", "sidekick", "duo")}
+    row: dict[str, Any] = {"Metric": metric_title(key), "Base": shown["base"], "Sidekick": shown["sidekick"], "Duo": shown["duo"]}
+    for name, found in gains.items():
+        gain = found.get(key)
+        row[f"Duo − {name}"] = shown["duo"] - shown[name]
+        row[f"95 % interval, {name}"] = "" if gain is None else sentences.ends(key, gain)
+        row[f"Against {name}"] = UNDEFINED if gain is None else sentences.SIGNIFICANT[sentences.effect(key, gain)]
+    return row
 
 
 def matrix(table: pd.DataFrame) -> pd.DataFrame:
