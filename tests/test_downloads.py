@@ -17,7 +17,7 @@ from duo_core.common.latex import latex_text
 from duo_core.logits.store import DEFAULT_STORE
 
 PLACES = [
-    *((name, {}) for name in ("explore", "find", "zoo", "claims", "method", "data")),
+    *((name, {}) for name in ("explore", "find", "compare", "zoo", "claims", "method", "data")),
     *(("diagnose", {"part": part}) for part in diagnose.PARTS),
     *(("temperatures", {"question": question}) for question in temperatures.QUESTIONS),
     ("learn", {"step": "5"}),

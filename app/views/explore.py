@@ -19,7 +19,7 @@ from duo_core.systems.sweep import Evaluation
 from duo_core.wording import promising, telling, words
 
 TITLE = "Explore"
-LINKED = (*link.CHOICE, "coverage", "range", "target", "confidence")
+LINKED = (*link.CHOICE, "coverage", "range", "target", "confidence", *manual.LINKED)
 RANGES = {"parting": "Where curves part", "whole": "Whole range"}
 
 CARDS = {

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from duo_core.analysis.diagnosis import Exchange, mean_gap
-from duo_core.common.numbers import UNDEFINED
+from duo_core.common.numbers import UNDEFINED, share
 from duo_core.figures.diagnosis import SYSTEMS
 from duo_core.figures.screen import SCREEN, metric_title
 from duo_core.metrics import METRICS
@@ -125,6 +125,27 @@ def _metric_row(
         row[f"95 % interval, {name}"] = "" if gain is None else sentences.ends(key, gain)
         row[f"Against {name}"] = UNDEFINED if gain is None else sentences.SIGNIFICANT[sentences.effect(key, gain)]
     return row
+
+
+def side_by_side(
+    systems: Mapping[str, tuple[Mapping[str, float | None], float | None]], gains: Mapping[str, Mapping[str, Interval | None]]
+) -> pd.DataFrame:
+    """A row a metric and a column a system, given its metrics and FLOPs balance by name, with its gain; the cost comes last.
+
+    >>> side_by_side({"a + b": ({"aurc": 0.006}, 0.25)}, {"a + b": {"aurc": Interval(-0.002, -0.003, -0.001)}})["a + b"].tolist()
+    ['6.00 (−2.00 *)', '+25 %']
+    """
+    keys = next(iter(systems.values()))[0]
+    rows: dict[str, list[str]] = {"Metric": [*map(label, keys), "Compute added"]}
+    for name, (metrics, balance) in systems.items():
+        cells = [_with_gain(key, value, gains[name].get(key)) for key, value in metrics.items()]
+        rows[name] = [*cells, "unknown" if balance is None else f"+{share(balance)}"]
+    return pd.DataFrame(rows)
+
+
+def _with_gain(key: str, value: float | None, gain: Interval | None) -> str:
+    text = SCREEN[key].text(value)
+    return text if gain is None else f"{text} ({signed(key, gain.estimate)}{' *' if gain.stands else ''})"
 
 
 def matrix(table: pd.DataFrame) -> pd.DataFrame:
