@@ -7,7 +7,7 @@ from dashboard import PAIR, query, table, text_of
 from app.views.compare import BETWEEN, MOST
 from duo_core.figures.comparing import curves_of_pairs, heat_map
 from duo_core.figures.curves import risk_coverage
-from duo_core.figures.screen import SCREEN
+from duo_core.figures.screen import LIGHT, SCREEN
 from duo_core.logits.store import Store
 from duo_core.metrics import METRICS
 from duo_core.systems.sweep import evaluate, sweep
@@ -55,7 +55,7 @@ def test_without_a_pin_the_heat_map_stands_alone(open_view):
 
 
 @pytest.mark.parametrize("key", ["aurc", "accuracy"])
-def test_a_heat_map_has_every_pair_once_and_darker_is_better(toy_store, key):
+def test_a_heat_map_has_every_pair_once_and_blue_is_better(toy_store, key):
     rows = sweep(Store(toy_store).open("toy"), ["test"])
     (heat,) = heat_map(rows, key, ["large", "middle", "small", "tiny"]).data
     duos = rows[rows["variant"] == "duo"]
@@ -63,5 +63,5 @@ def test_a_heat_map_has_every_pair_once_and_darker_is_better(toy_store, key):
     row = duos.iloc[0]
     at = heat.z[list(heat.y).index(row["base"])][list(heat.x).index(row["sidekick"])]
     assert at == pytest.approx(row[key] * SCREEN[key].factor)
-    dark = [colour for _, colour in heat.colorscale][-1 if METRICS[key].higher_is_better else 0]
-    assert dark != "#ffffff"
+    best = [colour for _, colour in heat.colorscale][-1 if METRICS[key].higher_is_better else 0]
+    assert best == LIGHT["base"]

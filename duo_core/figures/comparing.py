@@ -28,15 +28,16 @@ def curves_of_pairs(table: pd.DataFrame, *, start: float = 0.0, colours: Colours
             hovertemplate="%{y:.2f} %",
         )
     seen = table.loc[table["coverage"] >= max(start, 0.1), names].to_numpy()
-    figure.update_layout(hovermode="x unified", hoverdistance=-1)
+    figure.update_layout(hovermode="x unified", hoverdistance=-1, showlegend=True)
     figure.update_xaxes(range=[start * 100, 100.5], hoverformat=".1f", unifiedhovertitle_text="Keep %{x} %")
     return figure.update_yaxes(range=[0, 106 * float(seen.max(initial=1e-3))])
 
 
 def heat_map(table: pd.DataFrame, key: str, models: Sequence[str], *, colours: Colours = LIGHT) -> go.Figure:
-    """Draw a metric of the duo of every pair, bases down and sidekicks across, both in the order of `models`; darker is better.
+    """Draw a metric of the duo of every pair, bases down and sidekicks across, both in the order of `models`; blue is better.
 
-    `table` has one row a (base, sidekick, variant) with the metric.
+    `table` has one row a (base, sidekick, variant) with the metric. The scale ends where nine in ten pairs do, so that one does not
+    take all of it.
     """
     screen, better = SCREEN[key], METRICS[key].higher_is_better
     duos = table[table["variant"] == "duo"].pivot_table(index="base", columns="sidekick", values=key, aggfunc="first")
@@ -48,7 +49,10 @@ def heat_map(table: pd.DataFrame, key: str, models: Sequence[str], *, colours: C
         x=sidekicks,
         y=bases[::-1],
         z=grid.to_numpy() * screen.factor,
+        zmin=duos.stack().quantile(0.05) * screen.factor if len(duos) else None,
+        zmax=duos.stack().quantile(0.95) * screen.factor if len(duos) else None,
         customdata=texts,
+        texttemplate="%{customdata}",
         colorscale=_scale(colours, better),
         colorbar={"title": {"text": metric_title(key), "side": "right"}, "thickness": 12, "outlinewidth": 0},
         hovertemplate=f"<b>%{{y}} + %{{x}}</b><br>{METRICS[key].label} %{{customdata}}<extra></extra>",
@@ -65,5 +69,5 @@ def heat_map(table: pd.DataFrame, key: str, models: Sequence[str], *, colours: C
 
 
 def _scale(colours: Mapping[str, str], higher_is_better: bool) -> list[list[object]]:
-    ends = [colours["paper"], colours["base"]] if higher_is_better else [colours["base"], colours["paper"]]
-    return [[0, ends[0]], [1, ends[1]]]
+    worst, best = (0, 1) if higher_is_better else (1, 0)
+    return sorted([[worst, colours["sidekick"]], [0.5, colours["paper"]], [best, colours["base"]]])

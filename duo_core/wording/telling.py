@@ -121,7 +121,7 @@ def _metric_row(
     row: dict[str, Any] = {"Metric": metric_title(key), "Base": shown["base"], "Sidekick": shown["sidekick"], "Duo": shown["duo"]}
     for name, found in gains.items():
         gain = found.get(key)
-        row[f"Duo − {name}"] = shown["duo"] - shown[name]
+        row[f"Duo − {name}"] = round(shown["duo"] - shown[name], 9)
         row[f"95 % interval, {name}"] = "" if gain is None else sentences.ends(key, gain)
         row[f"Against {name}"] = UNDEFINED if gain is None else sentences.SIGNIFICANT[sentences.effect(key, gain)]
     return row
