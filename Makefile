@@ -9,7 +9,7 @@ CONSTRAINTS ?= constraints.txt
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check \
 	$(if $(CONSTRAINTS),-c $(CONSTRAINTS),--upgrade --upgrade-strategy eager)
 
-.PHONY: help app test nightly lint docs bench newest constraints dist
+.PHONY: help app test nightly lint docs bench gpu-check newest constraints dist
 
 help:
 	@echo "make app          serve the dashboard on http://127.0.0.1:8501 (PORT=N for another port)"
@@ -18,6 +18,7 @@ help:
 	@echo "make lint         check style and types"
 	@echo "make docs         pages of the Python interface, in docs/api/"
 	@echo "make bench        print the benchmarks"
+	@echo "make gpu-check    check and time a GPU in under four minutes (GPU_PYTHON=python3 for another Python)"
 	@echo "make newest       run every test with the newest versions of everything, in .venv-newest"
 	@echo "make constraints  write down the versions of .venv-newest as those that are tested"
 	@echo "make dist         build what is released, in dist/"
@@ -64,6 +65,11 @@ bench: $(APP)
 	@status=0; for script in $(patsubst %,benchmarks/%.py,speed systems dashboard opening walking sessions inference published_costs); do \
 		echo "$$script"; $(BIN)/python $$script || status=1; \
 	done; exit $$status
+
+# Installs nothing: the Python of .venv where there is one, else one that has torch, torchvision, timm and pytest.
+GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
+gpu-check:
+	PYTHONPATH="$(CURDIR)" $(GPU_PYTHON) benchmarks/gpu_check.py
 
 newest:
 	rm -f .venv-newest/.installed-*

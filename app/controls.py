@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import link, state, tables
+from app import link, members, state, tables
 from app.figure import buttons
 from app.presets import presets
 from duo_core.analysis.advice import AFFORDABLE
@@ -62,17 +62,22 @@ class Choice:
     sidekick: str
     metric: str
     kind: UncertaintyKind
+    members: tuple[str, ...] = ()
+    """All members of the system, base and sidekick first; of a page about pairs these two alone."""
 
 
-def sidebar() -> Choice | None:
-    """Draw the sidebar of a page about a pair; None, with the reason in the page, where there is no pair to show."""
+def sidebar(*, more: bool = False) -> Choice | None:
+    """Draw the sidebar of a page about a pair, or about a system that may have more members; None where there is none to show.
+
+    The reason stands in the page then.
+    """
     place = set_sidebar()
     if place is None or not _two_models(place):
         return None
     for role in ("base", "sidekick"):
         _say_unknown(role, role, place.known.accuracy)
     with st.sidebar:
-        return _pair(place)
+        return _pair(place, more=more)
 
 
 def set_sidebar() -> Place | None:
@@ -133,8 +138,10 @@ def _two_models(place: Place) -> bool:
     return len(accuracy) >= 2
 
 
-def _pair(place: Place) -> Choice:
+def _pair(place: Place, *, more: bool) -> Choice:
     handle, accuracy = place.handle, place.known.accuracy
+    if more:
+        members.follow(accuracy)
     link.settle("uncertainty", UNCERTAINTIES, "softmax")
     link.settle("metric", METRICS, "aurc")
     short = words.short_names(list(accuracy))
@@ -161,10 +168,14 @@ def _pair(place: Place) -> Choice:
         help="The model that is added, the compute that it adds, and its accuracy alone. Shown first: the lowest NLL on "
         f"{FIT_SPLIT} at up to {percent(AFFORDABLE, 0)} more compute.",
     )
+    together = members.settled(base, st.session_state["sidekick"], others)
+    if more:
+        members.controls(together, list(accuracy))
     _presets(presets(table), place.split)
     st.button("Swap base and sidekick", key="swap", on_click=link.swap, width="stretch")
     st.selectbox("Metric", list(METRICS), key="metric", format_func=lambda key: METRICS[key].label, on_change=link.touched)
-    return Choice(handle, place.split, base, st.session_state["sidekick"], st.session_state["metric"], uncertainty())
+    pair = base, st.session_state["sidekick"]
+    return Choice(handle, place.split, *pair, st.session_state["metric"], uncertainty(), together if more else pair)
 
 
 def _presets(sidekicks: Mapping[str, str], split: str) -> None:
@@ -218,13 +229,13 @@ def stop(title: str, text: str, command: str = "") -> None:
         st.code(command, language="bash", wrap_lines=True)
 
 
-def chart(figure: go.Figure, name: str, alt: str, **options: Any) -> None:
-    """A chart in the theme's colours that saves itself as SVG under its name."""
+def chart(figure: go.Figure, name: str, alt: str, *, zooms: bool = False, **options: Any) -> None:
+    """A chart in the theme's colours that saves itself as SVG under its name, and may be zoomed into and back."""
     axis = {"tickfont": {"color": THEMED["neutral"]}, "title": {"font": {"color": THEMED["neutral"]}}}
     figure.update_xaxes(axis).update_yaxes(axis)  # Streamlit's own grey has a contrast of 3 to the page
     config = {
         "displaylogo": False,
-        "modeBarButtons": [["toImage"]],
+        "modeBarButtons": [["zoom2d", "resetScale2d"] * zooms + ["toImage"]],
         "toImageButtonOptions": {"format": "svg", "filename": name},
     }
     st.plotly_chart(figure, key=f"chart_{name}", config=config, alt=alt, **options)

@@ -210,7 +210,7 @@ def take_preset(sidekicks: Mapping[str, str]) -> None:
 def choose_pair(base: str, sidekick: str) -> None:
     """Take a pair."""
     touched()
-    take({"base": base, "sidekick": sidekick})
+    take({"base": base, "sidekick": sidekick, "members": []})
 
 
 def choose_point(chart: str) -> None:

@@ -14,8 +14,6 @@ from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from outlived import started
-from streamlit.proto.BackMsg_pb2 import BackMsg
-from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Locator, Page, WebSocket
@@ -155,6 +153,11 @@ class Talk:
     """What a page and its server say to each other: whether the server has still to answer."""
 
     def __init__(self, page: "Page") -> None:
+        # Only here, so that tests that drive no browser run where there is no dashboard.
+        from streamlit.proto.BackMsg_pb2 import BackMsg
+        from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+        self.asked, self.heard = BackMsg, ForwardMsg
         self.waiting = self.begun = False
         page.on("websocket", self.listen)
 
@@ -164,15 +167,15 @@ class Talk:
         stream.on("framereceived", self.hear)
 
     def ask(self, message: str | bytes) -> None:
-        if isinstance(message, bytes) and BackMsg.FromString(message).WhichOneof("type") == "rerun_script":
+        if isinstance(message, bytes) and self.asked.FromString(message).WhichOneof("type") == "rerun_script":
             self.waiting, self.begun = True, False
 
     def hear(self, message: str | bytes) -> None:
-        heard = ForwardMsg.FromString(message) if isinstance(message, bytes) else ForwardMsg()
+        heard = self.heard.FromString(message) if isinstance(message, bytes) else self.heard()
         kind = heard.WhichOneof("type")
         if kind == "new_session":
             self.begun = True
-        elif kind == "script_finished" and self.begun and heard.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
+        elif kind == "script_finished" and self.begun and heard.script_finished != self.heard.FINISHED_EARLY_FOR_RERUN:
             self.waiting = False
 
 

@@ -76,7 +76,7 @@ def _in_use(found: Reading) -> None:
         st.markdown(f"{_summary(found.found)} Every page shows them: *your upload* under *Logit set*.")
         _models(found.found)
         with st.container(horizontal=True, vertical_alignment="center"):
-            for name, label in {"explore": "Explore the pair", "find": "Find a pair", "temperatures": "Temperatures"}.items():
+            for name, label in {"explore": "Explore the pair", "find": "Find a system", "temperatures": "Temperatures"}.items():
                 controls.open_page(name, label)
             _forget_button()
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pandas as pd
 import streamlit as st
 
-from app import controls, link, state, tables
+from app import controls, link, state, tables, together
 from app.controls import THEMED, Choice
 from app.state.pictures import ATTRIBUTION, VARIABLE
 from duo_core.analysis.advice import BAND, gains_within
@@ -18,9 +18,10 @@ from duo_core.figures.gains import gains_by_split
 from duo_core.metrics import METRICS
 from duo_core.systems.sweep import Evaluation
 from duo_core.wording import telling
+from duo_core.wording import together as wording
 
 TITLE = "Diagnose"
-LINKED = (*link.CHOICE, "part", "histogram", "outcome", "class_score")
+LINKED = (*link.CHOICE, "members", *together.LINKED, "part", "histogram", "outcome", "class_score")
 PARTS = {
     "calibration": "Is it as sure as right?",
     "images": "Which images move?",
@@ -46,11 +47,14 @@ COMPARED = ("base", "unweighted", "uq_only", "duo")
 
 def show() -> None:
     """Draw the page."""
-    choice = controls.sidebar()
+    choice = controls.sidebar(more=True)
     if choice is None:
         return
-    found = state.evaluation(choice.handle, choice.base, choice.sidekick, choice.split, choice.kind)
+    more = len(choice.members) > 2
+    found: Evaluation = together.evaluated(choice) if more else _evaluated(choice)
     _exchange(choice, found)
+    if more:
+        st.caption(wording.called_duo(found.base))
     part = controls.switch("Question", "part", PARTS)
     parts = {
         "calibration": _calibration,
@@ -61,6 +65,11 @@ def show() -> None:
         "scores": _scores,
     }
     parts[part](choice, found)
+
+
+def _evaluated(choice: Choice) -> Evaluation:
+    """The pair of the sidebar."""
+    return state.evaluation(choice.handle, choice.base, choice.sidekick, choice.split, choice.kind)
 
 
 def _calibration(choice: Choice, found: Evaluation) -> None:
@@ -74,10 +83,10 @@ def _calibration(choice: Choice, found: Evaluation) -> None:
 def _exchange(choice: Choice, found: Evaluation) -> None:
     own, gain = choice.handle.logit_set, state.gains(choice.handle, found, choice.kind, ("accuracy",))["accuracy"]
     counted = exchange(found.predictions["base"], found.predictions["duo"])
-    st.markdown(f":blue-background[{choice.base}] + :orange-background[{choice.sidekick}]")
+    st.markdown(wording.names(choice.members))
     st.title(telling.exchanged(counted), anchor=False)
     st.caption(f"{own.title} · {choice.split} · {sum(counted):,} images · {own.k:,} classes")
-    st.markdown(telling.exchange_line(counted, gain, choice.base))
+    st.markdown(telling.exchange_line(counted, gain, found.base))
     st.table(telling.exchange_table(counted), width="content")
     st.caption(telling.draws_line(gain))
 
@@ -89,7 +98,7 @@ def _reliability(choice: Choice, found: Evaluation) -> None:
     controls.chart(
         figures.reliability_diagram(tables, colours=THEMED),
         "reliability",
-        f"Accuracy against confidence of {choice.base}, before and after calibration, and of the duo, by bin",
+        f"Accuracy against confidence of {found.base}, before and after calibration, and of the duo, by bin",
     )
     st.caption("15 bins of equal width, as for ECE; a point's area grows with its images. Below the diagonal: too sure.")
     controls.numbers(_stacked(tables), "reliability", "The bins as numbers")
@@ -107,7 +116,7 @@ def _histogram(choice: Choice, found: Evaluation) -> None:
     controls.chart(
         figures.confidence_histogram(tables, which, colours=THEMED),
         "histogram",
-        f"How many {which} images of {choice.base} and of the duo fall into each bin of confidence",
+        f"How many {which} images of {found.base} and of the duo fall into each bin of confidence",
     )
     columns = ["system", "lower", "upper", "images", "right", "wrong"]
     controls.numbers(_stacked(tables)[columns], "histogram", "The counts as numbers")
@@ -172,7 +181,7 @@ def _classes(choice: Choice, found: Evaluation) -> None:
         controls.chart(
             figures.class_gains(shown, gains, score, colours=THEMED),
             "classes",
-            f"{SCORES[score]} that the duo gains over {choice.base} in each class, with 95 % intervals",
+            f"{SCORES[score]} that the duo gains over {found.base} in each class, with 95 % intervals",
         )
         left_out = len(every) - len(shown)
         most = f"The {ENDS} that gain most and least; " if len(shown) == 2 * ENDS else ""
@@ -182,8 +191,8 @@ def _classes(choice: Choice, found: Evaluation) -> None:
     link.share()
 
 
-def _splits(choice: Choice, _: Evaluation) -> None:
-    every = state.every_split(choice.handle, choice.base, choice.sidekick, choice.kind)
+def _splits(choice: Choice, found: Evaluation) -> None:
+    every = state.every_split(choice.handle, choice.members, choice.kind, state.system_of(found).rule)
     gains = {split: state.gains(choice.handle, found, choice.kind) for split, found in every.items()}
     table = by_split({split: found.metrics for split, found in every.items()}, gains)
     if len(every) == 1:

@@ -6,7 +6,7 @@ from typing import Literal
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import controls, link, manual, state, tables, taking
+from app import controls, link, manual, state, tables, taking, together
 from app.controls import THEMED, Choice
 from duo_core import figures
 from duo_core.analysis.guarantee import ASSUMPTION
@@ -19,7 +19,7 @@ from duo_core.systems.sweep import Evaluation
 from duo_core.wording import promising, telling, words
 
 TITLE = "Explore"
-LINKED = (*link.CHOICE, "coverage", "range", "target", "confidence", *manual.LINKED)
+LINKED = (*link.CHOICE, "members", *together.LINKED, "coverage", "range", "target", "confidence", *manual.LINKED)
 RANGES = {"parting": "Where curves part", "whole": "Whole range"}
 
 CARDS = {
@@ -37,8 +37,11 @@ COVERED = (
 
 def show() -> None:
     """Draw the page."""
-    choice = controls.sidebar()
+    choice = controls.sidebar(more=True)
     if choice is None:
+        return
+    if len(choice.members) > 2:
+        together.show(choice)
         return
     found = state.evaluation(choice.handle, choice.base, choice.sidekick, choice.split, choice.kind)
     better = found.better
@@ -198,26 +201,7 @@ def _sidekicks(choice: Choice, found: Evaluation) -> None:
 @st.fragment
 def _promise(choice: Choice, found: Evaluation) -> None:
     st.header("Answer only when sure", anchor=False)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        link.settle("target", promising.TARGETS, "2")
-        st.select_slider(
-            "Target: at most this share of the answers may be wrong",
-            promising.TARGETS,
-            key="target",
-            format_func=lambda target: f"{target} %",
-            on_change=link.touched,
-        )
-        link.settle("confidence", promising.CONFIDENCES, "95")
-        st.segmented_control(
-            "Confidence of the guarantee",
-            promising.CONFIDENCES,
-            key="confidence",
-            format_func=lambda confidence: f"{confidence} %",
-            on_change=link.touched,
-            required=True,
-            help=promising.MEANING,
-        )
-    target, confidence = (float(st.session_state[key]) / 100 for key in ("target", "confidence"))
+    target, confidence = taking.goal()
     table = state.promised(choice.handle, found, choice.kind, target, confidence)
     for line in promising.promise_lines(table, target, choice.split):
         st.markdown(f"- {line}")

@@ -115,7 +115,7 @@ def _provenance(handle: state.Handle) -> None:
 
 
 def _weights(own: LogitSet) -> pd.DataFrame:
-    columns = ("model", "weights", "weights_sha256", "input_size", "created", "versions")
+    columns = ("model", "weights", "weights_sha256", "input_size", "precision", "tf32", "computed_on", "created", "versions")
     rows = [{"name": name, **{column: _plain(getattr(card, column)) for column in columns}} for name, card in own.cards.items()]
     return pd.DataFrame(rows, columns=["name", *columns])
 
@@ -124,6 +124,8 @@ def _plain(value: object) -> str | None:
     """A card's entry as a table shows it."""
     if isinstance(value, dict):
         return ", ".join(f"{key} {entry}" for key, entry in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return " × ".join(map(str, value)) if isinstance(value, tuple) else None if value is None else str(value)
 
 

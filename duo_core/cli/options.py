@@ -141,11 +141,20 @@ def class_options(command: argparse.ArgumentParser) -> None:
 
 def compute_options(command: argparse.ArgumentParser) -> None:
     """Add where and how models run."""
-    command.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
+    device_option(command)
     command.add_argument(
-        "--precision", choices=["float32", "bfloat16"], default="float32", help="bfloat16 is autocast (default float32)"
+        "--precision",
+        choices=["float32", "tf32", "float16", "bfloat16"],
+        default="float32",
+        help="what models compute in, but for the layer of the logits: tf32 rounds products of float32 numbers, float16 and "
+        "bfloat16 are autocast (default float32)",
     )
     command.add_argument("--batch-size", type=positive, metavar="N", help="images a batch (default by device)")
+
+
+def device_option(command: argparse.ArgumentParser) -> None:
+    """Add --device."""
+    command.add_argument("--device", default="auto", help="auto (default: a GPU where there is one), cpu, cuda, cuda:N, mps or xpu")
 
 
 def pair_options(command: argparse.ArgumentParser, base: str | None = None, required: bool = False) -> None:

@@ -17,7 +17,7 @@ from duo_core.common.arrays import InputError
 from duo_core.images import orders
 from duo_core.images.listing import Found, Listing, in_folder, in_tar
 from duo_core.images.names import shown
-from duo_core.images.pixels import largest_value, opened, reason, rgb
+from duo_core.images.pixels import decoded, largest_value, opened, reason, rgb
 
 DATASET_OPTIONS = ("root", "split", "download", "input_key", "target_key")
 SAMPLE = 32
@@ -67,7 +67,7 @@ class Source:
     def image(self, row: int) -> Image.Image:
         """Decode one image to RGB; raises UnreadableImageError, which names it."""
         try:
-            return rgb(_opened(self.dataset, row))
+            return _image(self.dataset, row)
         except Exception as error:  # a broken file makes Pillow raise almost anything
             raise UnreadableImageError(
                 f"the image '{self.ids[row]}' of '{self.text}' cannot be read ({reason(error)}); "
@@ -197,20 +197,19 @@ def _own_labels(text: str, dataset: Any) -> tuple[Tensor, tuple[str, ...] | None
     return torch.tensor(labels, dtype=torch.int64), classes or None
 
 
-def _opened(dataset: Any, row: int) -> Image.Image:
-    """Open an image; not through timm's own dataset, which puts the next image in the place of one it cannot read."""
+def _image(dataset: Any, row: int) -> Image.Image:
+    """Decode an image; not through timm's own dataset, which puts the next image in the place of one it cannot read."""
     if isinstance(dataset, list):
-        return opened(dataset[row].read())
+        return decoded(dataset[row].read())
     reader = getattr(dataset, "reader", None)
     if reader is None:
-        image: Image.Image = dataset[row][0]
-        return image
+        return rgb(dataset[row][0])
     with reader[row][0] as file:
-        return opened(file.read())
+        return decoded(file.read())
 
 
 def _loaded(file: str) -> Image.Image:
-    return opened(Path(file).read_bytes())
+    return decoded(Path(file).read_bytes())
 
 
 def _unique(text: str, ids: Sequence[str]) -> tuple[str, ...]:

@@ -119,6 +119,28 @@ def verdict(key: str, gain: Interval) -> str:
 SIGNIFICANT: dict[Effect, str] = {"better": "significant gain", "worse": "significant loss", "unclear": "not significant"}
 
 
+def difference(key: str, gain: Interval) -> str:
+    """A difference with its interval, and the test that decided where one did.
+
+    >>> difference("accuracy", Interval(0.0053, -0.002, 0.0085))
+    '+0.53 pp, 95 % interval −0.20 to +0.85'
+    """
+    exact = "" if gain.p_value is None else f"; {exactly(gain.p_value)}"
+    return f"{signed(key, gain.estimate)}{points(key)}, {percent(gain.level, 0)} interval {ends(key, gain)}{exact}"
+
+
+def standing(key: str, gain: Interval | None) -> str:
+    """Whether a difference is significant, after a comma.
+
+    >>> standing("nll", Interval(-0.02, -0.03, -0.01)), standing("nll", Interval(0.02, 0.01, 0.03)), standing("ece", None)
+    ('a significant gain', 'a significant loss', 'which has no interval')
+    """
+    if gain is None:
+        return "which has no interval"
+    found = effect(key, gain)
+    return SIGNIFICANT[found] if found == "unclear" else f"a {SIGNIFICANT[found]}"
+
+
 def exactly(p_value: float) -> str:
     """Which test decided where few images differ.
 
