@@ -83,7 +83,7 @@ def _claims(shown: Sequence[Claim]) -> None:
         on_select=lambda: _choose(keys),
         selection_mode="single-row",
     )
-    controls.download(verdicts.claims_numbers(shown), "claims")
+    tables.downloads(verdicts.claims_numbers(shown), "claims")
 
 
 def _choose(keys: Sequence[str]) -> None:
@@ -121,7 +121,7 @@ def _claim(shown: Sequence[Claim]) -> None:
             on_select=lambda: open_pair(claim, _selected(claim)),
             selection_mode="single-row",
         )
-        controls.download(claim.pairs, "claim_pairs")
+        tables.downloads(claim.pairs, "claim_pairs")
 
 
 def _selected(claim: Claim) -> Sequence[str] | None:
@@ -133,6 +133,7 @@ def open_pair(claim: Claim, pair: Sequence[str] | None) -> None:
     """Have a pair opened in Explore, with what the claim measures; None, of a selection taken back, opens nothing."""
     link.touched()
     if pair:
+        pair = pair[1].split(" + ") if " + " in pair[1] else pair  # two models that were held against a third
         uncertainty = "entropy" if claim.key.startswith("entropy") else "softmax"
         metric = measured_metric(claim) or st.session_state.get("metric")
         link.take({"base": pair[0], "sidekick": pair[1], "uncertainty": uncertainty, "metric": metric})

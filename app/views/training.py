@@ -7,6 +7,7 @@ from app.controls import THEMED
 from duo_core.common import places
 from duo_core.common.arrays import InputError
 from duo_core.common.plaintext import escaped, unmarked
+from duo_core.common.settings import is_public
 from duo_core.figures import training as figures
 from duo_core.training.folders import Run
 from duo_core.training.watching import Watched, runs_of, watched
@@ -17,6 +18,14 @@ LINKED = ("run", "curve")
 CURVES = {"nll": "Validation NLL", "train_loss": "Training loss", "score": "Score"}
 SECONDS = 5
 """After so many the page looks again, while somebody trains."""
+
+
+def is_for_all_who_come() -> bool:
+    """Whether the page is offered: runs lie beside the store, and strangers see nothing of them."""
+    try:
+        return not is_public()
+    except InputError:  # which the page says
+        return False
 
 
 def show() -> None:

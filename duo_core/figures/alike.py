@@ -60,10 +60,10 @@ def _scale(measure: str, colours: Colours) -> dict[str, Any]:
 def _hover(row: Mapping[str, Any]) -> str:
     return (
         f"<b>{row['first']} · {row['second']}</b><br>accuracy {row['accuracy_first']:.1%} and {row['accuracy_second']:.1%}<br>"
-        f"error inconsistency {row['error_inconsistency']:.1%}, kappa {row['kappa']:.2f}, Jensen-Shannon {row['jensen_shannon']:.3f}"
-        f"<br>equal pair {row['gain_over_mean'] * 100:+.2f} pp over the mean, duo {row['gain_over_better'] * 100:+.2f} pp over the "
-        "better"
-    ).replace("-", "−")
+        f"error inconsistency {row['error_inconsistency']:.1%}, kappa {row['kappa']:.2f}<br>"
+        f"Jensen-Shannon {row['jensen_shannon']:.3f}<br>equal pair {row['gain_over_mean'] * 100:+.2f} pp over the mean<br>"
+        f"duo {row['gain_over_better'] * 100:+.2f} pp over the better"
+    )
 
 
 def gain_by_measure(
@@ -104,7 +104,7 @@ def gain_by_measure(
 def specialisation_histogram(
     angles: Floats, right: Mapping[str, Booleans], names: tuple[str, str], *, colours: Colours = LIGHT
 ) -> go.Figure:
-    """Draw how much surer of an image one model is than another, of the images that the first alone, or the second alone, gets right.
+    """Draw how much surer one model is than another, of the images that the first alone gets right, and the second alone.
 
     Parameters
     ----------
