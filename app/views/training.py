@@ -35,14 +35,16 @@ def show() -> None:
     if not runs:
         controls.stop("No run yet", f"The folder of runs `{folder}` has none. Start one:", wording.START)
         st.caption(
-            "It trains trials from one linear probe, and can be stopped and started again at any moment. The folder is the one that "
-            "`DUO_RUNS` names."
+            "It trains trials from one linear probe, and can be stopped and started again at any moment. `DUO_RUNS` names "
+            "another folder."
         )
         return
     link.settle("run", list(runs), next(iter(runs)))
     st.title("What became of the trials?", anchor=False)
     with st.container(horizontal=True):
-        st.selectbox("Run", list(runs), key="run", format_func=unmarked, on_change=link.touched, help="The last to change is first.")
+        st.selectbox(
+            "Run", list(runs), key="run", format_func=unmarked, on_change=link.touched, help="The last to change is first."
+        )
         curve = controls.switch("By epoch", "curve", CURVES)
     run = runs[st.session_state["run"]]
     try:

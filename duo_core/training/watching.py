@@ -20,7 +20,7 @@ from duo_core.training.folders import ANCHOR, Run
 from duo_core.training.recipes import RECIPES, cost_of_trial, draw
 
 QUIET = 600.0
-"""Seconds without a change after which a run is taken to have ended or stopped; while it trains its state is stored every two minutes."""
+"""Seconds without a change after which a run is taken to have stopped; one that trains stores its state every two minutes."""
 TRIALS = ["trial", "state", "learning_rate", "weight_decay", "best_epoch", "accuracy", "macro_f1", "nll", "reason"]
 EPOCHS = ["trial", "epoch", "train_loss", "nll", "accuracy", "macro_f1"]
 HEADER = "about"
@@ -100,14 +100,18 @@ def watched(run: Run) -> Watched:
         trials=_table([_row(record) for record in known], TRIALS),
         epochs=_table(epochs, EPOCHS),
         probe=_scores((_header(run.folder / ANCHOR, problems) or {}).get("score")),
-        soups=tuple((file.stem, said) for file in sorted(run.folder.glob("soups/*.safetensors")) if (said := _header(file, problems))),
+        soups=tuple(
+            (file.stem, said) for file in sorted(run.folder.glob("soups/*.safetensors")) if (said := _header(file, problems))
+        ),
         problems=tuple(problems),
         changed=_changed(run),
     )
 
 
 def _trial_folders(run: Run) -> list[Path]:
-    return sorted((folder for folder in run.folder.glob("trials/*") if folder.name.isdecimal()), key=lambda folder: int(folder.name))
+    return sorted(
+        (folder for folder in run.folder.glob("trials/*") if folder.name.isdecimal()), key=lambda folder: int(folder.name)
+    )
 
 
 def _record(run: Run, folder: Path, about: Mapping[str, Any], problems: list[str]) -> dict[str, Any] | None:
