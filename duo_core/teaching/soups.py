@@ -53,8 +53,8 @@ def _point(tensor: torch.Tensor) -> tuple[float, float]:
 def between() -> pd.DataFrame:
     """Accuracy on images that none has seen, on the straight line from one trial's weights to another's.
 
-    A net of one hidden layer is trained on three classes of points in the plane: an anchor, then two trials from it on halves of the
-    points, and a third from an anchor of its own, begun with other random numbers.
+    A net of one hidden layer is trained on three classes of points in the plane: an anchor, then two trials from it on halves of
+    the points, and a third from an anchor of its own, begun with other random numbers.
 
     Returns
     -------

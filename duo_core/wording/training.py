@@ -15,8 +15,8 @@ START = "duo finetune --name RUN --model timm/mobilenetv3_small_100 --images tra
 CHOSEN = "The validation images choose the epoch, the trial and the soup; no test image is read in training."
 DECAY = "Weight decays of this size do nothing at such rates; they are drawn since the paper draws them."
 WHAT_A_SOUP_COSTS = (
-    "Training costs three passes of the model's multiply-adds for each image and epoch; a soup costs all trials that it looked at, kept "
-    "or not, and is one model when it runs."
+    "Training costs three passes of the model's multiply-adds for each image and epoch; a soup costs all trials that it looked at, "
+    "kept or not, and is one model when it runs."
 )
 HASH = 12
 """Letters that stand for a SHA-256 on screen."""
@@ -94,6 +94,20 @@ def cost(run: Watched) -> str:
     return (
         f"A trial costs {multiply_adds(each)}: {PASSES} passes of {multiply_adds(once)} for each of {images:,} images in "
         f"{recipe['epochs']} epochs{total}."
+    )
+
+
+def of_angle(degrees: float, cosine: float, ratio: float) -> str:
+    """What Model Stock makes of the angle between two trials.
+
+    >>> of_angle(60.0, 0.5, 2 / 3).partition(" of the mean")[0]
+    'Here two trials lie 60° apart as seen from the anchor: c = 0.50, so t = 0.67'
+    """
+    return (
+        f"Here two trials lie {degrees:.0f}° apart as seen from the anchor: c = {cosine:.2f}, so t = {ratio:.2f} of the mean is taken. "
+        "What trials share of their way is signal, what they do not share is noise that a larger average would have cancelled: the "
+        "wider the angle, the nearer **Model Stock** stays to the anchor. Trials that agree give t = 1, those at right angles the "
+        "anchor itself. It is done for each tensor by itself, and where the cosine is below 0, t is 0."
     )
 
 
