@@ -1,4 +1,4 @@
-"""Learn: why a sidekick helps, in eight steps of one idea, one control, one chart and one question."""
+"""Learn: why a sidekick helps, in ten steps of one idea, one control, one chart and one question."""
 
 import re
 import urllib.parse
@@ -8,7 +8,7 @@ import streamlit as st
 from app import controls, glossary, lessons, link
 from app.state import lessons as scenes
 from duo_core.teaching.experts import SEED
-from duo_core.teaching.steps import MODEL, STEPS, Step
+from duo_core.teaching.steps import MODEL, ON_PAPER, STEPS, Step
 
 TITLE = "Learn"
 OWN = ("step", "data", "seed", "answers")
@@ -80,7 +80,7 @@ def _class() -> None:
         st.code(classroom_link(st.context.url or "", embed=True), language=None, wrap_lines=True)
         st.download_button(
             "Handout to print (HTML)",
-            lambda: scenes.handout_of(STEPS[-1], seed, answers=answers),
+            lambda: scenes.handout_of(ON_PAPER[-1], seed, answers=answers),
             file_name="asymmetric-duos-handout.html",
             mime="text/html",
             on_click="ignore",
