@@ -296,10 +296,10 @@ def test_the_sentence_never_contradicts_its_interval(metric, value, below, above
     said = " ".join(sentences_of(one))
     good = (value > 0) == METRICS[metric].higher_is_better
     outside = not value - below <= 0 <= value + above
-    assert ("the gain stands" in said) == (good and outside)
+    assert ("significant gain" in said) == (good and outside)
     assert ("keep base" in said) == (not (good and outside))
-    assert ("which may be chance" in said) == (not outside)
-    assert ("a loss that stands" in said) == (outside and not good)
+    assert ("not significant" in said) == (not outside)
+    assert ("significant loss" in said) == (outside and not good)
 
 
 def test_without_an_interval_nothing_stands():

@@ -4,7 +4,7 @@ import math
 
 import streamlit as st
 
-from app import controls, link, state
+from app import controls, link, state, tables
 from app.controls import THEMED
 from app.state.lessons import Scene
 from duo_core.figures.teaching_several import different_pairs
@@ -28,7 +28,7 @@ def show(scene: Scene) -> None:
         "different",
         f"What {len(table)} pairs gain over their better member against how much they differ",
     )
-    controls.numbers(table, "different", "The pairs as numbers")
+    tables.numbers(table, "different", "The pairs as numbers")
     link.share()
 
 

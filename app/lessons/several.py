@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from app import controls, link, state
+from app import controls, link, state, tables
 from app.controls import THEMED
 from app.state.lessons import Real, Scene
 from duo_core import figures
@@ -29,7 +29,7 @@ def show(scene: Scene) -> None:
     table = scene.once(several.teams, st.session_state["resemblance"] / 100, scene.seed)
     st.markdown(line(table))
     controls.chart(teams_by_cost(table, colours=THEMED), "teams", "Accuracy of teams of small experts against their cost")
-    controls.numbers(table, "teams", "The teams as numbers")
+    tables.numbers(table, "teams", "The teams as numbers")
     link.share()
 
 
@@ -54,5 +54,5 @@ def _real(found: Real) -> None:
     crossing = judged.crossing.cost if judged.crossing else None
     figure = figures.ensembles_by_cost(drawn, metric, cost="total_multiply_adds", crossing=crossing, colours=THEMED)
     controls.chart(figure.update_layout(height=380), "teams", "Single models and ensembles of smaller ones, against their cost")
-    controls.numbers(drawn.drop(columns="members"), "teams", "The lines as numbers")
+    tables.numbers(drawn.drop(columns="members"), "teams", "The lines as numbers")
     link.share()

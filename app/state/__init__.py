@@ -22,7 +22,7 @@ from app.state.pairs import (
     first_sidekick,
     fitted,
 )
-from app.state.pictures import IMAGES, thumbnails
+from app.state.pictures import credits_of, thumbnails, trouble
 from app.state.reports import report_of_pair, report_of_set
 from app.state.sets import Handle, Survey, open_set, read_ahead, set_names, store_path, survey
 from app.state.systems import digest_of, predicted, systems
@@ -31,7 +31,6 @@ from app.state.uploads import choices, is_upload, opened
 
 __all__ = [
     "BUDGETS",
-    "IMAGES",
     "LIVE",
     "Alike",
     "Handle",
@@ -50,6 +49,7 @@ __all__ = [
     "claims_of",
     "classes",
     "contest_of",
+    "credits_of",
     "curves",
     "difference",
     "digest_of",
@@ -87,6 +87,7 @@ __all__ = [
     "systems",
     "thumbnails",
     "together",
+    "trouble",
     "two",
 ]
 

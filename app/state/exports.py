@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from app.state.sets import Handle
+from app.state.turns import at_once
 from duo_core.common.arrays import UncertaintyKind
 from duo_core.systems.system import System
 
@@ -29,4 +30,4 @@ def exported(
         risks = (target, *(risk for risk in TARGET_RISKS if risk != target))
         return packed(own, written, Asked(kind=kind, target_risks=risks, confidence=confidence))
 
-    return write
+    return at_once(write)

@@ -128,8 +128,8 @@ def _table(found: Sequence[Advice], metric: str) -> str:
             "kind": option.candidate.action,
             "cost": f"{option.cost_ratio:.2f}",
             **{METRICS[key].label: "-" if option.metrics[key] is None else f"{option.metrics[key]:.4f}" for key in keys},
-            "stands": stands,
+            "significant": significant,
         }
-        for name, option, stands in rows
+        for name, option, significant in rows
     )
     return str(table.to_string(index=False))

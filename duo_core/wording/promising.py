@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 
 from duo_core.analysis.guarantee import GUARANTEED, METHODS
+from duo_core.common.numbers import percent
 from duo_core.figures.screen import LABELS
-from duo_core.wording.words import percent
 
 SELDOM = 0.01
 """Chance below which splits are said to differ in kind."""

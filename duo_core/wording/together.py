@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from duo_core.wording.sentences import percent, share
+from duo_core.common.numbers import percent, share
 
 OF_RULES = (
     "Fitted has a weight for each member; Equal averages calibrated logits, Ensemble calibrates that average again. The two means, "
