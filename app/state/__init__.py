@@ -21,7 +21,7 @@ from app.state.pairs import (
 )
 from app.state.pictures import IMAGES, thumbnails
 from app.state.reports import report_of_pair, report_of_set
-from app.state.sets import Handle, Survey, open_set, read_ahead, set_names, store_path, survey
+from app.state.sets import Handle, Survey, open_set, read_ahead, set_names, stamp_of, store_path, survey, under_way
 from app.state.tables import all_pairs, sidekicks
 from app.state.uploads import choices, is_upload, opened
 
@@ -65,9 +65,11 @@ __all__ = [
     "set_names",
     "sidekicks",
     "singles",
+    "stamp_of",
     "store_path",
     "survey",
     "thumbnails",
+    "under_way",
 ]
 
 # A pair's arrays are small: with more threads they wait for each other, and for those of other sessions.
