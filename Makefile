@@ -9,11 +9,12 @@ CONSTRAINTS ?= constraints.txt
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check \
 	$(if $(CONSTRAINTS),-c $(CONSTRAINTS),--upgrade --upgrade-strategy eager)
 
-.PHONY: help app test lint docs bench gpu-check newest constraints dist
+.PHONY: help app test nightly lint docs bench gpu-check newest constraints dist
 
 help:
 	@echo "make app          serve the dashboard on http://127.0.0.1:8501 (PORT=N for another port)"
 	@echo "make test         run every test that this machine can run"
+	@echo "make nightly      the same, and more of what tests try"
 	@echo "make lint         check style and types"
 	@echo "make docs         pages of the Python interface, in docs/api/"
 	@echo "make bench        print the benchmarks"
@@ -26,9 +27,28 @@ app: $(APP)
 	$(BIN)/python -m duo_core app $(if $(PORT),--port $(PORT))
 
 # Files of tests side by side, each file in one process; in the order of tests/conftest.py, not by their number of tests.
-# ONLY="not browser" runs those without that marker.
+# ONLY=browser or ONLY="not browser" runs a part. Otherwise both are jobs side by side: a page in a browser is mostly waited for,
+# and two processes of the rest are at work meanwhile. Python may keep what it has compiled, for all that tests start.
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
+WORKERS ?= 2
+
 test: $(DEV)
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(if $(ONLY),-m "$(ONLY)")
+ifdef ONLY
+	$(PYTEST) -n auto --maxprocesses 4 -m "$(ONLY)" $(if $(filter-out browser,$(ONLY)),,tests)
+else
+	@$(MAKE) --no-print-directory -j2 test-browser test-rest
+endif
+
+.PHONY: test-browser test-rest
+# What it says comes in one piece, at its end.
+test-browser: $(DEV)
+	@$(PYTEST) -n $(WORKERS) -m browser tests >.test-browser.log 2>&1; status=$$?; cat .test-browser.log; exit $$status
+
+test-rest: $(DEV)
+	$(PYTEST) -n $(WORKERS) -m "not browser"
+
+nightly:
+	DUO_NIGHTLY=1 $(MAKE) test
 
 # All three have their say before the target fails.
 lint: $(DEV)
@@ -42,7 +62,7 @@ docs: $(DEV)
 # What is compared with is installed for this alone.
 bench: $(APP)
 	$(BIN)/python -m pip install --disable-pip-version-check -q -r benchmarks/requirements.txt
-	@status=0; for script in $(patsubst %,benchmarks/%.py,speed systems dashboard opening sessions inference published_costs); do \
+	@status=0; for script in $(patsubst %,benchmarks/%.py,speed systems dashboard opening walking sessions inference published_costs); do \
 		echo "$$script"; $(BIN)/python $$script || status=1; \
 	done; exit $$status
 

@@ -9,8 +9,10 @@ from typing import Any, NoReturn
 
 from duo_core import __version__
 from duo_core.cli import (
+    advising,
     comparing,
     computing,
+    ensembling,
     exporting,
     fitting,
     importing,
@@ -39,6 +41,8 @@ COMMANDS = (
     uploading.add_convert,
     fitting.add_fit,
     sweeping.add_sweep,
+    advising.add_advise,
+    ensembling.add_ensembles,
     comparing.add_diversity,
     thresholds.add_threshold,
     reporting.add_report,

@@ -4,7 +4,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
+
+from outlived import started
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Locator, Page, WebSocket
@@ -82,16 +83,9 @@ def streamlit_server(script: Path, log: Path, **environment: str) -> AbstractCon
 @contextmanager
 def serving(module: Sequence[str], port: int, log: Path, environment: Mapping[str, str] | None = None) -> Iterator[str]:
     """Run a module of Python's that serves the dashboard on a port; give its address once it answers."""
-    command, around = [sys.executable, "-m", *module], {**os.environ, **(environment or {})}
-    with (
-        log.open("wb") as output,
-        subprocess.Popen(command, cwd=ROOT, env=around, stdout=output, stderr=subprocess.STDOUT) as process,
-    ):
-        try:
-            wait_until_healthy(f"http://127.0.0.1:{port}/_stcore/health", process, log)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.kill()
+    with started(["-m", *module], log, cwd=ROOT, env={**os.environ, **(environment or {})}) as process:
+        wait_until_healthy(f"http://127.0.0.1:{port}/_stcore/health", process, log)
+        yield f"http://127.0.0.1:{port}"
 
 
 def wait_until_healthy(address: str, process: subprocess.Popen[bytes], log: Path) -> None:

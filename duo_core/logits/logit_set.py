@@ -47,6 +47,12 @@ class Card:
     """Whether products of float32 numbers were rounded to TF32."""
     training: Mapping[str, Any] | None = None
     """How it was trained here, or of which trials it is the average: method, recipe, seed, anchor, ingredients."""
+    recipe: str | None = None
+    """Name of its group of trainings: equal among models of one architecture that differ in their seed alone."""
+    methodology: str | None = None
+    """How it learned: supervised, distilled, contrastive, LP-FT, greedy soup, ..."""
+    data: str | None = None
+    """What it learned from."""
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,12 @@ class Evaluation:
         own, other = (self.metrics[role]["accuracy"] or 0.0 for role in SINGLE)
         return "sidekick" if other > own else "base"
 
+    def on_fit(self, variants: Collection[str], kind: UncertaintyKind) -> dict[str, Predictions]:
+        """Return what some variants predict of the fit split."""
+        own = self.logit_set
+        pair = own.logits(self.base, FIT_SPLIT), own.logits(self.sidekick, FIT_SPLIT)
+        return variant_predictions(*pair, own.labels[FIT_SPLIT], self.fit, variants=variants, kind=kind)
+
     def document(self) -> dict[str, Any]:
         """Return everything but the images as what `duo fit --json` prints."""
         return {

@@ -72,7 +72,13 @@ OPTIONAL: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
 }
 CARD: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(("model", "source"), ("a text", _text)),
-    **dict.fromkeys(("weights", "weights_sha256", "device", "family", "created", "precision", "computed_on"), ("a text", _text)),
+    **dict.fromkeys(
+        (
+            *("weights", "weights_sha256", "device", "family", "created", "recipe", "methodology", "data"),
+            *("precision", "computed_on"),
+        ),
+        ("a text", _text),
+    ),
     "input_size": (
         "three whole numbers",
         lambda v: isinstance(v, list) and len(v) == 3 and all(_whole(side, 1 << 30, 1) for side in v),

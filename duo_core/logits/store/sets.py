@@ -13,7 +13,7 @@ from torch import Tensor
 
 from duo_core.common import places
 from duo_core.common.arrays import InputError
-from duo_core.common.files import checked_name, locked, write_text
+from duo_core.common.files import NAME, checked_name, locked, write_text
 from duo_core.logits import Card, LogitSet, join_devices, same_precision, tensor_digest
 from duo_core.logits.store.headers import read_header, write_tensors
 from duo_core.logits.store.journal import Journal, UnderWay, under_way
@@ -51,7 +51,8 @@ class Store:
 
     def names(self) -> list[str]:
         """Names of the sets, in alphabetical order."""
-        return sorted({found.parent.name for folder in self._folders for found in folder.glob("*/set.json")})
+        found = {file.parent.name for folder in self._folders for file in folder.glob("*/set.json")}
+        return sorted(filter(NAME.fullmatch, found))
 
     def folder(self, name: str) -> Path:
         """Where a set lies, or would."""
