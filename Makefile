@@ -87,13 +87,13 @@ dist: $(APP)
 	$(BIN)/python -m build
 
 # A virtual environment that an interrupted run left without pip is made anew.
-$(APP): requirements.txt pyproject.toml setup.py duo_core/__init__.py $(CONSTRAINTS)
+$(APP): requirements-light.txt requirements-models.txt pyproject.toml setup.py duo_core/__init__.py $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "expected Python 3.11 or newer as '$(PYTHON)', got '$$($(PYTHON) --version 2>&1 | head -n 1)';" \
 		"install one, or name it: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	@echo "Installing into $(VENV); the first time this downloads some gigabytes."
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
-	$(INSTALL) -e .
+	$(INSTALL) -e ".[models]"
 	@$(BIN)/python -m duo_core.warmup
 	@touch $@
 

@@ -194,8 +194,8 @@ def _value(proto: Any) -> tuple[str, Any] | None:
 
 def put(server: str, session: str, file: str, name: str, content: Iterable[bytes], *, measured: bool = True) -> int:
     """Send a file to the server as a browser does, and return the answer's status; unmeasured, without saying how long it is."""
-    connection = http.client.HTTPConnection(urlsplit(server).netloc, timeout=60)
-    connection.request("GET", "/_stcore/health")
+    base, connection = urlsplit(server).path, http.client.HTTPConnection(urlsplit(server).netloc, timeout=60)
+    connection.request("GET", f"{base}/_stcore/health")
     answer = connection.getresponse()
     answer.read()
     token = (answer.getheader("set-cookie") or "").partition("=")[2].partition(";")[0]
@@ -204,7 +204,7 @@ def put(server: str, session: str, file: str, name: str, content: Iterable[bytes
     headers = {"content-type": "multipart/form-data; boundary=b", "x-xsrftoken": token, "cookie": f"_streamlit_xsrf={token}"}
     headers |= {"content-length": str(sum(map(len, body)))} if measured else {}
     try:
-        connection.request("PUT", f"/_stcore/upload_file/{session}/{file}", iter(body), headers, encode_chunked=not measured)
+        connection.request("PUT", f"{base}/_stcore/upload_file/{session}/{file}", iter(body), headers, encode_chunked=not measured)
         return connection.getresponse().status
     except (BrokenPipeError, ConnectionResetError):
         return 0
