@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 import streamlit as st
 
-from app import controls, link, state, taking
+from app import controls, link, state, tables, taking
 from app.controls import THEMED, Choice
 from duo_core.analysis.guarantee import ASSUMPTION
 from duo_core.figures import members as figures
@@ -114,7 +114,7 @@ def _rules(choice: Choice, found: state.Together) -> None:
     rows |= {RULES[rule].label: state.judged_by(choice.handle, found, rule, choice.kind) for rule in RULES}
     said = {name: {METRICS[key].label: SCREEN[key].text(value) for key, value in of.items()} for name, of in rows.items()}
     table = pd.DataFrame.from_dict(said, orient="index").rename_axis("system").reset_index()
-    st.dataframe(table, hide_index=True)
+    tables.frame(table)
     st.caption(wording.OF_RULES)
     controls.download(table, "members")
 
