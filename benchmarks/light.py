@@ -83,7 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--starts", type=int, default=2, help="0: sizes alone")
     options = parser.parse_args()
-    light, whole = brought(asked("requirements.txt")), brought(asked("requirements.txt", "requirements-models.txt"))
+    light, whole = brought(asked("requirements-light.txt")), brought(asked("requirements.txt"))
     cuda = {name for name in whole if name.startswith(CUDA)}
     for text, names in (("whole", whole), ("light", light), ("light, without CUDA's packages", light - cuda)):
         print(f"  {text:<34}{len(names):>4} packages {size(names) / 1e9:>7.2f} GB")

@@ -17,6 +17,12 @@ def test_shallower_ones_have_the_layers_of_their_name(depth):
     assert len(layers) == depth
 
 
+def test_a_network_half_as_wide_has_a_quarter_of_the_multiply_adds_in_its_blocks():
+    wide, narrow = (sum(p.numel() for p in CifarResNet(8, width=width).layer3[0].conv2.parameters()) for width in (16, 8))
+    assert wide == 4 * narrow
+    assert CifarResNet(8, width=8)(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+
+
 def test_logits_have_a_column_a_class():
     assert CifarResNet(20, num_classes=7)(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
 

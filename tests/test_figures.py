@@ -87,7 +87,7 @@ def test_the_ring_is_at_the_chosen_sidekick(table):
 def test_hover_says_models_accuracies_value_and_balance(table):
     text = named(figures.metric_by_cost(table, "accuracy", base=0.9, chosen="tiny"), "Duo").text
     tiny = next(line for line in text if "tiny" in line)
-    for part in ("large + tiny", "Accuracy alone: base 90.0%, sidekick 60.0%", "+5.0% compute"):
+    for part in ("large + tiny", "Accuracy alone: base 90.0 %, sidekick 60.0 %", "+5.0 % compute"):
         assert part in tiny
 
 

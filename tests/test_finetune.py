@@ -17,9 +17,11 @@ from training_models import SMALL, loaded
 from duo_core.common.arrays import InputError
 from duo_core.images import open_source
 from duo_core.images.splits import splits
+from duo_core.inference.workers import Crew
+from duo_core.models.devices import best_precision
 from duo_core.models.zoo.checkpoints import file_sha256
 from duo_core.training import checkpoints, finetune
-from duo_core.training.costs import precision_here, training_cost
+from duo_core.training.costs import training_cost
 from duo_core.training.finetune import Job, Trial, schedule
 from duo_core.training.folders import Run
 from duo_core.training.lessons import Lessons, Plan, lessons, seed_of
@@ -290,7 +292,7 @@ def test_seeds_of_different_uses_have_nothing_to_do_with_each_other():
 def test_the_number_of_processes_changes_nothing(made, monkeypatch):
     plan = Plan(images=40, batch_size=8, epochs=1, seed=0, trial=0)
     one = [lesson.pixels for lesson in lessons(made["train"], SMALL, plan, True, range(5))]
-    monkeypatch.setattr("duo_core.training.lessons.workers_for", lambda *_: 2)
+    monkeypatch.setattr("duo_core.training.lessons.crew", lambda *_, **__: Crew(2, 8, ""))
     two = [lesson.pixels for lesson in lessons(made["train"], SMALL, plan, True, range(5))]
     assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
 
@@ -445,4 +447,4 @@ def test_costs_are_three_passes_a_training_image_and_are_said(made):
     assert (found.multiply_adds, found.a_trial) == (once, 3 * once * 40 * 3)
     assert found.images == 2 * (3 * 40 * 3 + 24 * 3) + 64
     assert str(found).startswith("2 trials of 4.27 M multiply-adds (3 x 11.8 k x images x epochs), 8.53 M together; about 0:0")
-    assert precision_here(torch.device("cpu")) in ("float32", "bfloat16")
+    assert best_precision(torch.device("cpu")) in ("float32", "bfloat16")

@@ -23,7 +23,7 @@ def drawn(rng, n=2000, rate=0.1):
 
 def test_thresholds_are_chosen_on_one_split_and_judged_on_the_other(rng):
     fitted, judged = ({name: drawn(rng) for name in ("duo", "base")} for _ in range(2))
-    found = promises(fitted, judged, 0.05, 0.9)
+    found = promises(fitted, judged, [0.05], 0.9)
     assert list(found.columns) == COLUMNS
     for system in fitted:
         rows = found[found["system"] == system].reset_index(drop=True)
@@ -38,13 +38,13 @@ def test_thresholds_are_chosen_on_one_split_and_judged_on_the_other(rng):
 def test_a_target_met_exactly_is_met_and_nothing_answered_is_neither():
     fitted = predictions([0] * 9 + [1], np.linspace(0.01, 0.1, 10))
     exact = predictions([0] * 9 + [1], [0.05] * 10)
-    by_method = promises({"duo": fitted}, {"duo": exact}, 0.1, 0.95).set_index("method")
+    by_method = promises({"duo": fitted}, {"duo": exact}, [0.1], 0.95).set_index("method")
     assert by_method.loc["empirical", "judged_risk"] == 0.1
     assert by_method.loc["empirical", "met"]
     for guaranteed in ("sequence", "sgr"):
         assert by_method.loc[guaranteed, "judged_coverage"] == 0  # ten images guarantee nothing
         assert pd.isna(by_method.loc[guaranteed, "met"])
-    unsure = promises({"duo": fitted}, {"duo": predictions([0, 0], [0.5, 0.6])}, 0.1, 0.95)
+    unsure = promises({"duo": fitted}, {"duo": predictions([0, 0], [0.5, 0.6])}, [0.1], 0.95)
     assert unsure["met"].isna().all()
 
 

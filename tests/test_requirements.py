@@ -16,8 +16,10 @@ TOOLS = {"pytest-xdist", "ruff", "mypy", "types-pyyaml", "setuptools"}
 """What is run and not imported."""
 WHERE_INSTALLED = {"h5py", "onnx", "onnxscript", "onnxruntime", "aiohttp"}
 """What the package uses where it finds it."""
+ELSEWHERE = {"ray"}
+"""What the package uses where it finds it, and whose tests are skipped where it is not: it is large."""
 PACKAGES = ["duo_core", "app"]
-OURS = ("requirements.txt", "requirements-models.txt")
+OURS = ("requirements-light.txt", "requirements-models.txt")
 """What looking at sets needs, and what builds and runs models."""
 
 
@@ -70,9 +72,16 @@ def test_imports_are_seen(source, names):
     assert list(imported(source)) == names
 
 
+def test_one_file_has_what_either_part_needs():
+    lines = [set((ROOT / name).read_text(encoding="utf-8").splitlines()[1:]) for name in ("requirements.txt", *OURS)]
+    assert lines[0] == lines[1] | lines[2]
+    assert not lines[1] & lines[2]
+
+
 def test_what_the_package_imports_is_declared():
-    assert distributions(sources(*PACKAGES)) - WHERE_INSTALLED <= declared(*OURS).keys()
-    assert declared("requirements-dev.txt").keys() >= WHERE_INSTALLED - {"aiohttp"}
+    assert distributions(sources(*PACKAGES)) - WHERE_INSTALLED - ELSEWHERE <= declared(*OURS).keys()
+    assert declared("requirements-dev.txt").keys() >= WHERE_INSTALLED
+    assert declared("requirements-cluster.txt").keys() == ELSEWHERE
 
 
 def test_what_is_declared_is_imported_by_the_package():
@@ -82,7 +91,7 @@ def test_what_is_declared_is_imported_by_the_package():
 def test_what_tests_and_benchmarks_import_is_declared():
     ours = declared(*OURS)
     tests, benchmarks = declared("requirements-dev.txt"), declared("benchmarks/requirements.txt")
-    assert distributions(sources("tests", "docs")) - WHERE_INSTALLED <= {*ours, *tests}
+    assert distributions(sources("tests", "docs")) - ELSEWHERE <= {*ours, *tests}
     assert distributions(sources("benchmarks", "data")) <= {*ours, *benchmarks}
 
 

@@ -19,9 +19,8 @@ from duo_core.analysis.guarantee import GUARANTEED, METHODS
 from duo_core.analysis.promise import promises
 from duo_core.deploy import combine
 from duo_core.deploy.records import Asked
-from duo_core.logits import FIT_SPLIT, Card
+from duo_core.logits import Card
 from duo_core.logits.store import Store
-from duo_core.systems.pair_predicting import variant_predictions
 from duo_core.systems.sweep import evaluate
 from duo_core.systems.system import System
 
@@ -38,16 +37,14 @@ def uploaded(tmp_path_factory):
     return replace(own, cards=cards, arrays=arrays, digests={})
 
 
-def promised(own, found, kind):
-    pair = own.logits("large", FIT_SPLIT), own.logits("small", FIT_SPLIT)
-    fitted = variant_predictions(*pair, own.labels[FIT_SPLIT], found.fit, variants=("duo", "base"), kind=kind)
-    return promises(fitted, found.predictions, TARGET, CONFIDENCE)
+def promised(found, kind):
+    return promises(found.on_fit(("duo", "base"), kind), found.predictions, [TARGET], CONFIDENCE)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_three_lines_answer_what_the_table_says(uploaded, kind):
     found = evaluate(uploaded, "large", "small", "test", kind=kind)
-    table = promised(uploaded, found, kind)
+    table = promised(found, kind)
     at = taking.above(table, TARGET, CONFIDENCE)
     row = table[(table["system"] == "duo") & (table["method"] == GUARANTEED)].iloc[0]
     assert at.guaranteed
@@ -66,7 +63,7 @@ def test_three_lines_answer_what_the_table_says(uploaded, kind):
 
 @pytest.mark.parametrize("lost", [(), (GUARANTEED,), tuple(METHODS)], ids=["guaranteed", "empirical", "none"])
 def test_what_the_threshold_is_for_is_said(uploaded, lost):
-    table = promised(uploaded, evaluate(uploaded, "large", "small", "test"), "softmax")
+    table = promised(evaluate(uploaded, "large", "small", "test"), "softmax")
     table.loc[table["method"].isin(lost), "threshold"] = float("nan")
     at = taking.above(table, TARGET, CONFIDENCE)
     said = {
@@ -121,7 +118,7 @@ def test_the_code_of_a_folder_predicts_as_the_page(folder, uploaded):
     expected = found.predictions["duo"]
     np.testing.assert_array_equal(answer.predicted, expected.predicted)
     np.testing.assert_allclose(answer.uncertainty, expected.uncertainty, rtol=1e-9, atol=0)
-    row = promised(uploaded, found, json.loads((where / "duo.json").read_text())["uncertainty"])
+    row = promised(found, json.loads((where / "duo.json").read_text())["uncertainty"])
     kept = row[(row["system"] == "duo") & (row["method"] == GUARANTEED)]["judged_coverage"].iloc[0]
     assert 1 - answer.abstain.mean() == pytest.approx(kept)
 

@@ -18,6 +18,7 @@ import pictures
 import pytest
 import websockets
 from browsing import ROOT, free_port, wait_until_healthy
+from outlived import started
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from app import glossary
@@ -49,6 +50,10 @@ class Installed(NamedTuple):
     @property
     def package(self) -> Path:
         return next(self.environment.glob("lib/python*/site-packages")) / "duo_core"
+
+    @property
+    def python(self) -> Path:
+        return self.environment / "bin" / "python"
 
     @property
     def own_sets(self) -> Path:
@@ -102,7 +107,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
     made = Installed(*(tmp_path_factory.mktemp(name) for name in ("environment", "away", "home")))
     venv.create(made.environment, symlinks=True)
     (made.package.parent / "beside.pth").write_text("".join(f"{folder}\n" for folder in site.getsitepackages()))
-    pip("--python", str(made.environment / "bin" / "python"), "install", str(wheel))
+    pip("--python", str(made.python), "install", str(wheel))
     return made
 
 
@@ -167,16 +172,10 @@ def test_shipped_sets_are_only_read(installed):
 @contextmanager
 def serving(installed: Installed, log: Path) -> Iterator[str]:
     port = free_port()
-    command = installed.command("app", "--port", str(port))
-    with (
-        log.open("wb") as output,
-        subprocess.Popen(command, cwd=installed.away, env=installed.variables, stdout=output, stderr=subprocess.STDOUT) as process,
-    ):
-        try:
-            wait_until_healthy(f"http://127.0.0.1:{port}/_stcore/health", process, log)
-            yield f"ws://127.0.0.1:{port}/_stcore/stream"
-        finally:
-            process.kill()
+    command, own = installed.command("app", "--port", str(port)), {"cwd": installed.away, "env": installed.variables}
+    with started(command, log, str(installed.python), **own) as process:
+        wait_until_healthy(f"http://127.0.0.1:{port}/_stcore/health", process, log)
+        yield f"ws://127.0.0.1:{port}/_stcore/stream"
 
 
 class Visitor(Browser):

@@ -7,22 +7,21 @@ from app.state.caches import Key, awaited, kept
 from app.state.once import Progress
 from app.state.pairs import fitted
 from app.state.sets import Handle
-from duo_core.analysis.bowl import Bowl, bowl
+from duo_core.analysis import bowl
 from duo_core.analysis.stability import REPEATS, stability, work
 from duo_core.common.arrays import UncertaintyKind
 from duo_core.logits import FIT_SPLIT, LogitSet
-from duo_core.systems.duo import VARIANTS, Temperatures
-from duo_core.systems.pair_predicting import pair_predictions
+from duo_core.systems.duo import Temperatures
 
 LIVE = 40_000_000
 """Logits that refits may read (`stability.work`) without being asked for: about a second."""
 
 
-def bowl_of(handle: Handle, base: str, sidekick: str) -> Bowl:
+def bowl_of(handle: Handle, base: str, sidekick: str) -> bowl.Bowl:
     """The NLL of the fit split around the learned temperatures."""
 
-    def compute() -> Bowl:
-        return bowl(*_pair(handle.logit_set, base, sidekick, FIT_SPLIT), fitted(handle, base, sidekick).fit)
+    def compute() -> bowl.Bowl:
+        return bowl.bowl(*_pair(handle.logit_set, base, sidekick, FIT_SPLIT), fitted(handle, base, sidekick).fit)
 
     return kept(Key("bowl", _on_fit(handle, base, sidekick)), compute)
 
@@ -30,13 +29,8 @@ def bowl_of(handle: Handle, base: str, sidekick: str) -> Bowl:
 def marks_of(handle: Handle, base: str, sidekick: str) -> dict[str, tuple[Temperatures, float]]:
     """Temperatures and NLL on the fit split of each variant that has its own."""
 
-    def nll(at: Temperatures) -> float:
-        return float(pair_predictions(*_pair(handle.logit_set, base, sidekick, FIT_SPLIT), at).nll.mean())
-
     def compute() -> dict[str, tuple[Temperatures, float]]:
-        found = fitted(handle, base, sidekick).fit
-        own = {name: VARIANTS[name].weights(found) for name in ("duo", "base", "sidekick", "unweighted")}
-        return {name: (at, found.nll[name] if name in found.nll else nll(at)) for name, at in own.items()}
+        return bowl.marks_of(*_pair(handle.logit_set, base, sidekick, FIT_SPLIT), fitted(handle, base, sidekick).fit)
 
     return kept(Key("marks", _on_fit(handle, base, sidekick)), compute)
 

@@ -5,15 +5,14 @@ from collections.abc import Mapping
 import pandas as pd
 
 from app.state.caches import Key, awaited, kept
+from app.state.members import Together, of, on_fit
 from app.state.once import Progress
-from app.state.pairs import fitted
 from app.state.sets import Handle, memory
 from app.state.tables import all_pairs
 from duo_core.analysis.judged import Judged, judged_claims
 from duo_core.analysis.promise import chance_of_difference, promises
 from duo_core.common.arrays import KINDS, Predictions, UncertaintyKind
 from duo_core.logits import FIT_SPLIT
-from duo_core.systems.pair_predicting import variant_predictions
 from duo_core.systems.sweep import Evaluation
 
 PROMISING = ("duo", "base")
@@ -41,10 +40,9 @@ def claims_of(handle: Handle, split: str, *, reversed_too: bool = False) -> Judg
 
 def promised(handle: Handle, found: Evaluation, kind: UncertaintyKind, target: float, confidence: float) -> pd.DataFrame:
     """Thresholds for a target risk, chosen on the fit split, and what they give on the split of the evaluation."""
-    of = handle.pair(found.base, found.sidekick, found.split)
     return kept(
-        Key("promised", of, (kind, target, confidence)),
-        lambda: promises(_on_fit(handle, found, kind), found.predictions, target, confidence),
+        Key("promised", of(handle, found), (kind, target, confidence)),
+        lambda: promises(_on_fit(handle, found, kind), found.predictions, [target], confidence),
     )
 
 
@@ -55,10 +53,9 @@ def exchangeable(handle: Handle, found: Evaluation, kind: UncertaintyKind) -> tu
 
 
 def _on_fit(handle: Handle, found: Evaluation, kind: UncertaintyKind) -> dict[str, Predictions]:
-    own, base, sidekick = found.logit_set, found.base, found.sidekick
-
-    def compute() -> dict[str, Predictions]:
-        pair, fit = (own.logits(base, FIT_SPLIT), own.logits(sidekick, FIT_SPLIT)), fitted(handle, base, sidekick).fit
-        return variant_predictions(*pair, own.labels[FIT_SPLIT], fit, variants=PROMISING, kind=kind)
-
-    return kept(Key("on the fit split", handle.digest((base, FIT_SPLIT), (sidekick, FIT_SPLIT)), (kind,)), compute)
+    if isinstance(found, Together):
+        return on_fit(handle, found, kind)
+    return kept(
+        Key("on the fit split", handle.digest((found.base, FIT_SPLIT), (found.sidekick, FIT_SPLIT)), (kind,)),
+        lambda: found.on_fit(PROMISING, kind),
+    )

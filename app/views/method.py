@@ -5,7 +5,8 @@ import itertools
 import pandas as pd
 import streamlit as st
 
-from app import controls, glossary, state
+from app import controls, glossary, state, tables
+from app.citation import CITATION
 from duo_core.common.arrays import InputError
 from duo_core.common.plaintext import escaped
 from duo_core.logits import LogitSet, tensor_digest
@@ -49,14 +50,6 @@ covariances of the two models' logits under the softmax.
   single images of another scale do not rule the search; only their own logits count.
 * Nothing is fitted on the split that is judged.
 """
-CITATION = """@misc{zhou2025asymmetricduos,
-  title         = {Asymmetric Duos: Sidekicks Improve Uncertainty},
-  author        = {Zhou, Tim G. and Shelhamer, Evan and Pleiss, Geoff},
-  year          = {2025},
-  eprint        = {2505.18636},
-  archivePrefix = {arXiv},
-  url           = {https://arxiv.org/abs/2505.18636}
-}"""
 
 
 def show() -> None:
@@ -122,7 +115,7 @@ def _provenance(handle: state.Handle) -> None:
 
 
 def _weights(own: LogitSet) -> pd.DataFrame:
-    columns = ("model", "weights", "weights_sha256", "input_size", "created", "versions")
+    columns = ("model", "weights", "weights_sha256", "input_size", "precision", "tf32", "computed_on", "created", "versions")
     rows = [{"name": name, **{column: _plain(getattr(card, column)) for column in columns}} for name, card in own.cards.items()]
     return pd.DataFrame(rows, columns=["name", *columns])
 
@@ -131,6 +124,8 @@ def _plain(value: object) -> str | None:
     """A card's entry as a table shows it."""
     if isinstance(value, dict):
         return ", ".join(f"{key} {entry}" for key, entry in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return " × ".join(map(str, value)) if isinstance(value, tuple) else None if value is None else str(value)
 
 
@@ -147,4 +142,4 @@ def _citation() -> None:
 
 
 def _versions() -> None:
-    st.dataframe(pd.DataFrame(versions(), columns=["Package", "Version"]), hide_index=True)
+    tables.frame(pd.DataFrame(versions(), columns=["Package", "Version"]))

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import controls, link, state
+from app import controls, link, state, tables
 from app.controls import THEMED
 from duo_core import figures
 from duo_core.figures.zoo import SIZES, explained, power_law, slowdowns
@@ -102,8 +102,9 @@ def _models(table: pd.DataFrame) -> None:
         "Each alone, after its own temperature scaling on the fit split: the calibration temperature multiplies the logits, so "
         "below 1 the model was too sure of itself."
     )
-    st.dataframe(table[list(COLUMNS)].reset_index(), hide_index=True, column_config={"model": "Model", **COLUMNS})
-    controls.download(table.reset_index(), "models")
+    order = ["model", *COLUMNS, *SHARES, *ORIGIN]
+    tables.frame(table.reset_index()[order], shares=SHARES, columns={"model": "Model", **COLUMNS, **ORIGIN})
+    tables.downloads(table.reset_index(), "models")
 
 
 COLUMNS: dict[str, Any] = {
@@ -111,12 +112,13 @@ COLUMNS: dict[str, Any] = {
     "multiply_adds": st.column_config.NumberColumn("Multiply-adds", format="compact"),
     "parameters": st.column_config.NumberColumn("Parameters", format="compact"),
     "images_per_second": st.column_config.NumberColumn("Images a second", format="%.0f"),
-    "accuracy": st.column_config.NumberColumn("Accuracy", format="percent"),
     "macro_f1": st.column_config.NumberColumn("Macro F1", format="%.4f"),
     "temperature": st.column_config.NumberColumn("Calibration temperature", format="%.3f"),
     "nll": st.column_config.NumberColumn("NLL (nats)", format="%.4f"),
     "brier": st.column_config.NumberColumn("Brier score", format="%.4f"),
-    "ece": st.column_config.NumberColumn("ECE", format="percent"),
+}
+SHARES = {"accuracy": "Accuracy", "ece": "ECE"}
+ORIGIN = {
     "architecture": "Architecture",
     "weights": "Weights",
     "weights_sha256": "SHA-256 of the weights",

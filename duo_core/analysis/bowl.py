@@ -10,9 +10,12 @@ from torch import Tensor
 from duo_core.analysis.subsets import stratified_sample
 from duo_core.common.arrays import Floats, InputError, same_length
 from duo_core.common.parallel import over_blocks
-from duo_core.systems.duo import Fit
+from duo_core.systems.duo import VARIANTS, Fit, Temperatures
+from duo_core.systems.pair_predicting import pair_predictions
 
 POINTS = 41
+MARKED = ("duo", "base", "sidekick", "unweighted")
+"""Variants with temperatures of their own."""
 LOGITS = 5_000_000
 """Logits a model (images times classes) up to which every image counts; of larger splits a stratified sample is drawn."""
 SEED = 0
@@ -45,6 +48,17 @@ class Bowl:
 def reach(fit: Fit, role: str) -> float:
     """The largest temperature of `base` or `sidekick` worth showing: twice that of the duo or of the model alone, not 0."""
     return 2.0 * max(getattr(fit.temperatures, role), getattr(fit.calibration, role)) or 1.0
+
+
+def marks_of(base: Tensor, sidekick: Tensor, labels: Tensor, fit: Fit) -> dict[str, tuple[Temperatures, float]]:
+    """Return the temperatures of each variant that has its own, and the NLL on the fit split there, in nats.
+
+    `base` and `sidekick` are its logits (n, k), whole.
+    """
+    own = {name: VARIANTS[name].weights(fit) for name in MARKED}
+    rest = {name: at for name, at in own.items() if name not in fit.nll}
+    known = {**fit.nll, **{name: float(pair_predictions(base, sidekick, labels, at).nll.mean()) for name, at in rest.items()}}
+    return {name: (at, known[name]) for name, at in own.items()}
 
 
 def bowl(base: Tensor, sidekick: Tensor, labels: Tensor, fit: Fit, *, points: int = POINTS) -> Bowl:

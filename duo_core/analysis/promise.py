@@ -1,6 +1,6 @@
 """What a threshold promises, whether it is met on another split, and whether it could be expected to be."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -8,12 +8,12 @@ from duo_core.analysis.guarantee import applied, thresholds
 from duo_core.common.arrays import Predictions
 
 COLUMNS = [
-    "system", "method", "threshold", "bound", "fit_coverage", "fit_risk", "judged_coverage", "judged_risk", "met",
+    "system", "target_risk", "method", "threshold", "bound", "fit_coverage", "fit_risk", "judged_coverage", "judged_risk", "met",
 ]  # fmt: skip
 
 
 def promises(
-    fitted: Mapping[str, Predictions], judged: Mapping[str, Predictions], target: float, confidence: float
+    fitted: Mapping[str, Predictions], judged: Mapping[str, Predictions], targets: Sequence[float], confidence: float
 ) -> pd.DataFrame:
     """Choose each system's thresholds on the fit split, and see what they give on another.
 
@@ -21,25 +21,28 @@ def promises(
     ----------
     fitted, judged
         By system, of the fit split and of the split judged on; systems that only `judged` has are left out.
-    target
-        Risk that is promised, in (0, 1).
+    targets
+        Risks that are promised, in (0, 1).
     confidence
         Of the guarantee, in (0, 1).
 
     Returns
     -------
     pandas.DataFrame
-        COLUMNS, a row a system and method of `guarantee.METHODS`. `met` says whether the risk on the judged split is at most the
-        target; it is missing where nothing is answered there.
+        COLUMNS, a row a system, target and method of `guarantee.METHODS`. `met` says whether the risk on the
+        judged split is at most the target; it is missing where nothing is answered there.
     """
     parts = []
     for system, predictions in fitted.items():
-        chosen = thresholds(predictions, [target], confidence)
+        chosen = thresholds(predictions, targets, confidence)
         there = applied(chosen, judged[system])
         risk = there["risk"]
         parts.append(
             chosen.rename(columns={"coverage": "fit_coverage", "risk": "fit_risk"}).assign(
-                system=system, judged_coverage=there["coverage"], judged_risk=risk, met=(risk <= target).where(risk.notna(), None)
+                system=system,
+                judged_coverage=there["coverage"],
+                judged_risk=risk,
+                met=(risk <= chosen["target_risk"]).where(risk.notna(), None),
             )
         )
     return pd.concat(parts, ignore_index=True)[COLUMNS]

@@ -124,8 +124,7 @@ def _summary(one: LogitSet, whole: bool) -> dict[str, Any]:
 
 
 def rows_of(one: LogitSet) -> list[dict[str, Any]]:
-    """Return what is said of each model of a set."""
-    """One row a model: identity, cost, and accuracy on every split."""
+    """Return one row a model: identity, cost, what its logits were computed in and on, and accuracy on every split."""
     return [
         {
             "name": name,
@@ -134,6 +133,8 @@ def rows_of(one: LogitSet) -> list[dict[str, Any]]:
             "multiply_adds": one.cards[name].multiply_adds,
             "parameters": one.cards[name].parameters,
             "images_per_second": one.cards[name].images_per_second,
+            "precision": one.cards[name].precision,
+            "computed_on": one.cards[name].computed_on,
             **{f"accuracy_{split}": _accuracy(one, name, split) for split in one.labels},
         }
         for name in one.models()

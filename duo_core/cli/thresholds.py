@@ -1,18 +1,18 @@
 """`duo threshold`: up to which uncertainty a pair answers so that its risk stays within a target, and what that gives elsewhere."""
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from duo_core.analysis.guarantee import ASSUMPTION, CONFIDENCE, METHODS, applied, thresholds
+from duo_core.analysis.guarantee import ASSUMPTION, CONFIDENCE, METHODS
+from duo_core.analysis.promise import promises
 from duo_core.cli.options import Commands, json_option, new_command, pair_options, set_options, split_option
 from duo_core.cli.printing import print_json, say
 from duo_core.cli.uploading import logit_set_of
-from duo_core.common.arrays import Predictions, UncertaintyKind
+from duo_core.common.arrays import UncertaintyKind
 from duo_core.logits import FIT_SPLIT, LogitSet
-from duo_core.systems.pair_predicting import variant_predictions
 from duo_core.systems.sweep import evaluate
 
 TARGETS = (0.01, 0.02, 0.05, 0.1)
@@ -67,13 +67,7 @@ def document(
     values are NaN.
     """
     found = evaluate(logit_set, base, sidekick, split, kind=kind, variants=SYSTEMS)
-    own, other = (logit_set.logits(model, FIT_SPLIT) for model in (base, sidekick))
-    fitted = variant_predictions(own, other, logit_set.labels[FIT_SPLIT], found.fit, variants=SYSTEMS, kind=kind)
-    entries = [
-        {"system": system, **entry}
-        for system in SYSTEMS
-        for entry in _entries(fitted[system], found.predictions[system], targets, confidence)
-    ]
+    table = promises(found.on_fit(SYSTEMS, kind), found.predictions, targets, confidence)
     return {
         "set": logit_set.name,
         "base": base,
@@ -84,18 +78,14 @@ def document(
         "uncertainty": kind,
         "confidence": confidence,
         "assumption": ASSUMPTION,
-        "thresholds": entries,
+        "thresholds": [_entry(row) for row in table.to_dict("records")],
     }
 
 
-def _entries(fitted: Predictions, judged: Predictions, targets: Sequence[float], confidence: float) -> Iterator[dict[str, Any]]:
-    table = thresholds(fitted, targets, confidence)
-    for chosen, elsewhere in zip(table.to_dict("records"), applied(table, judged).to_dict("records"), strict=True):
-        yield {
-            **{key: chosen[key] for key in ("target_risk", "method", "threshold", "bound")},
-            "fit": {key: chosen[key] for key in ("coverage", "risk")},
-            "judged": {key: elsewhere[key] for key in ("coverage", "risk")},
-        }
+def _entry(row: Mapping[Hashable, Any]) -> dict[str, Any]:
+    """A row of `promises` as the command's JSON holds it."""
+    places = {place: {key: row[f"{place}_{key}"] for key in ("coverage", "risk")} for place in ("fit", "judged")}
+    return {**{key: row[key] for key in ("system", "target_risk", "method", "threshold", "bound")}, **places}
 
 
 def _print(found: dict[str, Any]) -> None:

@@ -53,6 +53,12 @@ class Evaluation:
         own, other = (self.metrics[role]["accuracy"] or 0.0 for role in SINGLE)
         return "sidekick" if other > own else "base"
 
+    def on_fit(self, variants: Collection[str], kind: UncertaintyKind) -> dict[str, Predictions]:
+        """Return what some variants predict of the fit split."""
+        own = self.logit_set
+        pair = own.logits(self.base, FIT_SPLIT), own.logits(self.sidekick, FIT_SPLIT)
+        return variant_predictions(*pair, own.labels[FIT_SPLIT], self.fit, variants=variants, kind=kind)
+
     def document(self) -> dict[str, Any]:
         """Return everything but the images as what `duo fit --json` prints."""
         return {
@@ -218,12 +224,11 @@ def sweep(
     *,
     kind: UncertaintyKind = "softmax",
     only: Collection[Pair] | None = None,
-    device: str = "cpu",
     memory: Memory | None = None,
     progress: Callable[[int, int], bool | None] | None = None,
 ) -> pd.DataFrame:
     """Evaluate all pairs with the images ranked by one uncertainty: the table that `sweeps` gives for it."""
-    return sweeps(logit_set, splits, only=only, device=device, memory=memory, progress=progress)[kind]
+    return sweeps(logit_set, splits, only=only, memory=memory, progress=progress)[kind]
 
 
 def sweeps(
@@ -231,7 +236,6 @@ def sweeps(
     splits: Iterable[str] | None = None,
     *,
     only: Collection[Pair] | None = None,
-    device: str = "cpu",
     memory: Memory | None = None,
     progress: Callable[[int, int], bool | None] | None = None,
 ) -> dict[UncertaintyKind, pd.DataFrame]:
@@ -246,8 +250,6 @@ def sweeps(
         Those to judge on; by default every one but the fit split.
     only
         The pairs to evaluate; by default those that `pairs` gives. A pair both ways costs little more than one way.
-    device
-        Where the logits of the judged split are put, whole, and the pairs evaluated; `cuda` in plain torch and double precision.
     memory
         What earlier sweeps of the same logits found; what this one finds is added, save the pairs' metrics.
     progress
@@ -266,7 +268,7 @@ def sweeps(
         fits = _fits(logit_set, every, steps, memory)
         for split, group in groups:
             models = dict.fromkeys(model for pair in group for model in pair)
-            values = _judged(logit_set, split, models, {pair: fits[pair] for pair in group}, device, steps, memory)
+            values = _judged(logit_set, split, models, {pair: fits[pair] for pair in group}, steps, memory)
             found |= {(*pair, split): (fits[pair], of) for pair, of in values.items()}
     order = sorted(found, key=lambda key: (key[0], key[1], chosen.index(key[2])))
     return {kind: table_of([row for key in order for row in rows_of(logit_set, *key, *found[key], kind)]) for kind in KINDS}
@@ -277,7 +279,7 @@ def judge_models(logit_set: LogitSet, split: str, models: Collection[str], memor
     calibrate_models(logit_set, models, memory)
     new = [model for model in models if (model, split) not in memory.judged]
     if new:
-        _judged(logit_set, split, new, {}, "cpu", Steps(0, None), memory)
+        _judged(logit_set, split, new, {}, Steps(0, None), memory)
 
 
 def _judged(
@@ -285,12 +287,11 @@ def _judged(
     split: str,
     names: Iterable[str],
     fits: Mapping[Pair, Fit],
-    device: str,
     steps: Steps,
     memory: Memory,
 ) -> dict[Pair, dict[str, Metrics]]:
     """The metrics of a group of pairs of calibrated models; the models' own are noted."""
-    models = {model: logit_set.logits(model, split).to(device) for model in names}
+    models = {model: logit_set.logits(model, split) for model in names}
     temperatures = {model: memory.calibrated[model].temperature for model in models}
     judged = {model: memory.judged[model, split] for model in models if (model, split) in memory.judged}
     classes = {model: memory.classes[model, split] for model in models if (model, split) in memory.classes}

@@ -261,7 +261,7 @@ STEPS = (
         question=Question(
             text="One sidekick costs 5 % of its base, another 30 % of its own. Which pair gains more?",
             options=(
-                "The dearer one: more computation, more gain",
+                "The more expensive one: more computation, more gain",
                 "The cheaper one: small sidekicks are better",
                 "The price alone does not tell",
             ),

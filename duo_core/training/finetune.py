@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from duo_core.common.arrays import InputError
 from duo_core.images.splits import Split
-from duo_core.inference.runner import out_of_memory
+from duo_core.models.devices import computing, current, empty_cache, out_of_memory, tf32
 from duo_core.models.zoo import LoadedModel
 from duo_core.training.heads import blank
 from duo_core.training.lessons import NETWORK, WEIGHTS, Lesson, Plan, lessons, seed_of
@@ -44,7 +44,7 @@ class Job:
     metric: Metric
     device: torch.device
     precision: str
-    """float32, or bfloat16 for autocast; scores are always float32."""
+    """float32, tf32, or bfloat16 for autocast; scores are always float32."""
 
 
 @dataclass
@@ -109,6 +109,7 @@ class Trial:
         self._module = self._built().to(device=job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._optimizer = torch.optim.AdamW(self._module.parameters(), lr=draw.learning_rate, weight_decay=draw.weight_decay)
         self._scheduler = LambdaLR(self._optimizer, schedule(job.recipe, self.plan.steps))
+        self._constants = job.model.transform.constants(job.device)
         self._chunk = self.plan.batch_size
         self._best: dict[str, Tensor] = {}
 
@@ -125,8 +126,8 @@ class Trial:
         saved, devices = time.monotonic(), [self.job.device] if self.job.device.type == "cuda" else []
         todo = range(self.moment.step, self.plan.steps)
         try:
-            with torch.random.fork_rng(devices=devices):
-                for lesson in lessons(self.job.train, self.job.model.transform, self.plan, self.job.recipe.augment, todo):
+            with current(self.job.device), torch.random.fork_rng(devices=devices):
+                for lesson in lessons(self.job.train, self.job.model.transform, self.plan, self.job.recipe.augment, todo, tell):
                     self._learn(lesson, tell)
                     if self.moment.step % self.plan.steps_an_epoch == 0:
                         self._end_epoch()
@@ -168,11 +169,12 @@ class Trial:
     def _backward(self, pixels: Tensor, labels: Tensor, images: int) -> float:
         """Add a part's share of the gradient; return its share of the loss."""
         where = self.job.device
-        inputs = self.job.model.transform.batch(pixels.to(where, non_blocking=True))
-        with torch.autocast(where.type, torch.bfloat16, enabled=self.job.precision == "bfloat16"):
+        inputs = self.job.model.transform.batch(pixels.to(where, non_blocking=True), self._constants)
+        with computing(where, self.job.precision):
             logits = self._module(inputs)
         loss = functional.cross_entropy(logits.float(), labels.to(where), reduction="sum") / images
-        loss.backward()  # type: ignore[no-untyped-call]
+        with tf32(self.job.precision == "tf32"):
+            loss.backward()  # type: ignore[no-untyped-call]
         return loss.item()
 
     def _halve(self, images: int, tell: Tell) -> None:
@@ -183,7 +185,7 @@ class Trial:
                 "use another device, or smaller images"
             )
         self._chunk = max(LEAST_CHUNK, tried // 2)
-        torch.cuda.empty_cache()
+        empty_cache(self.job.device)
         tell(f"{tried} images do not fit into memory: {self._chunk} at once, added up to batches of {self.plan.batch_size}")
 
     def _end_epoch(self) -> None:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pandas as pd
 import torch
 
@@ -72,19 +73,41 @@ def make(run: Run, job: Job, pretrained: LoadedModel, tell: Tell, progress: Prog
     tell, progress
         Called with sentences, and with a trial's number and moment.
     """
+    with run.held():
+        known, anchor = begin(run, job, pretrained, tell)
+        for number in range(job.recipe.trials):
+            with run.held_trial(number):
+                _trial(run, job, known, anchor, number, tell, progress)
+            write_text(run.folder / "table.csv", csv_text(run.table()))
+    return run.table()
+
+
+def agree(run: Run, job: Job, pretrained: LoadedModel, tell: Tell) -> None:
+    """See that a run is the one that is there, or write down what it is."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(run.folder / "anchor.lock"):
+        _agree(run, identity(job, pretrained), job, tell)
+
+
+def begin(run: Run, job: Job, pretrained: LoadedModel, tell: Tell) -> tuple[dict[str, Any], str | None]:
+    """See that a run is the one that is there, or write down what it is; make its anchor where it has one and lacks it.
+
+    Of several processes one makes the anchor, and the others wait for it.
+    """
     known = identity(job, pretrained)
     if job.recipe.probe:
         check_statistics(pretrained.module, job.recipe.statistics, pretrained.spec.name)
-    with run.held():
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(run.folder / "anchor.lock"):
         _agree(run, known, job, tell)
-        anchor = None
-        if job.recipe.probe:
-            anchor = _anchored(run, job, known, tell)
-        for number in range(job.recipe.trials):
-            _trial(run, job, known, anchor, number, tell, progress)
-        table = run.table()
-        write_text(run.folder / "table.csv", csv_text(table))
-    return table
+        return known, _anchored(run, job, known, tell) if job.recipe.probe else None
+
+
+def one_trial(run: Run, job: Job, pretrained: LoadedModel, number: int, tell: Tell) -> None:
+    """Bring one trial to its end, beside other processes that train others; who joins them writes the table."""
+    known, anchor = begin(run, job, pretrained, tell)
+    with run.held_trial(number):
+        _trial(run, job, known, anchor, number, tell, lambda *_: None)
 
 
 def job_model(pretrained: LoadedModel, classes: tuple[str, ...], probed: bool) -> LoadedModel:
@@ -160,7 +183,6 @@ def _trial(run: Run, job: Job, known: dict[str, Any], anchor: str | None, number
         _write_trial(folder, run, known, anchor, drawn, outcome)
         if outcome.failed:
             tell(f"trial {number} failed: {outcome.failed}")
-        write_text(run.folder / "table.csv", csv_text(run.table()))
     stored.file.unlink(missing_ok=True)
 
 

@@ -5,7 +5,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 DEPTHS = (8, 14, 20, 32, 44, 56)
-WIDTHS = (16, 32, 64)
 
 
 class CifarResNet(nn.Module):
@@ -17,17 +16,20 @@ class CifarResNet(nn.Module):
         6 n + 2.
     num_classes
         Number of logits.
+    width
+        Channels of the first stage, an even number; the next two have twice and four times as many. 16 in the paper.
     """
 
-    def __init__(self, depth: int, num_classes: int = 10) -> None:
+    def __init__(self, depth: int, num_classes: int = 10, width: int = 16) -> None:
         super().__init__()
         blocks = (depth - 2) // 6
-        self.conv1 = nn.Conv2d(3, WIDTHS[0], 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(WIDTHS[0])
-        self.layer1 = _stage(WIDTHS[0], WIDTHS[0], blocks)
-        self.layer2 = _stage(WIDTHS[0], WIDTHS[1], blocks)
-        self.layer3 = _stage(WIDTHS[1], WIDTHS[2], blocks)
-        self.linear = nn.Linear(WIDTHS[2], num_classes)
+        widths = (width, 2 * width, 4 * width)
+        self.conv1 = nn.Conv2d(3, widths[0], 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(widths[0])
+        self.layer1 = _stage(widths[0], widths[0], blocks)
+        self.layer2 = _stage(widths[0], widths[1], blocks)
+        self.layer3 = _stage(widths[1], widths[2], blocks)
+        self.linear = nn.Linear(widths[2], num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (b, 3, h, w) -> logits (b, k)."""

@@ -209,6 +209,11 @@ def _class_names(spec: ModelSpec, classes: int, pretrained: bool) -> tuple[str, 
     return names if len(names) == classes else None
 
 
+def weights_name(spec: ModelSpec) -> str | None:
+    """What a model's card will say of its pretrained weights; known without loading them."""
+    return _weights(spec, spec.source != "python")
+
+
 def _weights(spec: ModelSpec, pretrained: bool) -> str | None:
     source, name, _ = parted(spec.reference)
     if spec.checkpoint:
