@@ -1,7 +1,6 @@
 """What a teacher needs: the seed, hidden answers, links that fix both, a code to photograph, and the page to print."""
 
 import ipaddress
-import socket
 import urllib.parse
 
 import segno
@@ -9,13 +8,14 @@ import streamlit as st
 
 from app import link
 from app.state import lessons as scenes
-from duo_core.teaching.steps import STEPS
+from duo_core.teaching.steps import ON_PAPER
 
 ANSWERS = {"shown": "After a guess", "hidden": "Hidden"}
 ALONE = (
-    "Nobody else reaches this dashboard: it listens to this machine only. `duo app --host ADDRESS`, with this machine's address in "
-    "your network, lets a class in."
+    "This address leads a machine to itself. For a class, start `duo app --host ADDRESS` with this machine's address in your "
+    "network and open the page there: the link then leads here, and has a code to photograph."
 )
+EVERY = {"", "0.0.0.0", "::"}
 
 
 def popover() -> None:
@@ -34,7 +34,7 @@ def popover() -> None:
         _links()
         st.download_button(
             "Handout to print (HTML)",
-            lambda: scenes.handout_of(STEPS[-1], seed, answers=answers),
+            lambda: scenes.handout_of(ON_PAPER[-1], seed, answers=answers),
             file_name="asymmetric-duos-handout.html",
             mime="text/html",
             on_click="ignore",
@@ -76,24 +76,14 @@ def is_loopback(page: str) -> bool:
 
 
 def reachable(page: str, listens: str) -> str:
-    """The page's address as other machines reach it, given the one that the server listens on, empty or all zeros for every one.
+    """The page's address as other machines reach it, given the one that the server listens on; empty or all zeros for every one.
 
-    >>> reachable("http://localhost:8501/learn", "192.0.2.7"), reachable("https://duo.example/learn", "")
+    Which of a machine's addresses lead to it is not asked of the network: where it listens to all, the page's own stays.
+
+    >>> reachable("http://localhost:8501/learn", "192.0.2.7"), reachable("https://duo.example/learn", "0.0.0.0")
     ('http://192.0.2.7:8501/learn', 'https://duo.example/learn')
     """
-    if not is_loopback(page):
+    if not is_loopback(page) or listens in EVERY:
         return page
-    parts = urllib.parse.urlsplit(page)
-    host = own_address() if listens in {"", "0.0.0.0", "::"} else listens
+    parts, host = urllib.parse.urlsplit(page), listens
     return parts._replace(netloc=f"{host}:{parts.port}" if parts.port else host).geturl()
-
-
-def own_address() -> str:
-    """This machine's address in its network; that of the machine itself where it has none. Nothing is sent."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # an address of documentation: a route is looked for, no more
-        except OSError:
-            return "127.0.0.1"
-        address: str = probe.getsockname()[0]
-        return address

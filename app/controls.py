@@ -1,6 +1,6 @@
 """Widgets that more than one page uses; they hand out plain values."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -9,6 +9,7 @@ import streamlit as st
 
 from app import link, members, state, tables
 from app.figure import buttons
+from app.filling import watch
 from app.presets import presets
 from duo_core.analysis.advice import AFFORDABLE
 from duo_core.common.arrays import InputError, UncertaintyKind
@@ -74,6 +75,8 @@ def sidebar(*, more: bool = False) -> Choice | None:
     place = set_sidebar()
     if place is None or not _two_models(place):
         return None
+    for role in ("base", "sidekick"):
+        _say_unknown(role, role, place.known.accuracy)
     with st.sidebar:
         return _pair(place, more=more)
 
@@ -91,8 +94,11 @@ def set_sidebar() -> Place | None:
             f"This link is about logits that were uploaded in one browser session: only that session sees them, and until it "
             f"ends. Shown instead: **{sets[st.session_state['set']]}**."
         )
+    elif wanted not in sets:
+        _say_unknown("set", "logit set", sets)
     with st.sidebar:
         st.selectbox("Logit set", list(sets), key="set", format_func=lambda name: sets[name], on_change=link.touched)
+        watch(st.session_state["set"])
     try:
         handle = state.opened(st.session_state["set"])
         return _place(handle)
@@ -109,12 +115,19 @@ def _place(handle: state.Handle) -> Place | None:
         stop("A split is missing", f"**{own.title}** has {found}, but needs {missing}. Add it:", MAKE_ONE)
         return None
     link.settle("split", own.evaluation_splits, own.evaluation_splits[0])
+    _say_unknown("split", "split", own.evaluation_splits)
     with st.sidebar:
         st.selectbox("Evaluation split", own.evaluation_splits, key="split", on_change=link.touched)
     split = st.session_state["split"]
     known = state.survey(handle, split)
     _warn_of(known)
     return Place(handle, split, known)
+
+
+def _say_unknown(key: str, what: str, options: Collection[str]) -> None:
+    """Say where a link names what is not here; what is shown instead stands in the sidebar."""
+    if told := link.unknown(key, options):
+        st.info(f"This link names the {what} **{escaped(told[:80])}**, which is not here. The sidebar has what is shown instead.")
 
 
 def _two_models(place: Place) -> bool:

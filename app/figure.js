@@ -35,13 +35,22 @@ function drawing({ name, title, about }) {
     svg.append(node("text", { x: EDGE, y: top - 10, fill: look.color, "font-size": 13, opacity: 0.75 }, about));
     const chart = node("g", { transform: `translate(${EDGE}, ${top})` });
     for (const layer of layers) {
-        const copy = layer.cloneNode(true);
+        const copy = layer.cloneNode(true), own = layer.querySelectorAll("text");
+        copy.querySelectorAll("text").forEach((each, place) => fit(each, own[place]));
         copy.querySelectorAll(".hoverlayer").forEach(each => each.remove());
-        copy.querySelectorAll("text").forEach(each => { each.style.fontFamily = FONTS; });
         chart.append(...copy.childNodes);
     }
     svg.append(chart);
     return svg;
+}
+
+// Another font, where the page's own is not at hand, takes no more room than that did.
+function fit(words, own) {
+    words.style.fontFamily = FONTS;
+    if (!words.children.length && words.textContent) {
+        words.setAttribute("textLength", own.getComputedTextLength());
+        words.setAttribute("lengthAdjust", "spacingAndGlyphs");
+    }
 }
 
 function node(kind, attributes, content = "") {

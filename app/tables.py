@@ -7,11 +7,14 @@ import pandas as pd
 import streamlit as st
 
 from duo_core.common.files import csv_text
+from duo_core.common.latex import latex_text
 from duo_core.common.numbers import UNDEFINED
 
-FORMATS: dict[str, tuple[Callable[[pd.DataFrame], str | bytes], str]] = {
-    "csv": (csv_text, "text/csv"),
-    "parquet": (lambda table: table.to_parquet(index=False), "application/vnd.apache.parquet"),
+Kind = Literal["csv", "tex", "parquet"]
+FORMATS: dict[Kind, tuple[str, Callable[[pd.DataFrame], str | bytes], str]] = {
+    "csv": ("CSV", csv_text, "text/csv"),
+    "tex": ("LaTeX", latex_text, "application/x-tex"),
+    "parquet": ("Parquet", lambda table: table.to_parquet(index=False), "application/vnd.apache.parquet"),
 }
 
 
@@ -26,19 +29,26 @@ def frame(
 
 
 def numbers(table: pd.DataFrame, name: str, label: str, about: str = "") -> None:
-    """A chart's numbers for the keyboard and the screen reader, and as CSV."""
+    """A chart's numbers for the keyboard and the screen reader, and as files."""
     with st.expander(label):
         if about:
             st.caption(about)
         frame(table, height=280)
-        download(table, name)
+        downloads(table, name)
 
 
-def download(table: pd.DataFrame, name: str, kind: Literal["csv", "parquet"] = "csv") -> None:
+def downloads(table: pd.DataFrame, name: str) -> None:
+    """Buttons that save a table for a spreadsheet and for a paper."""
+    with st.container(horizontal=True):
+        download(table, name, "csv")
+        download(table, name, "tex")
+
+
+def download(table: pd.DataFrame, name: str, kind: Kind = "csv") -> None:
     """A button that saves a table; it is written only when pressed."""
-    write, mime = FORMATS[kind]
+    label, write, mime = FORMATS[kind]
     st.download_button(
-        f"Download {'CSV' if kind == 'csv' else 'Parquet'}",
+        f"Download {label}",
         lambda: write(table),
         file_name=f"{name}.{kind}",
         mime=mime,

@@ -2,6 +2,7 @@
 
 import json
 import math
+import urllib.parse
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from app import controls, link, state
+from app.citation import CITATION
 from app.controls import Choice
 from duo_core.analysis.guarantee import GUARANTEED
 from duo_core.common.arrays import UncertaintyKind
@@ -75,6 +77,13 @@ def json_line(names: tuple[str, str], weights: Temperatures, at: Above, kind: Un
     return f"{json.dumps(said, ensure_ascii=False)[:-1]},\n {json.dumps(rest)[1:]}"
 
 
+def pair_link(choice: Choice) -> str:
+    """The address that opens this pair with all that the page shows of it, whatever the defaults are."""
+    pair = {"set": st.session_state["set"], "split": choice.split, "base": choice.base, "sidekick": choice.sidekick}
+    held = link.state_of(st.session_state.get("linked", ()))
+    return f"{st.context.url or ''}?{urllib.parse.urlencode({**pair, **held})}"
+
+
 def system_lines(weights: Mapping[str, float], at: Above, kind: UncertaintyKind) -> tuple[str, str]:
     """The same for any number of members: their logits stand in a dictionary by name. The lines, and the numbers as JSON.
 
@@ -129,8 +138,14 @@ def take_home(choice: Choice, found: Evaluation, table: pd.DataFrame, target: fl
     else:
         lines, numbers = python_lines(temperatures, at, choice.kind), json_line(names, temperatures, at, choice.kind)
     st.markdown(f"Weights and a threshold: {at.why}. Rows are images, columns classes in the order of the set.")
-    st.code(lines, language="python", wrap_lines=True)
-    st.code(numbers, language="json", wrap_lines=True)
+    copies = {
+        "Python": (lines, "python"),
+        "JSON": (numbers, "json"),
+        "Link": (pair_link(choice), None),
+        "Citation": (CITATION, "bibtex"),
+    }
+    for tab, (text, language) in zip(st.tabs(list(copies)), copies.values(), strict=True):
+        tab.code(text, language=language, wrap_lines=True)
     with st.container(horizontal=True):
         if not more:
             controls.report(

@@ -10,9 +10,9 @@ SENTENCE = (
     "their logits are weighted and added. For 10 to 20 % more compute that often means fewer errors, and a better sense of which "
     "answers to trust."
 )
+ALT = "Logits of the base times T_base plus logits of the sidekick times T_sidekick; softmax makes the answer of it"
 PICTURE = """
-<svg viewBox="0 0 470 84" width="100%" style="max-width: 470px" role="img"
-  aria-label="Logits of the base times T_base plus logits of the sidekick times T_sidekick; softmax makes the answer of it">
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 470 84" width="470" height="84">
   <g fill="none" stroke="currentColor" stroke-width="1.4">
     <rect x="1" y="2" width="112" height="46" rx="5" fill="#3a78bf" fill-opacity="0.2"/>
     <rect x="1" y="58" width="112" height="24" rx="5" fill="#c9731d" fill-opacity="0.25"/>
@@ -45,7 +45,8 @@ def show() -> None:
     with st.container(border=True, key="welcome"):
         left, right = st.columns([3, 2], gap="medium", vertical_alignment="center")
         left.markdown(SENTENCE)
-        right.html(PICTURE)
+        ink = "#e6eaef" if st.context.theme.type == "dark" else "#101820"  # the theme's text
+        right.image(PICTURE.strip().replace("currentColor", ink), width="stretch", alt=ALT)
         with st.container(horizontal=True, vertical_alignment="center"):
             st.button("See it on real models ↓", key="welcome_see", on_click=_close)
             st.page_link(pages["data"], label="Try it on your own logits →", width="content")

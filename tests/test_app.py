@@ -170,6 +170,27 @@ def test_every_metric_and_both_uncertainties_draw(open_app, toy):
     assert next(m for m in app.metric if m.label == "AUROC").value != before
 
 
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ({"set": "gone"}, "the logit set **gone**"),
+        ({"set": "toy", "split": "moon"}, "the split **moon**"),
+        ({"set": "toy", "base": "huge"}, "the base **huge**"),
+        ({"set": "toy", "sidekick": "<b>"}, r"the sidekick **\<b\>**"),
+    ],
+)
+def test_a_link_to_what_is_not_here_says_so_once(open_app, toy, query, said):
+    app = open_app(toy, **query)
+    assert f"This link names {said}, which is not here." in text_of(app)
+    assert "This link names" not in text_of(app.run())
+
+
+def test_another_set_is_no_link_to_models_that_are_not_there(open_app, toy):
+    app = open_app(toy, set="toy", base="large", sidekick="tiny")
+    app.selectbox(key="set").set_value("other").run()
+    assert "This link names" not in text_of(app)
+
+
 def test_swap_changes_places_and_the_address(open_app, toy):
     app = open_app(toy, set="toy", base="large", sidekick="small")
     app.button(key="swap").click().run()

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import controls, link, members, state
+from app import controls, link, members, state, tables
 from app.controls import THEMED, Choice
 from duo_core.figures import alike as figures
 from duo_core.wording import alike as wording
@@ -38,13 +38,13 @@ def show() -> None:
     with right:
         _gains(choice, table, measure)
     _correlations(found)
-    controls.numbers(found.table, "alike", "The pairs as numbers")
+    tables.numbers(found.table, "alike", "The pairs as numbers")
     _two(choice)
 
 
 def _of_category(table: pd.DataFrame) -> pd.DataFrame:
     """Draw the choice of a category of pairs, where there are several."""
-    there = [category for category in dict.fromkeys(table["category"])]
+    there = list(dict.fromkeys(table["category"]))
     options = {ALL: "All pairs", **{category: category.capitalize() for category in there}}
     if len(there) < 2:
         st.caption(wording.one_category(there))
@@ -80,7 +80,7 @@ def _gains(choice: Choice, table: pd.DataFrame, measure: str) -> None:
 
 def _correlations(found: state.Alike) -> None:
     st.header("What goes with what", anchor=False)
-    st.dataframe(wording.correlation_table(found.correlations), hide_index=True)
+    tables.frame(wording.correlation_table(found.correlations))
     st.caption(wording.correlations_caption(found.found.draws is not None, len(found.table)))
 
 
@@ -101,7 +101,7 @@ def _two(choice: Choice) -> None:
     with right:
         names = choice.handle.logit_set.classes
         classes = found.classes.assign(name=[names[k] for k in found.classes["class"]])
-        st.dataframe(wording.class_table(classes, one, other), hide_index=True, height=360)
+        tables.frame(wording.class_table(classes, one, other), height=360)
     for name, alone in ((one, found.first), (other, found.second)):
         _images(choice, found, name, np.flatnonzero(alone))
 
@@ -115,19 +115,15 @@ def _images(choice: Choice, found: state.Two, name: str, rows: np.ndarray) -> No
     shown = rows[np.argsort(-sign * found.angles[rows], kind="stable")][:ROWS].tolist()
     pictures, ids = state.thumbnails(choice.handle, choice.split, shown), own.ids.get(choice.split)
     labels = own.labels[choice.split].tolist()
+    said_by = dict(zip((choice.base, choice.sidekick), found.said, strict=True))
     table = pd.DataFrame(
         {
             "Image": [ids[row] if ids else row for row in shown],
             "Label": [own.classes[labels[row]] for row in shown],
-            **{
-                f"{who} says": [own.classes[said[row]] for row in shown]
-                for who, said in zip((choice.base, choice.sidekick), found.said)
-            },
+            **{f"{who} says": [own.classes[said[row]] for row in shown] for who, said in said_by.items()},
         }
     )
     if pictures:
         table.insert(0, "Picture", pictures)
     st.markdown(f"**Only {name} is right**, and surest beside the other:")
-    st.dataframe(
-        table, hide_index=True, row_height=64 if pictures else None, column_config={"Picture": st.column_config.ImageColumn()}
-    )
+    tables.frame(table, row_height=64 if pictures else None, columns={"Picture": st.column_config.ImageColumn()})

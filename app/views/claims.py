@@ -83,7 +83,7 @@ def _claims(shown: Sequence[Claim]) -> None:
         on_select=lambda: _choose(keys),
         selection_mode="single-row",
     )
-    controls.download(verdicts.claims_numbers(shown), "claims")
+    tables.downloads(verdicts.claims_numbers(shown), "claims")
 
 
 def _choose(keys: Sequence[str]) -> None:
@@ -121,7 +121,7 @@ def _claim(shown: Sequence[Claim]) -> None:
             on_select=lambda: open_pair(claim, _selected(claim)),
             selection_mode="single-row",
         )
-        controls.download(claim.pairs, "claim_pairs")
+        tables.downloads(claim.pairs, "claim_pairs")
 
 
 def _selected(claim: Claim) -> Sequence[str] | None:

@@ -145,7 +145,7 @@ def _moves(choice: Choice, found: Evaluation) -> None:
     )
     seen = [own.ids[choice.split][row] for row, picture in zip(shown["row"], pictures or [], strict=False) if picture]
     _ask_for_pictures(choice, folder, seen)
-    controls.download(telling.moves_table(kept, own.classes, own.ids.get(choice.split)), "rank_moves")
+    tables.downloads(telling.moves_table(kept, own.classes, own.ids.get(choice.split)), "rank_moves")
     link.share()
 
 

@@ -1,11 +1,12 @@
 """Explore: one pair, what it buys and what it costs."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import controls, link, manual, state, taking, together
+from app import controls, link, manual, state, tables, taking, together
 from app.controls import THEMED, Choice
 from duo_core import figures
 from duo_core.analysis.guarantee import ASSUMPTION
@@ -18,7 +19,7 @@ from duo_core.systems.sweep import Evaluation
 from duo_core.wording import promising, telling, words
 
 TITLE = "Explore"
-LINKED = (*link.CHOICE, "members", *together.LINKED, "coverage", "range", "target", "confidence")
+LINKED = (*link.CHOICE, "members", *together.LINKED, "coverage", "range", "target", "confidence", *manual.LINKED)
 RANGES = {"parting": "Where curves part", "whole": "Whole range"}
 
 CARDS = {
@@ -28,6 +29,7 @@ CARDS = {
     "sac98": "Selective accuracy constraint: the largest share of images that can be kept with 98 % of them right.",
 }
 
+MEMBERS: tuple[Literal["base", "sidekick"], ...] = ("base", "sidekick")
 COVERED = (
     "They cover which images were collected; not which images the temperatures were learned from, nor how the models were trained."
 )
@@ -58,6 +60,7 @@ def show() -> None:
     with st.container(key="standing"):
         said = st.empty()
     _standing(found, gains, said)
+    _every_metric(choice, found)
     _fit(choice)
     st.space("medium")
     _promise(choice, found)
@@ -129,6 +132,19 @@ def _standing(found: Evaluation, gains: Mapping[str, Interval | None], place: De
     with place.container():
         st.markdown(words.standing(gains, found.better) if gains else "Drawing other images of this kind…")
         st.caption(f"{telling.draws_line(gains.get('accuracy'))} {COVERED}")
+
+
+@st.fragment
+def _every_metric(choice: Choice, found: Evaluation) -> None:
+    """All metrics of the pair in one table, computed when somebody asks."""
+    if not st.toggle("All metrics, with intervals against base and sidekick", key="every_metric"):
+        return
+    gains: dict[str, Mapping[str, Interval | None]]
+    gains = {over: state.gains(choice.handle, found, choice.kind, over=over) for over in MEMBERS}
+    table = telling.every_metric(found.metrics, gains)
+    numbers = [name for name in table if table[name].dtype.kind == "f"]
+    tables.frame(table, columns=dict.fromkeys(numbers, st.column_config.NumberColumn(format="%.3f")))
+    tables.downloads(table, "metrics")
 
 
 def _fit(choice: Choice) -> None:

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from app import controls, glossary, state, tables
+from app.citation import CITATION
 from duo_core.common.arrays import InputError
 from duo_core.common.plaintext import escaped
 from duo_core.logits import LogitSet, tensor_digest
@@ -49,14 +50,6 @@ covariances of the two models' logits under the softmax.
   single images of another scale do not rule the search; only their own logits count.
 * Nothing is fitted on the split that is judged.
 """
-CITATION = """@misc{zhou2025asymmetricduos,
-  title         = {Asymmetric Duos: Sidekicks Improve Uncertainty},
-  author        = {Zhou, Tim G. and Shelhamer, Evan and Pleiss, Geoff},
-  year          = {2025},
-  eprint        = {2505.18636},
-  archivePrefix = {arXiv},
-  url           = {https://arxiv.org/abs/2505.18636}
-}"""
 
 
 def show() -> None:

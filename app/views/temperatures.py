@@ -21,7 +21,7 @@ from duo_core.systems.sweep import Evaluation
 from duo_core.wording import words
 
 TITLE = "Temperatures"
-LINKED = (*link.CHOICE, "question", "judged", "fit_seed")
+LINKED = (*link.CHOICE, "question", "judged", "fit_seed", *manual.LINKED)
 QUESTIONS = {
     "bowl": "Where is the best weighting?",
     "ratios": "Does it follow the cost?",

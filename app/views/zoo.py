@@ -104,7 +104,7 @@ def _models(table: pd.DataFrame) -> None:
     )
     order = ["model", *COLUMNS, *SHARES, *ORIGIN]
     tables.frame(table.reset_index()[order], shares=SHARES, columns={"model": "Model", **COLUMNS, **ORIGIN})
-    controls.download(table.reset_index(), "models")
+    tables.downloads(table.reset_index(), "models")
 
 
 COLUMNS: dict[str, Any] = {

@@ -1,13 +1,15 @@
 """Differences in sentences: what a duo rescues and harms, and whether it would on other images."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from duo_core.analysis.diagnosis import Exchange, mean_gap
+from duo_core.common.numbers import UNDEFINED, share
 from duo_core.figures.diagnosis import SYSTEMS
-from duo_core.figures.screen import SCREEN
+from duo_core.figures.screen import SCREEN, metric_title
 from duo_core.metrics import METRICS
 from duo_core.metrics.intervals import REPLICATES, Interval
 from duo_core.wording import sentences
@@ -96,6 +98,54 @@ def entropy_line(gains: Mapping[str, Interval | None]) -> str:
 def draws_line(gain: Interval | None) -> str:
     """How the intervals came about."""
     return sentences.drawn(*((gain.replicates, gain.seed) if gain else (REPLICATES, 0)))
+
+
+def every_metric(
+    metrics: Mapping[str, Mapping[str, float | None]], gains: Mapping[str, Mapping[str, Interval | None]]
+) -> pd.DataFrame:
+    """Every metric of base, sidekick and duo as on screen, and the duo's differences to either with their intervals.
+
+    >>> found = {"base": {"aurc": 0.008}, "sidekick": {"aurc": 0.02}, "duo": {"aurc": 0.006}}
+    >>> table = every_metric(found, {"base": {"aurc": Interval(-0.002, -0.003, -0.001)}, "sidekick": {"aurc": None}})
+    >>> table.iloc[0].tolist()
+    ['AURC × 1000, lower is better', 8.0, 20.0, 6.0, -2.0, '−3.00 to −1.00', 'significant gain', -14.0, '', 'n/a']
+    """
+    return pd.DataFrame([_metric_row(key, metrics, gains) for key in METRICS if key in metrics["duo"]])
+
+
+def _metric_row(
+    key: str, metrics: Mapping[str, Mapping[str, float | None]], gains: Mapping[str, Mapping[str, Interval | None]]
+) -> dict[str, Any]:
+    factor = SCREEN[key].factor
+    shown = {name: math.nan if (value := metrics[name][key]) is None else value * factor for name in ("base", "sidekick", "duo")}
+    row: dict[str, Any] = {"Metric": metric_title(key), "Base": shown["base"], "Sidekick": shown["sidekick"], "Duo": shown["duo"]}
+    for name, found in gains.items():
+        gain = found.get(key)
+        row[f"Duo − {name}"] = round(shown["duo"] - shown[name], 9)
+        row[f"95 % interval, {name}"] = "" if gain is None else sentences.ends(key, gain)
+        row[f"Against {name}"] = UNDEFINED if gain is None else sentences.SIGNIFICANT[sentences.effect(key, gain)]
+    return row
+
+
+def side_by_side(
+    systems: Mapping[str, tuple[Mapping[str, float | None], float | None]], gains: Mapping[str, Mapping[str, Interval | None]]
+) -> pd.DataFrame:
+    """A row a metric and a column a system, given its metrics and FLOPs balance by name, with its gain; the cost comes last.
+
+    >>> side_by_side({"a + b": ({"aurc": 0.006}, 0.25)}, {"a + b": {"aurc": Interval(-0.002, -0.003, -0.001)}})["a + b"].tolist()
+    ['6.00 (−2.00 *)', '+25 %']
+    """
+    keys = next(iter(systems.values()))[0]
+    rows: dict[str, list[str]] = {"Metric": [*map(label, keys), "Compute added"]}
+    for name, (metrics, balance) in systems.items():
+        cells = [_with_gain(key, value, gains[name].get(key)) for key, value in metrics.items()]
+        rows[name] = [*cells, "unknown" if balance is None else f"+{share(balance)}"]
+    return pd.DataFrame(rows)
+
+
+def _with_gain(key: str, value: float | None, gain: Interval | None) -> str:
+    text = SCREEN[key].text(value)
+    return text if gain is None else f"{text} ({signed(key, gain.estimate)}{' *' if gain.stands else ''})"
 
 
 def matrix(table: pd.DataFrame) -> pd.DataFrame:
