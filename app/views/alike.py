@@ -126,6 +126,4 @@ def _images(choice: Choice, found: state.Two, name: str, rows: np.ndarray) -> No
     if pictures:
         table.insert(0, "Picture", pictures)
     st.markdown(f"**Only {name} is right**, and surest beside the other:")
-    st.dataframe(
-        table, hide_index=True, row_height=64 if pictures else None, column_config={"Picture": st.column_config.ImageColumn()}
-    )
+    tables.frame(table, row_height=64 if pictures else None, columns={"Picture": st.column_config.ImageColumn()})
