@@ -15,7 +15,9 @@ from app.state.caches import CACHE
 from app.taking import Above
 from duo_core.deploy import combine
 from duo_core.figures import members as figures
+from duo_core.figures.screen import SCREEN
 from duo_core.logits.store import Store
+from duo_core.metrics import METRICS
 from duo_core.systems.judging import judge_members
 from duo_core.systems.system import System
 
@@ -87,7 +89,6 @@ def test_a_model_is_added_and_taken_away_and_base_and_sidekick_are_changed(open_
 def test_pages_about_pairs_show_the_first_two_and_the_others_come_back(open_explore):
     app = open_explore(set="toy", members=",".join(TRIO))
     step(app, "temperatures")
-    assert "members" not in query(app)
     assert not [box for box in app.selectbox if box.key == "add_member"]
     step(app, "diagnose")
     assert query(app)["members"] == ",".join(TRIO)
@@ -100,7 +101,7 @@ def test_cards_weights_and_rules_are_those_of_the_system(open_explore, toy_store
     weights = labelled(app.expander, "The weights as numbers").dataframe[0].value.set_index("member")["weight"]
     assert weights.to_dict() == pytest.approx(dict(zip(TRIO, found.fitted.weights, strict=True)))
     rules = next(table.value for table in app.dataframe if "system" in table.value).set_index("system")
-    assert rules.loc["Ensemble", "NLL"] == f"{found.metrics['ensemble']['nll']:.3f}"
+    assert rules.loc["Ensemble", METRICS["nll"].label] == SCREEN["nll"].text(found.metrics["ensemble"]["nll"])
     assert [name for name in TRIO if name in rules.index] == list(TRIO)
 
 

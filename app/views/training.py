@@ -42,7 +42,9 @@ def show() -> None:
     link.settle("run", list(runs), next(iter(runs)))
     st.title("What became of the trials?", anchor=False)
     with st.container(horizontal=True):
-        st.selectbox("Run", list(runs), key="run", format_func=unmarked, on_change=link.touched, help="The last to change is first.")
+        st.selectbox(
+            "Run", list(runs), key="run", format_func=unmarked, on_change=link.touched, help="The last to change is first."
+        )
         curve = controls.switch("By epoch", "curve", CURVES)
     run = runs[st.session_state["run"]]
     try:

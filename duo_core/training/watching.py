@@ -100,14 +100,18 @@ def watched(run: Run) -> Watched:
         trials=_table([_row(record) for record in known], TRIALS),
         epochs=_table(epochs, EPOCHS),
         probe=_scores((_header(run.folder / ANCHOR, problems) or {}).get("score")),
-        soups=tuple((file.stem, said) for file in sorted(run.folder.glob("soups/*.safetensors")) if (said := _header(file, problems))),
+        soups=tuple(
+            (file.stem, said) for file in sorted(run.folder.glob("soups/*.safetensors")) if (said := _header(file, problems))
+        ),
         problems=tuple(problems),
         changed=_changed(run),
     )
 
 
 def _trial_folders(run: Run) -> list[Path]:
-    return sorted((folder for folder in run.folder.glob("trials/*") if folder.name.isdecimal()), key=lambda folder: int(folder.name))
+    return sorted(
+        (folder for folder in run.folder.glob("trials/*") if folder.name.isdecimal()), key=lambda folder: int(folder.name)
+    )
 
 
 def _record(run: Run, folder: Path, about: Mapping[str, Any], problems: list[str]) -> dict[str, Any] | None:

@@ -69,7 +69,9 @@ def _under_way(run: Watched) -> str:
     many = len(open_trials) > 1
     which = f"Trial{'s' * many} {', '.join(map(str, open_trials))}"
     if not run.is_live:
-        return f"{which} {'were' if many else 'was'} begun and left: the same `duo finetune` goes on with {'them' if many else 'it'}."
+        return (
+            f"{which} {'were' if many else 'was'} begun and left: the same `duo finetune` goes on with {'them' if many else 'it'}."
+        )
     epochs = run.epochs[run.epochs["trial"].isin(open_trials)]
     last = 0 if many or epochs.empty else int(epochs["epoch"].max())
     reached = f", {last} epoch{'s' * (last != 1)} done" if last else ""
@@ -104,7 +106,9 @@ def soup_line(training: Mapping[str, Any]) -> str:
     stock = f" {len(clamped)} tensors were left at the anchor, where the trials moved apart." if isinstance(clamped, list) else ""
     anchor = training.get("anchor")
     start = f" All start from the anchor `{anchor[:HASH]}`." if isinstance(anchor, str) and anchor.isalnum() else ""
-    return f"{method[0].upper()}{method[1:]} of {kept} of {len(rows)} trials{single}.{judged}{beside}.{stock}{start}".replace("..", ".")
+    return f"{method[0].upper()}{method[1:]} of {kept} of {len(rows)} trials{single}.{judged}{beside}.{stock}{start}".replace(
+        "..", "."
+    )
 
 
 def ingredients(training: Mapping[str, Any]) -> pd.DataFrame:
@@ -133,7 +137,19 @@ def _ingredient(one: Mapping[str, Any]) -> dict[str, Any]:
 def recipes(cards: Mapping[str, Any]) -> pd.DataFrame:
     """How the models of a set that were trained here came about, one row a model; of cards, those that say nothing left out."""
     rows = [{"model": name, **_trained(card.training)} for name, card in cards.items() if isinstance(card.training, Mapping)]
-    columns = ["model", "method", "run", "recipe", "seed", "learning_rate", "weight_decay", "best_epoch", "epochs", "cost", "anchor"]
+    columns = [
+        "model",
+        "method",
+        "run",
+        "recipe",
+        "seed",
+        "learning_rate",
+        "weight_decay",
+        "best_epoch",
+        "epochs",
+        "cost",
+        "anchor",
+    ]
     return pd.DataFrame(rows, columns=columns)
 
 
