@@ -70,7 +70,7 @@ def _ladder(every: list[Advice], share: float) -> None:
     with st.expander("What under other budgets?"):
         table = wording.ladder(every, share)
         tables.frame(table)
-        controls.download(table, "ladder")
+        tables.download(table, "ladder")
 
 
 def _missing(advice: Advice) -> None:

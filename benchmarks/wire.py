@@ -157,6 +157,18 @@ class Browser:
         await self.send()
         return said
 
+    async def download(self, server: str, key: str) -> bytes:
+        """Press a button that makes a file when it is pressed; the file."""
+        message = BackMsg()
+        message.backend_operation_request.request_id = str(uuid.uuid4())
+        message.backend_operation_request.deferred_file.file_id = self.widget(key).deferred_file_id
+        await self.stream.send(message.SerializeToString())
+        while True:
+            heard = ForwardMsg.FromString(await asyncio.wait_for(self.stream.recv(decode=False), PATIENCE))
+            if heard.WhichOneof("type") == "backend_operation_response":
+                answer = heard.backend_operation_response
+                return await asyncio.to_thread(fetched, server, answer.deferred_file.url) if not answer.error_msg else b""
+
     async def open(self, page: str) -> None:
         """Go to another page as the navigation does: with an empty address."""
         self.page, self.address = self.pages[page], ""
@@ -192,10 +204,21 @@ def _value(proto: Any) -> tuple[str, Any] | None:
     return None
 
 
+def fetched(server: str, path: str) -> bytes:
+    """The content of an address of the server's."""
+    connection = http.client.HTTPConnection(urlsplit(server).netloc, timeout=60)
+    try:
+        connection.request("GET", f"{urlsplit(server).path}{path}")
+        with connection.getresponse() as answer:
+            return answer.read()
+    finally:
+        connection.close()
+
+
 def put(server: str, session: str, file: str, name: str, content: Iterable[bytes], *, measured: bool = True) -> int:
     """Send a file to the server as a browser does, and return the answer's status; unmeasured, without saying how long it is."""
-    connection = http.client.HTTPConnection(urlsplit(server).netloc, timeout=60)
-    connection.request("GET", "/_stcore/health")
+    base, connection = urlsplit(server).path, http.client.HTTPConnection(urlsplit(server).netloc, timeout=60)
+    connection.request("GET", f"{base}/_stcore/health")
     answer = connection.getresponse()
     answer.read()
     token = (answer.getheader("set-cookie") or "").partition("=")[2].partition(";")[0]
@@ -204,7 +227,7 @@ def put(server: str, session: str, file: str, name: str, content: Iterable[bytes
     headers = {"content-type": "multipart/form-data; boundary=b", "x-xsrftoken": token, "cookie": f"_streamlit_xsrf={token}"}
     headers |= {"content-length": str(sum(map(len, body)))} if measured else {}
     try:
-        connection.request("PUT", f"/_stcore/upload_file/{session}/{file}", iter(body), headers, encode_chunked=not measured)
+        connection.request("PUT", f"{base}/_stcore/upload_file/{session}/{file}", iter(body), headers, encode_chunked=not measured)
         return connection.getresponse().status
     except (BrokenPipeError, ConnectionResetError):
         return 0

@@ -51,6 +51,10 @@ COMMANDS = (
 )
 """What adds each command, in the order of the help; its options and its run stand in one module."""
 
+OF_MODELS = {"torchvision", "timm", "fvcore", "huggingface_hub", "sklearn"}
+"""What requirements-models.txt brings."""
+WHOLE = "pip install 'asymmetric-duos-explorer[models]', or the wheel's file with [models] behind it, brings what runs models"
+
 EXAMPLE = """\
 example:
   duo logits --set pets --images val=pets/val test=pets/test --models resnet18 convnext_base
@@ -85,6 +89,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         _say_warnings(options)
         return _fail(options, *(str(line) for line in error.args))
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in OF_MODELS:
+            raise
+        return _fail(options, f"expected the package '{error.name}', got an installation that looks at sets alone; {WHOLE}")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: nothing more to say
     except OSError as error:

@@ -81,11 +81,13 @@ def streamlit_server(script: Path, log: Path, **environment: str) -> AbstractCon
 
 
 @contextmanager
-def serving(module: Sequence[str], port: int, log: Path, environment: Mapping[str, str] | None = None) -> Iterator[str]:
-    """Run a module of Python's that serves the dashboard on a port; give its address once it answers."""
+def serving(
+    module: Sequence[str], port: int, log: Path, environment: Mapping[str, str] | None = None, *, base: str = ""
+) -> Iterator[str]:
+    """Run a module of Python's that serves the dashboard on a port, below a path; give its address once it answers."""
     with started(["-m", *module], log, cwd=ROOT, env={**os.environ, **(environment or {})}) as process:
-        wait_until_healthy(f"http://127.0.0.1:{port}/_stcore/health", process, log)
-        yield f"http://127.0.0.1:{port}"
+        wait_until_healthy(f"http://127.0.0.1:{port}{base}/_stcore/health", process, log)
+        yield f"http://127.0.0.1:{port}{base}"
 
 
 def wait_until_healthy(address: str, process: subprocess.Popen[bytes], log: Path) -> None:

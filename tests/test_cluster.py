@@ -13,6 +13,7 @@ from dataclasses import replace
 import pytest
 import torch
 from pictures import folder
+from training_models import SMALL as SMALL_IMAGES
 
 from duo_core.__main__ import main
 from duo_core.cluster import Done, Failed, Local, finished, join, read_task, write_tasks
@@ -279,3 +280,52 @@ def test_an_error_that_leaves_the_gpu_unusable_ends_the_process(monkeypatch, pla
     with contextlib.suppress(RuntimeError):
         run_line("", "cpu", 0)
     assert ended == [70]
+
+
+TRAINED = ["--recipe", "paper", "--trials", "3", "--epochs", "1", "--batch-size", "8", "--learning-rate", "1e-3", "1e-2"]
+
+
+def finetune(root, runs, *options):
+    command = ["finetune", "--name", "run", "--runs", str(root / runs), "--model", "training_models:Net"]
+    command += ["--arguments", '{"seed": 3}', "--transform", json.dumps(SMALL_IMAGES.to_dict()), "--precision", "float32"]
+    command += ["--images", f"train={root / 'images'}", f"val={root / 'val'}", *TRAINED, "--device", "cpu"]
+    return main([*command, *options])
+
+
+def run_files(folder):
+    kept = (file for file in folder.rglob("*") if file.suffix in (".csv", ".json", ".safetensors"))
+    return {str(file.relative_to(folder)): file.read_bytes() for file in kept}
+
+
+def test_trials_as_tasks_give_the_bytes_of_one_process(tmp_path, capsys):
+    folder(tmp_path / "images", {"ant": 14, "bee": 14, "cow": 12}, size=(16, 16))
+    folder(tmp_path / "val", {"ant": 5, "bee": 6, "cow": 5}, size=(16, 16))
+    assert finetune(tmp_path, "alone") == 0
+    plan = tmp_path / "plan.jsonl"
+    assert finetune(tmp_path, "shared", "--plan", str(plan)) == 0
+    assert "3 tasks in" in capsys.readouterr().out
+    assert sorted(run_files(tmp_path / "shared" / "run")) == ["run.json"]
+    for number in (2, 0):
+        assert main(["task", str(plan), str(number), "--device", "cpu"]) == 0
+    assert finetune(tmp_path, "shared") == 0
+    capsys.readouterr()
+    assert main(["task", str(plan), "2", "--device", "cpu"]) == 0
+    assert "trial 2 of run: there already" in capsys.readouterr().out
+    alone, shared = (run_files(tmp_path / runs / "run") for runs in ("alone", "shared"))
+    assert shared == alone
+    assert finetune(tmp_path, "dry", "--dry-run", "--throughput", "1e9") == 0
+    assert "at 1e+09 a second" in capsys.readouterr().err
+    assert not (tmp_path / "dry" / "run").exists()
+
+
+def test_a_dry_run_of_a_sweep_counts_and_remembers_nothing(toy_store, capsys, tmp_path):
+    store = tmp_path / "store"
+    shutil.copytree(toy_store, store)
+    before = sorted(file.name for file in store.rglob("*"))
+    assert main(["sweep", "--set", "toy", "--store", str(store), "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    models = len(Store(store).open("toy").models())
+    assert f"{models * (models - 1) // 2} pairs of {models} models on " in said
+    assert sorted(file.name for file in store.rglob("*")) == before
+    assert main(["sweep", "--set", "toy", "--store", str(store), "--dry-run", "--size", "3"]) == 0
+    assert "choices of up to 3 members" in capsys.readouterr().out

@@ -74,7 +74,7 @@ def said(own: LogitSet) -> tuple[bool, bool]:
     memory = Memory()
     tables = sweeps(own, ["test"], memory=memory)
     verdicts = [claim.verdict for claim in judged_claims(own, "test", tables, memory=memory, replicates=500).claims]
-    assert len(verdicts) == 39
+    assert len(verdicts) in (41, 42)  # where costs are known, smaller models are held against larger ones
     assert {*verdicts} & {"inconclusive", "holds", "contradicted"}  # judged at all
     return "holds" in verdicts or recommends(own, tables["softmax"], memory), "contradicted" in verdicts
 

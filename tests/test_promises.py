@@ -40,6 +40,6 @@ def test_there_are_promises_of_all_that_comes_from_others():
 
 def test_a_list_of_models_runs_no_code(tmp_path):
     (tmp_path / "models.yaml").write_text(f"models: !!python/object/apply:os.mkdir ['{tmp_path / 'made'}']\n")
-    with pytest.raises(InputError, match="models.yaml' is no YAML file"):
+    with pytest.raises(InputError, match=r"models.yaml' is no YAML file"):
         zoo.resolve(str(tmp_path / "models.yaml"))
     assert not (tmp_path / "made").exists()

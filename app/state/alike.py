@@ -66,4 +66,4 @@ def two(handle: Handle, first: str, second: str, split: str) -> Two:
         alone = own.correct & ~other.correct, other.correct & ~own.correct
         return Two(specialisation(own, other), *alone, by_class(own, other), (own.predicted, other.predicted))
 
-    return kept(Key("two", digest_of(handle, (first, second), split), (first, second)), compute)
+    return kept(Key("two", digest_of(handle, (first, second), split)), compute)

@@ -66,7 +66,7 @@ def together(handle: Handle, members: Sequence[str], split: str, kind: Uncertain
     names = tuple(members)
     if len(names) == 2:
         return evaluation(handle, names[0], names[1], split, kind)
-    key = Key("together", digest_of(handle, names, split), (names, rule, kind))
+    key = Key("together", digest_of(handle, names, split), (rule, kind))
     found = kept(key, lambda: _together(handle, names, split, kind, rule))
     return found if found.logit_set is handle.logit_set else replace(found, logit_set=handle.logit_set)
 
@@ -107,8 +107,7 @@ def judged_by(handle: Handle, found: Together, rule: str, kind: UncertaintyKind)
     """The metrics of the members by another rule."""
     if rule == found.rule:
         return found.metrics["duo"]
-    key = Key("judged by", digest_of(handle, found.members, found.split), (found.members, rule, kind))
-    return kept(key, lambda: metrics(predicted(handle, System(found.members, rule), found.split, kind)))
+    return metrics(predicted(handle, System(found.members, rule), found.split, kind))
 
 
 def member_curves(handle: Handle, found: Together, kind: UncertaintyKind) -> Curves:

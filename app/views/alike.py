@@ -38,13 +38,13 @@ def show() -> None:
     with right:
         _gains(choice, table, measure)
     _correlations(found)
-    controls.numbers(found.table, "alike", "The pairs as numbers")
+    tables.numbers(found.table, "alike", "The pairs as numbers")
     _two(choice)
 
 
 def _of_category(table: pd.DataFrame) -> pd.DataFrame:
     """Draw the choice of a category of pairs, where there are several."""
-    there = [category for category in dict.fromkeys(table["category"])]
+    there = list(dict.fromkeys(table["category"]))
     options = {ALL: "All pairs", **{category: category.capitalize() for category in there}}
     if len(there) < 2:
         st.caption(wording.one_category(there))
@@ -115,14 +115,12 @@ def _images(choice: Choice, found: state.Two, name: str, rows: np.ndarray) -> No
     shown = rows[np.argsort(-sign * found.angles[rows], kind="stable")][:ROWS].tolist()
     pictures, ids = state.thumbnails(choice.handle, choice.split, shown), own.ids.get(choice.split)
     labels = own.labels[choice.split].tolist()
+    said_by = dict(zip((choice.base, choice.sidekick), found.said, strict=True))
     table = pd.DataFrame(
         {
             "Image": [ids[row] if ids else row for row in shown],
             "Label": [own.classes[labels[row]] for row in shown],
-            **{
-                f"{who} says": [own.classes[said[row]] for row in shown]
-                for who, said in zip((choice.base, choice.sidekick), found.said, strict=True)
-            },
+            **{f"{who} says": [own.classes[said[row]] for row in shown] for who, said in said_by.items()},
         }
     )
     if pictures:

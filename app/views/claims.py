@@ -133,6 +133,7 @@ def open_pair(claim: Claim, pair: Sequence[str] | None) -> None:
     """Have a pair opened in Explore, with what the claim measures; None, of a selection taken back, opens nothing."""
     link.touched()
     if pair:
+        pair = pair[1].split(" + ") if " + " in pair[1] else pair  # two models that were held against a third
         uncertainty = "entropy" if claim.key.startswith("entropy") else "softmax"
         metric = measured_metric(claim) or st.session_state.get("metric")
         link.take({"base": pair[0], "sidekick": pair[1], "uncertainty": uncertainty, "metric": metric})

@@ -119,8 +119,8 @@ def _table(view: View) -> None:
     )
     saved = rows.drop(columns="members")
     with st.container(horizontal=True):
-        controls.download(saved, "systems", "csv")
-        controls.download(saved, "systems", "parquet")
+        tables.download(saved, "systems", "csv")
+        tables.download(saved, "systems", "parquet")
 
 
 def _mean_gains(choice: Choice, share: float) -> None:
@@ -140,7 +140,7 @@ def _mean_gains(choice: Choice, share: float) -> None:
         "mean_gains",
         f"Mean relative gain of {what} in every metric, with one standard deviation",
     )
-    controls.numbers(summary, "mean_gains", "The gains as numbers")
+    tables.numbers(summary, "mean_gains", "The gains as numbers")
 
 
 def _not_reversed(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:

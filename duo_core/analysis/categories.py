@@ -1,4 +1,4 @@
-"""How far apart two trainings lie, from their cards: by seed, settings, architecture, method or data (Gontijo-Lopes et al. 2022)."""
+"""How far apart two trainings lie, by their cards: seed, settings, architecture, method or data (Gontijo-Lopes et al. 2022)."""
 
 from duo_core.logits import Card
 from duo_core.systems.kinds import one_group

@@ -18,7 +18,8 @@ def lines(table: pd.DataFrame, key: str, cost: str, groups: Sequence[Group]) -> 
 
     Where a set has `groups` of trainings, a size is one of them: at each m the mean of its deep ensembles, and one standard
     deviation over them to either side; they overlap, so it is no standard error. Else the ensembles are of different models, whose
-    weights are fitted, and a line is those of m members. A line of systems that were chosen is those that none beats on the fit split.
+    weights are fitted, and a line is those of m members. A line of single systems is those that
+    none beats on the fit split.
     """
     rows = table[table[key].notna() & table[cost].notna()]
     found = [_chosen(rows[rows["m"] == 1], SINGLES, key, cost)]

@@ -84,6 +84,7 @@ def document(advice: Advice) -> dict[str, Any]:
         "reference": _option(advice.reference),
         "runner_up": _option(advice.runner_up),
         "cheapest": _option(advice.cheapest),
+        "fallback": _option(advice.fallback),
         "lost": list(advice.lost),
         "missing": [{"kind": one.action, "why": one.why, "command": one.command} for one in advice.missing],
         "sentence": " ".join(sentences_of(advice)),
@@ -128,8 +129,8 @@ def _table(found: Sequence[Advice], metric: str) -> str:
             "kind": option.candidate.action,
             "cost": f"{option.cost_ratio:.2f}",
             **{METRICS[key].label: "-" if option.metrics[key] is None else f"{option.metrics[key]:.4f}" for key in keys},
-            "stands": stands,
+            "significant": significant,
         }
-        for name, option, stands in rows
+        for name, option, significant in rows
     )
     return str(table.to_string(index=False))

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from duo_core.cli.arguments import assignment, input_size, not_negative, unique
 from duo_core.cli.options import (
+    BENCHMARKS,
     Commands,
     about_options,
     class_options,
     compute_options,
     fit_option,
+    images_of,
     json_option,
     model_options,
     new_command,
@@ -60,7 +63,9 @@ def add_logits(commands: Commands) -> None:
     text = "compute the logits that a set lacks; stopped, it goes on where it was"
     command = new_command(commands, "logits", logits, text)
     command.add_argument("--set", required=True, metavar="NAME", help="logit set to make or to fill")
-    repeated_option(command, "--images", assignment, "SPLIT=SOURCE", "folder, tar, torch/..., hfds/...", required=True)
+    repeated_option(
+        command, "--images", assignment, "SPLIT=SOURCE", f"folder, tar, torch/..., hfds/...; or {BENCHMARKS}", required=True
+    )
     repeated_option(command, "--models", str, "MODEL", "NAME, ID=NAME, or a .yaml or .toml list", required=True)
     fit_option(command, "draw `val` out of `test`'s images, stratified by class")
     repeated_option(command, "--corrupt", assignment, "SPLIT=KIND:SEVERITY", "a split of `test`'s images, corrupted")
@@ -196,7 +201,7 @@ def _planned(specs: list["ModelSpec"], store: Store, options: argparse.Namespace
     rate = options.throughput or THROUGHPUT.get(where.type, ON_GPU)
     at = f"{options.task_minutes:g} minutes at {rate:.3g} multiply-adds a second"
     _say(f"tasks of {at} (--task-minutes, --throughput), {size} images a batch")
-    sources = {split: _absolute(text) for split, text in unique(options.images, "--images").items()}
+    sources = {split: _absolute(text) for split, text in images_of(options, None, lambda _: None).items()}
     corrupt = unique(options.corrupt, "--corrupt")
     class_index = _absolute(options.class_index) if Path(options.class_index).suffix else options.class_index
     images = Images(sources, class_index, options.class_folder, options.fit, options.seed, corrupt)
@@ -219,9 +224,17 @@ def _by_tasks(specs: list["ModelSpec"], splits: Mapping[str, Any], store: Store,
     planned = _planned(specs, store, options) if specs else None
     if planned is None:
         return []
-    failed = run_tasks(options, planned.tasks)
     # The set says where its images are in the words of this command.
-    _say_left_out(join(replace(planned, filling=replace(planned.filling, splits=splits))))
+    planned = replace(planned, filling=replace(planned.filling, splits=splits))
+    left = Counter(one.model["name"] for one in planned.tasks)
+
+    def ended(one: Any) -> None:
+        left[one.model["name"]] -= 1
+        if not left[one.model["name"]]:
+            join(planned)  # so that who looks at the set sees the model at once
+
+    failed = run_tasks(options, planned.tasks, ended)
+    _say_left_out(join(planned))
     return failed
 
 
@@ -280,7 +293,7 @@ def _splits(options: argparse.Namespace) -> dict[str, Any]:
 
     sources = {
         split: open_source(text, options.class_index, options.class_folder)
-        for split, text in unique(options.images, "--images").items()
+        for split, text in images_of(options, None, _say).items()
     }
     _say(*(note for source in sources.values() for note in source.notes))
     corrupt = {split: Corruption.parse(text) for split, text in unique(options.corrupt, "--corrupt").items()}

@@ -1,11 +1,21 @@
 """Commands and their options: how a command registers itself, and the options that several share, each defined once."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from duo_core.cli.arguments import assignment, choice, cost_of, count_or_fraction, json_assignment, positive, probability, seed
+from duo_core.cli.arguments import (
+    assignment,
+    choice,
+    cost_of,
+    count_or_fraction,
+    json_assignment,
+    positive,
+    probability,
+    seed,
+    unique,
+)
 from duo_core.common.arrays import InputError
 from duo_core.formats import FLOOR
 from duo_core.systems.system import check_members
@@ -13,6 +23,8 @@ from duo_core.systems.system import check_members
 Commands = Any
 """What argparse calls the subparsers' action; it has no public type."""
 Run = Callable[[argparse.Namespace], None]
+BENCHMARKS = "imagenet=FOLDER, imagenetv2=FOLDER, caltech256=FOLDER, iwildcam=FOLDER, laid out as their makers ship them"
+"""What --images takes beside sources of single splits."""
 
 
 def new_command(commands: Commands, name: str, run: Run, text: str) -> argparse.ArgumentParser:
@@ -120,6 +132,16 @@ def model_options(command: argparse.ArgumentParser) -> None:
         ("--transform", json_assignment, "MODEL=JSON", "fields of the evaluation transform that differ from the model's own"),
     ):
         repeated_option(command, option, kind, form, text)
+
+
+def images_of(options: argparse.Namespace, wanted: Collection[str] | None, tell: Callable[[str], None]) -> dict[str, str]:
+    """Sources by split of --images, a benchmark's splits among them; what a benchmark was taken for is told."""
+    from duo_core.images.benchmarks import expanded
+
+    sources, notes = expanded(unique(options.images, "--images"), wanted)
+    for note in notes:
+        tell(note)
+    return sources
 
 
 def class_options(command: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from duo_core.cli.arguments import assignment, json_object, number, positive, seed, unique
-from duo_core.cli.options import Commands, class_options, device_option, json_option, new_command
+from duo_core.cli.options import BENCHMARKS, Commands, class_options, device_option, images_of, json_option, new_command
 from duo_core.cli.printing import print_json, say, show
 from duo_core.cli.tasks import engine_options, fail_with, run_tasks, write_plan
 from duo_core.common import places
@@ -25,6 +25,7 @@ METHODS = ("uniform", "greedy", "stock")
 RECIPES = ("paper", "paper-v1", "scratch")
 METRICS = ("accuracy", "macro_f1")
 RANGES = ("learning_rate", "weight_decay")
+SPLITS = ("train", "val")
 ROLES = {"val": "the images that choose hyper-parameters and soups, and that temperatures may be fitted on"}
 
 
@@ -50,7 +51,7 @@ def add_finetune(commands: Commands) -> None:
         )
     command.add_argument("--batchnorm", choices=["frozen", "train"], help="its statistics (default frozen; of scratch: train)")
     command.add_argument("--no-augment", action="store_true", help="leave out RandAugment and the flips")
-    command.add_argument("--metric", choices=METRICS, default="accuracy", help="what trials are chosen by (default accuracy)")
+    command.add_argument("--metric", choices=METRICS, help="what trials are chosen by (default accuracy; of iwildcam macro_f1)")
     command.add_argument("--seed", type=seed, default=0, help="of everything that is drawn (default 0)")
     device_option(command)
     command.add_argument(
@@ -87,7 +88,13 @@ def add_soup(commands: Commands) -> None:
 def _image_options(command: argparse.ArgumentParser) -> None:
     """Add where the images are, how they are read, and where runs lie."""
     command.add_argument(
-        "--images", nargs="+", action="extend", default=[], type=assignment, metavar="SPLIT=SOURCE", help="train=... val=..."
+        "--images",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=assignment,
+        metavar="SPLIT=SOURCE",
+        help=f"train=... val=...; or {BENCHMARKS}",
     )
     command.add_argument("--runs", type=Path, metavar="DIR", help="folder of runs (default: DUO_RUNS, else runs/ of a checkout)")
     class_options(command)
@@ -153,16 +160,18 @@ def _tasks(asked: "Asked", job: "Job", pretrained: "LoadedModel", options: argpa
 
 def _asked(options: argparse.Namespace) -> "Asked":
     """The options as plain values, paths as other processes find them."""
+    from duo_core.images.benchmarks import metric_of
     from duo_core.training.asking import Asked
 
-    images = unique(options.images, "--images")
+    images = images_of(options, SPLITS, _tell)
     texts = {name: str(Path(text).resolve()) if Path(text).exists() else text for name, text in images.items()}
-    same = [*RANGES, "batchnorm", "no_augment", "metric", "seed", "precision", "model", "class_index", "class_folder"]
+    same = [*RANGES, "batchnorm", "no_augment", "seed", "precision", "model", "class_index", "class_folder"]
     same += ["weights", "arguments", "transform", "recipe", "trials", "epochs", "batch_size"]
     return Asked(
         folder=str(_run(options, options.name).folder.resolve()),
         images=texts,
         checkpoint=str(options.checkpoint.resolve()) if options.checkpoint else None,
+        metric=options.metric or metric_of(unique(options.images, "--images")),
         **{key: getattr(options, key) for key in same},
     )
 
@@ -209,7 +218,7 @@ def _show(run: "Run", as_json: bool) -> None:
 def soup(options: argparse.Namespace) -> None:
     """Average trials of a run; say what went in and what came of it."""
     from duo_core.models.devices import compute_device
-    from duo_core.training.asking import images_of
+    from duo_core.training.asking import images_of as splits_of
     from duo_core.training.soups import make_soup
 
     def tell(sentence: str) -> None:
@@ -221,7 +230,7 @@ def soup(options: argparse.Namespace) -> None:
     found = make_soup(
         run,
         options.method,
-        images_of(unique(options.images, "--images"), options.class_index, options.class_folder, ["val"], tell),
+        splits_of(images_of(options, SPLITS, tell), options.class_index, options.class_folder, ["val"], tell),
         of=options.of,
         name=options.name,
         own_code=options.model,

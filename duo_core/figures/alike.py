@@ -63,8 +63,8 @@ def _hover(row: Mapping[str, Any]) -> str:
     mean, better = (number(row[key] * 100, 2, sign=True) for key in ("gain_over_mean", "gain_over_better"))
     return (
         f"<b>{row['first']} · {row['second']}</b><br>accuracy {first} and {second}<br>error inconsistency {inconsistency}, "
-        f"kappa {number(row['kappa'], 2)}, Jensen-Shannon {number(row['jensen_shannon'], 3)}<br>"
-        f"equal pair {mean} pp over the mean, duo {better} pp over the better"
+        f"kappa {number(row['kappa'], 2)}<br>Jensen-Shannon {number(row['jensen_shannon'], 3)}<br>"
+        f"equal pair {mean} pp over the mean<br>duo {better} pp over the better"
     )
 
 
@@ -106,7 +106,7 @@ def gain_by_measure(
 def specialisation_histogram(
     angles: Floats, right: Mapping[str, Booleans], names: tuple[str, str], *, colours: Colours = LIGHT
 ) -> go.Figure:
-    """Draw how much surer of an image one model is than another, of the images that the first alone, or the second alone, gets right.
+    """Draw how much surer one model is than another, of the images that the first alone gets right, and the second alone.
 
     Parameters
     ----------

@@ -50,6 +50,8 @@ class Source:
         Other orders in which the folders might be meant: from each class index to that order's.
     notes
         Sentences on what was chosen or left out.
+    how
+        How a benchmark's part came about, in words; empty for all that there is.
     """
 
     text: str
@@ -60,6 +62,7 @@ class Source:
     dataset: Any
     others: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    how: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -81,7 +84,8 @@ def open_source(text: str, class_index: str = "auto", class_folder: str = "leaf"
     Parameters
     ----------
     text
-        A folder or a tar file with one folder a class, `torch/NAME?root=FOLDER[&split=...]` or `hfds/NAME?split=...`.
+        A folder or a tar file with one folder a class, `torch/NAME?root=FOLDER[&split=...]`, `hfds/NAME?split=...`, or a part of a
+        benchmark, as `benchmarks.expanded` writes it.
     class_index
         `natural`, `text` or `numeric` (see `orders.ORDERS`); a path: a class map, one name a line (.txt), or a list of names or
         an object of name -> index (.json); `auto`: `numeric` where every name is a number of its own, else `natural`.
@@ -93,7 +97,13 @@ def open_source(text: str, class_index: str = "auto", class_folder: str = "leaf"
     InputError
         Where there is nothing, nothing readable, or no label.
     """
+    from duo_core.images.benchmarks import is_part, open_part  # which makes sources
+
     prefix = text.partition("/")[0].lower()
+    if is_part(text):
+        if class_index != "auto":
+            raise InputError(f"'{text}' numbers its classes itself, got --class-index {class_index}; leave it out")
+        return open_part(text)
     if prefix in ("torch", "hfds"):
         return _dataset(text, prefix, class_index)
     if prefix in ("hfids", "tfds", "wds"):

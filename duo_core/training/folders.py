@@ -81,7 +81,7 @@ class Run:
     @contextlib.contextmanager
     def held_trial(self, number: int) -> Iterator[None]:
         """Hold one trial against another process that trains it."""
-        with self._lock(self.trial(number), "trial.lock", f"trial {number} of the run '{self.name}'"):
+        with self._lock(self.folder, f"trial-{number:03}.lock", f"trial {number} of the run '{self.name}'"):
             yield
 
     @contextlib.contextmanager

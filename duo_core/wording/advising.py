@@ -2,11 +2,12 @@
 
 from duo_core.analysis.candidates import Action
 from duo_core.analysis.choice import Advice
+from duo_core.analysis.offers import name_of
 from duo_core.analysis.options import Option
-from duo_core.common.numbers import share
+from duo_core.common.numbers import number, share
 from duo_core.figures.screen import SCREEN
 from duo_core.metrics import METRICS
-from duo_core.wording.sentences import difference, label, standing
+from duo_core.wording.sentences import SIGNIFICANT, difference, effect, label
 
 DOES: dict[Action, str] = {
     "keep": "keep {base}",
@@ -23,8 +24,8 @@ DOES: dict[Action, str] = {
 
 
 def named(option: Option) -> str:
-    """A system by its members; of a cascade, which hands on to which."""
-    return _first(option) + " then " * (option.candidate.kind == "cascade") + " + ".join(option.members)
+    """A system by its members; of a cascade, which stage hands on to which."""
+    return name_of(option.candidate.system)
 
 
 def _first(option: Option) -> str:
@@ -49,8 +50,8 @@ def cost_of(option: Option) -> str:
     said = "at no more compute" if abs(more) < 5e-4 else f"for {share(abs(more))} {'more' if more > 0 else 'less'} compute"
     if option.cost_interval is None:
         return said
-    low, high = (f"{(end - 1) * 100:+.0f}" for end in (option.cost_interval.low, option.cost_interval.high))
-    return f"{said} on average ({low} to {high} %)".replace("-", "−")
+    low, high = (number((end - 1) * 100, 0, sign=True) for end in (option.cost_interval.low, option.cost_interval.high))
+    return f"{said} on average ({low} to {high} %)"
 
 
 def sentences_of(advice: Advice) -> list[str]:
@@ -66,14 +67,19 @@ def sentences_of(advice: Advice) -> list[str]:
 
 def _answer(advice: Advice) -> str:
     budget = "With no more compute" if advice.budget == 0 else f"With up to {advice.budget * 100:g} % more compute"
-    chosen = advice.chosen
+    chosen, fallback = advice.chosen, advice.fallback
     if chosen.candidate.action == "keep":
         return f"{budget}: keep {advice.base}; {_nothing(advice)}."
-    does_it = f"{does(advice, chosen)}, {cost_of(chosen)}"
     if advice.stands:
-        return f"{budget}: {does_it}. {_values(advice)}: the gain stands."
-    best = f"The best on {advice.chosen_on} would be to {does_it}"
-    return f"{budget}: keep {advice.base}; nothing stands. {best}: {_values(advice)}, {standing(advice.metric, advice.interval)}."
+        return f"{budget}: {_done(advice, chosen)}. {_values(advice, chosen)}."
+    best = f"The best on {advice.chosen_on} would be to {_done(advice, chosen)}: {_values(advice, chosen)}."
+    if fallback is not None:
+        return f"{budget}: {_done(advice, fallback)}. {_values(advice, fallback)}. Nothing that costs more stands. {best}"
+    return f"{budget}: keep {advice.base}; nothing stands. {best}"
+
+
+def _done(advice: Advice, option: Option) -> str:
+    return f"{does(advice, option)}, {cost_of(option)}"
 
 
 def _nothing(advice: Advice) -> str:
@@ -86,22 +92,22 @@ def _nothing(advice: Advice) -> str:
     )
 
 
-def _values(advice: Advice) -> str:
-    """The metric of the base and of what was chosen, with the interval of the difference."""
-    key, gain = advice.metric, advice.interval
-    base, own = advice.reference.metrics[key], advice.chosen.metrics[key]
+def _values(advice: Advice, option: Option) -> str:
+    """The metric of the base and of an option, the interval of the difference, and what that comes to."""
+    key = advice.metric
+    base, own, gain = advice.reference.metrics[key], option.metrics[key], option.gain.get(key)
     if base is None or own is None:
-        return f"{label(key)} is undefined on {advice.judged_on}"
+        return f"{label(key)} is undefined on {advice.judged_on}: no interval"
     said = f"{label(key)} on {advice.judged_on} goes from {SCREEN[key].text(base)} to {SCREEN[key].text(own)}"
-    return said if gain is None else f"{said} ({difference(key, gain)})"
+    return f"{said}: no interval" if gain is None else f"{said} ({difference(key, gain)}): {SIGNIFICANT[effect(key, gain)]}"
 
 
 def _lost(advice: Advice) -> str:
-    """What is worse than the base's, and whether that may be chance."""
+    """What is worse than the base's, and whether that is significant."""
     worse = []
     for key in advice.lost:
-        gain, own, base = advice.chosen.gain.get(key), advice.chosen.metrics[key], advice.reference.metrics[key]
-        verdict = "no verdict" if gain is None else "stands" if gain.stands else "may be chance"
+        gain, own, base = advice.told.gain.get(key), advice.told.metrics[key], advice.reference.metrics[key]
+        verdict = "no interval" if gain is None else SIGNIFICANT[effect(key, gain)]
         worse.append(f"{METRICS[key].label} ({SCREEN[key].text(base)} → {SCREEN[key].text(own)}, {verdict})")
     return f"Worse than {advice.base} alone: {', '.join(worse) if worse else 'no metric'}."
 
@@ -123,8 +129,8 @@ def _how(advice: Advice) -> str:
     if not advice.corrected:
         return f"{said}, judged on {advice.judged_on}{unknown}."
     return (
-        f"{said}{unknown}. It is the only split, so it judges, too: each image is predicted by what was fitted on others, and the values "
-        "are of choices judged on images that had no say in them (bootstrap-bias-corrected)."
+        f"{said}{unknown}. It is the only split, so it judges, too: each image is predicted by what was fitted on others, and the "
+        "values are of choices judged on images that had no say in them (bootstrap-bias-corrected)."
     )
 
 

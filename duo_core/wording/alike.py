@@ -22,6 +22,8 @@ LABELS = {
 }
 """Headings by column."""
 
+ALIKE = ("kappa", "phi")
+"""Measures that are high where two models err alike; the others are high where they differ."""
 FEW_PAIRS = 10
 """Fewer say nothing of what goes with what."""
 
@@ -55,16 +57,17 @@ def _verdict(better: Correlation) -> str:
     gap = "where the accuracy gap is the same"
     if better.interval_given_gap is None or not better.interval_given_gap.stands:
         return f"{gap}, other images might have it that models that differ more gain more over the better one, or less"
-    return f"{gap}, models that differ more gain {'more' if better.interval_given_gap.low > 0 else 'less'} over the better one"
+    more = (better.interval_given_gap.low > 0) != (better.measure in ALIKE)
+    return f"{gap}, models that differ more gain {'more' if more else 'less'} over the better one"
 
 
 MEANING = (
-    "Error inconsistency: the share of images that exactly one of two gets right. Kappa: errors in common beyond what two accuracies "
-    "give by chance; 1 where they err alike. Jensen-Shannon: how far apart their calibrated distributions lie."
+    "Error inconsistency: the share of images that exactly one of two gets right. Kappa: errors in common beyond what two "
+    "accuracies give by chance; 1 where they err alike. Jensen-Shannon: how far apart their calibrated distributions lie."
 )
 GAP = (
-    "Colour: how far apart the two are in accuracy. Uneven models always differ, and the weaker one adds little to the better: compare "
-    "points of one colour."
+    "Colour: how far apart the two are in accuracy. Uneven models always differ, and the weaker one adds little to the better: "
+    "compare points of one colour."
 )
 CATEGORIES_MEAN = "How two trainings differ, as far as the models' cards say: seed, settings, architecture, method or data."
 
@@ -107,8 +110,8 @@ def alone(one: str, other: str, first: int, second: int, images: int) -> str:
     """
     better, gained = (one, second) if first >= second else (other, first)
     return (
-        f"Of {images:,} images only {one} gets **{first:,}** right, and only {other} **{second:,}**. A perfect choice would gain the "
-        f"**{gained:,}** over {better} alone."
+        f"Of {images:,} images only {one} gets **{first:,}** right, and only {other} **{second:,}**. A perfect choice would gain "
+        f"the **{gained:,}** over {better} alone."
     )
 
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from duo_core.analysis.ensembles import Contest, Step
+from duo_core.common.numbers import significant
 from duo_core.metrics import METRICS
-from duo_core.wording.sentences import difference, label, standing
+from duo_core.wording.sentences import SIGNIFICANT, difference, effect, label
 
 OVERLAP = "Subsets share members, so their spread is no standard error."
 
@@ -47,15 +48,13 @@ def _cost(step: Step) -> str:
     >>> _cost(SimpleNamespace(cost=1.05e8)), _cost(SimpleNamespace(cost=4.1e9))
     ('105 M multiply-adds', '4.1 G multiply-adds')
     """
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if step.cost >= size:
-            return f"{step.cost / size:.3g} {unit} multiply-adds"
-    return f"{step.cost:.0f} multiply-adds"
+    size, unit = next(((size, f" {unit}") for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if step.cost >= size), (1, ""))
+    return f"{significant(step.cost / size, 3)}{unit} multiply-adds"
 
 
 def _step(step: Step) -> str:
     kind = "deep ensemble" if step.deep else "heterogeneous ensemble"
     gain = step.difference
     key = step.metric
-    said = "undefined" if gain is None else f"{difference(key, gain)}, {standing(key, gain)}"
+    said = "undefined" if gain is None else f"{difference(key, gain)}, {SIGNIFICANT[effect(key, gain)]}"
     return f"{' + '.join(step.ensemble.members)} ({kind}) against {step.single.members[0]}: {said}"

@@ -129,18 +129,6 @@ def difference(key: str, gain: Interval) -> str:
     return f"{signed(key, gain.estimate)}{points(key)}, {percent(gain.level, 0)} interval {ends(key, gain)}{exact}"
 
 
-def standing(key: str, gain: Interval | None) -> str:
-    """Whether a difference is significant, after a comma.
-
-    >>> standing("nll", Interval(-0.02, -0.03, -0.01)), standing("nll", Interval(0.02, 0.01, 0.03)), standing("ece", None)
-    ('a significant gain', 'a significant loss', 'which has no interval')
-    """
-    if gain is None:
-        return "which has no interval"
-    found = effect(key, gain)
-    return SIGNIFICANT[found] if found == "unclear" else f"a {SIGNIFICANT[found]}"
-
-
 def exactly(p_value: float) -> str:
     """Which test decided where few images differ.
 
