@@ -26,7 +26,7 @@ SPOKEN = {"label", "body", "help", "value", "delta", "delta_description", "text"
 """Fields of an element that a person reads."""
 FORMULA = re.compile(r"\$\$.*?\$\$|`[^`]*`", re.DOTALL)
 """Has forms of its own."""
-CODE = {"code", "arrow_data_frame", "plotly_chart", "latex"}
+CODE = {"code", "html", "arrow_data_frame", "plotly_chart", "latex"}
 """Elements that are read otherwise, or whose text is not prose."""
 
 

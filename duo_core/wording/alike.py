@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from duo_core.analysis.correlations import Correlation
-from duo_core.common.numbers import percent
+from duo_core.common.numbers import number, percent
 from duo_core.metrics.intervals import Interval
 
 LABELS = {
@@ -49,7 +49,8 @@ def of_difference(found: Iterable[Correlation], measure: str = "error_inconsiste
 def _number(value: float | None, interval: Interval | None) -> str:
     if value is None:
         return "undefined"
-    return f"{value:+.2f}" + (f" ({interval.low:+.2f} to {interval.high:+.2f})" if interval else "")
+    text, *ends = (number(each, 2, sign=True) for each in (value, *((interval.low, interval.high) if interval else ())))
+    return f"{text} ({' to '.join(ends)})" if ends else text
 
 
 def _verdict(better: Correlation) -> str:
