@@ -102,7 +102,7 @@ def test_every_page_of_the_site_is_there_and_its_links_lead_to_pages(tmp_path):
     for source, target in places.items():
         page = build.html(source, places)
         assert "<h1" in page
-        for link in re.findall(r'(?:href|src)="([^"#:]+)', page):
+        for link in re.findall(r'(?:href|src)="([^"#:]+)["#]', page):
             path = os.path.normpath(os.path.join(os.path.dirname(target), link))
             assert path in files or (ROOT / "docs" / path).exists(), (source, link)
         assert not re.findall(r'(?:src|<link[^>]*href)="https?:', page)
