@@ -10,7 +10,7 @@ import streamlit as st
 
 from app import controls, internals, link, welcome
 from app.guard import Guard
-from app.views import alike, claims, compare, data, diagnose, explore, find, learn, method, temperatures, zoo
+from app.views import alike, claims, compare, data, diagnose, explore, find, learn, method, temperatures, training, zoo
 from duo_core.common import places, settings
 from duo_core.common.arrays import InputError
 from duo_core.common.plaintext import escaped
@@ -18,7 +18,8 @@ from duo_core.common.plaintext import escaped
 FIRST = "explore"
 VIEWS = {
     view.__name__.rpartition(".")[2]: view
-    for view in (explore, find, compare, temperatures, diagnose, alike, zoo, learn, claims, data, method)
+    for view in (explore, find, compare, temperatures, diagnose, alike, zoo, training, learn, claims, data, method)
+    if view is not training or training.is_for_all_who_come()
 }
 
 internals.check()

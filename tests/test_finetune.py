@@ -154,6 +154,32 @@ def test_stopped_at_a_step_it_goes_on_to_the_same_bits(whole, made, tmp_path, mo
     assert files(root) == files(whole)
 
 
+@pytest.fixture
+def threads():
+    """How many threads compute in this process; it is set back."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def test_going_on_with_another_number_of_threads_is_said_and_kept(made, tmp_path, threads):
+    threads(2)
+    with pytest.raises(StoppedError):
+        made_run(tmp_path / "run", made, progress=stopping_at(3))
+    stored = checkpoints.read_about(tmp_path / "run/trials/000/resume.safetensors")
+    assert stored["threads"] == [2]
+    said = []
+    threads(1)
+    with pytest.raises(StoppedError):
+        made_run(tmp_path / "run", made, tell=said.append, progress=stopping_at(6))
+    assert "trial 0 goes on at step 3 of 9, with 1 thread where it began with 2: the last bits may differ" in said
+    threads(2)
+    made_run(tmp_path / "run", made, tell=said.append)
+    assert "trial 0 goes on at step 6 of 9, with 2 threads after steps with 1: the last bits may differ" in said
+    assert [record["threads"] for record in Run(tmp_path / "run").trials()] == [[2, 1], [2]]
+    assert checkpoints.read_about(tmp_path / "run/trials/000/model.safetensors")["threads"] == [2, 1]
+
+
 KILLED = """
 import sys, time
 import torch

@@ -7,9 +7,7 @@ from duo_core.common.arrays import InputError
 from duo_core.inference.progress import clock
 from duo_core.models.cost import cost, throughput
 from duo_core.training.finetune import Job
-
-PASSES = 3
-"""Forward and backward, in forward passes: the backward pass computes gradients of inputs and of weights."""
+from duo_core.training.recipes import PASSES
 
 
 @dataclass(frozen=True)

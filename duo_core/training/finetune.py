@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,6 +68,8 @@ class Outcome:
 
     moment: Moment
     state: dict[str, Tensor]
+    threads: tuple[int, ...]
+    """Numbers of threads that it was trained with; of more than one, the last bits are those of no single number."""
     failed: str = ""
 
 
@@ -112,6 +114,7 @@ class Trial:
         self._constants = job.model.transform.constants(job.device)
         self._chunk = self.plan.batch_size
         self._best: dict[str, Tensor] = {}
+        self._threads: tuple[int, ...] = (torch.get_num_threads(),)
 
     def _built(self) -> nn.Module:
         if self.job.recipe.probe:
@@ -138,8 +141,8 @@ class Trial:
                     saved = time.monotonic()
                     progress(self.moment)
         except FailedError as error:
-            return Outcome(self.moment, {}, str(error))
-        return Outcome(self.moment, self._best)
+            return Outcome(self.moment, {}, self._threads, str(error))
+        return Outcome(self.moment, self._best, self._threads)
 
     def _learn(self, lesson: Lesson, tell: Tell) -> None:
         """Take one step."""
@@ -218,7 +221,7 @@ class Trial:
             for number, values in self._optimizer.state_dict()["state"].items()
             for name, value in values.items()
         }
-        return Saved(vars(self.moment), self._weights(), self._best, moments)
+        return Saved(vars(self.moment), self._weights(), self._best, moments, self._threads)
 
     def _resume(self, stored: Stored, tell: Tell) -> None:
         """Go on from what was stored, if anything was."""
@@ -236,7 +239,24 @@ class Trial:
         for group, rate in zip(self._optimizer.param_groups, self._scheduler.base_lrs, strict=True):
             group["lr"] = rate * self._scheduler.lr_lambdas[0](self.moment.step)
         self._scheduler._last_lr = [group["lr"] for group in self._optimizer.param_groups]
-        tell(f"trial {self.draw.trial} goes on at step {self.moment.step:,} of {self.plan.steps:,}")
+        (now,), before = self._threads, saved.threads
+        self._threads = tuple(dict.fromkeys((*before, now)))
+        tell(f"trial {self.draw.trial} goes on at step {self.moment.step:,} of {self.plan.steps:,}{_changed(before, now)}")
+
+
+def _changed(before: Sequence[int], now: int) -> str:
+    """Say that a trial's steps were taken with other numbers of threads, or nothing.
+
+    >>> _changed((2,), 4), _changed((2,), 2)
+    (', with 4 threads where it began with 2: the last bits may differ', '')
+    >>> _changed((2, 4), 2)
+    ', with 2 threads after steps with 4: the last bits may differ'
+    """
+    others = [number for number in before if number != now]
+    if not others:
+        return ""
+    earlier = f"where it began with {before[0]}" if before[0] != now else f"after steps with {others[-1]}"
+    return f", with {now} thread{'s' * (now != 1)} {earlier}: the last bits may differ"
 
 
 def _like(parameter: Tensor, name: str, value: Tensor) -> Tensor:

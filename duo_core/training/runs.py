@@ -18,13 +18,13 @@ from duo_core.inference.filling import versions
 from duo_core.models.zoo import LoadedModel
 from duo_core.models.zoo.checkpoints import file_sha256, fill
 from duo_core.training import checkpoints
-from duo_core.training.costs import PASSES, multiply_adds
+from duo_core.training.costs import multiply_adds
 from duo_core.training.finetune import Job, Moment, Outcome, Tell, Trial
 from duo_core.training.folders import ANCHOR, Run
 from duo_core.training.heads import blank, features, head_of, with_classes
 from duo_core.training.norms import check_statistics
 from duo_core.training.probe import probe
-from duo_core.training.recipes import Draw, draw
+from duo_core.training.recipes import Draw, cost_of_trial, draw
 from duo_core.training.resuming import Stored
 
 MADE_WITH = "made_with"
@@ -196,6 +196,7 @@ def _write_trial(folder: Path, run: Run, known: dict[str, Any], anchor: str | No
         "best_epoch": None if outcome.failed else moment.best_epoch,
         "score": None if outcome.failed or moment.best is None else moment.best.to_dict(),
         "curve": moment.curve,
+        "threads": list(outcome.threads),
     }
     sha256 = None
     if not outcome.failed:
@@ -203,13 +204,8 @@ def _write_trial(folder: Path, run: Run, known: dict[str, Any], anchor: str | No
             **_about(known, run.name, anchor),
             **record,
             "methodology": "LP-FT" if anchor else "from random weights",
-            "training_multiply_adds": _training_cost(known),
+            "training_multiply_adds": cost_of_trial(known),
         }
         sha256 = checkpoints.write(folder / "model.safetensors", outcome.state, about)
     whole = {**record, "weights_sha256": sha256}
     write_text(folder / "trial.json", json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
-
-
-def _training_cost(known: dict[str, Any]) -> int | None:
-    once, seen = known["multiply_adds"], known["images"]["train"]["images"] * known["recipe"]["epochs"]
-    return None if once is None else PASSES * once * seen
