@@ -36,15 +36,15 @@ test: $(DEV)
 ifdef ONLY
 	$(PYTEST) -n auto --maxprocesses 4 -m "$(ONLY)" $(if $(filter-out browser,$(ONLY)),,tests)
 else
-	@$(MAKE) --no-print-directory -j2 test-browser test-rest
+	@$(MAKE) --no-print-directory -j2 _browser _rest
 endif
 
-.PHONY: test-browser test-rest
+.PHONY: _browser _rest
 # What it says comes in one piece, at its end.
-test-browser: $(DEV)
+_browser: $(DEV)
 	@$(PYTEST) -n $(WORKERS) -m browser tests >.test-browser.log 2>&1; status=$$?; cat .test-browser.log; exit $$status
 
-test-rest: $(DEV)
+_rest: $(DEV)
 	$(PYTEST) -n $(WORKERS) -m "not browser"
 
 nightly:
