@@ -160,7 +160,7 @@ def test_what_is_missing_is_said_in_one_sentence(tmp_path, name, make, message):
 def test_images_that_metadata_names_and_nobody_has_are_counted(tmp_path):
     root = iwildcam(tmp_path)
     (root / "train" / "id_test-1.png").unlink()
-    with pytest.raises(InputError, match="expected the 3 images of 'id_test' in '.*', 1 are missing, such as 'id_test-1.png'"):
+    with pytest.raises(InputError, match=r"expected the 3 images of 'id_test' in '.*', 1 are missing, such as 'id_test-1.png'"):
         opened(iwildcam=root)
 
 
@@ -176,7 +176,7 @@ def test_a_file_name_leads_to_no_other_folder(tmp_path, name):
 def test_a_file_without_the_columns_is_said(tmp_path):
     root = iwildcam(tmp_path)
     (root / "metadata.csv").write_text("split,filename\nval,a.png\n")
-    with pytest.raises(InputError, match="expected the columns filename, y, split in '.*metadata.csv', got none for y"):
+    with pytest.raises(InputError, match=r"expected the columns filename, y, split in '.*metadata.csv', got none for y"):
         opened(iwildcam=root)
 
 

@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 
 from duo_core.__main__ import OF_MODELS
 
-PAGES = ("explore", "find", "temperatures", "diagnose", "zoo", "learn", "claims", "data", "method")
+PAGES = ("explore", "find", "temperatures", "diagnose", "zoo", "training", "learn", "claims", "data", "method")
 SCRIPT = """\
 import sys
 for name in {modules}:
