@@ -35,8 +35,8 @@ def show() -> None:
     if not runs:
         controls.stop("No run yet", f"The folder of runs `{folder}` has none. Start one:", wording.START)
         st.caption(
-            "It trains trials from one linear probe, and can be stopped and started again at any moment. The folder is the one that "
-            "`DUO_RUNS` names."
+            "It trains trials from one linear probe, and can be stopped and started again at any moment. `DUO_RUNS` names "
+            "another folder."
         )
         return
     link.settle("run", list(runs), next(iter(runs)))

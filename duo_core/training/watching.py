@@ -20,7 +20,7 @@ from duo_core.training.folders import ANCHOR, Run
 from duo_core.training.recipes import RECIPES, cost_of_trial, draw
 
 QUIET = 600.0
-"""Seconds without a change after which a run is taken to have ended or stopped; while it trains its state is stored every two minutes."""
+"""Seconds without a change after which a run is taken to have stopped; one that trains stores its state every two minutes."""
 TRIALS = ["trial", "state", "learning_rate", "weight_decay", "best_epoch", "accuracy", "macro_f1", "nll", "reason"]
 EPOCHS = ["trial", "epoch", "train_loss", "nll", "accuracy", "macro_f1"]
 HEADER = "about"

@@ -112,8 +112,8 @@ def soup_line(training: Mapping[str, Any]) -> str:
 
 
 def ingredients(training: Mapping[str, Any]) -> pd.DataFrame:
-    """The trials that a soup looked at, in its order: `trial`, `kept` (yes, no or copy), `right`, `n`, `nll`, `drop`, `learning_rate`
-    and `weights_sha256`.
+    """The trials that a soup looked at, in its order: `trial`, `kept` (yes, no or copy), `right`, `n`, `nll`, `drop`,
+    `learning_rate` and `weights_sha256`.
 
     `drop` is by how many percentage points the metric was lower with the trial than without; missing where it was not tried.
     """
