@@ -1,15 +1,18 @@
 """Zoo: every model of a set, what it costs and how good it is."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from app import controls, link, state, tables
+from app import controls, link, soups, state, tables
 from app.controls import THEMED
 from duo_core import figures
 from duo_core.figures.zoo import SIZES, explained, power_law, slowdowns
+from duo_core.logits import Card
 from duo_core.metrics import METRICS
+from duo_core.wording import training as wording
 from duo_core.wording import words
 
 TITLE = "Zoo"
@@ -36,6 +39,7 @@ def show() -> None:
     with right:
         _throughput(table)
     _models(table)
+    _trained(own.cards)
 
 
 def _quality(table: pd.DataFrame) -> None:
@@ -107,6 +111,20 @@ def _models(table: pd.DataFrame) -> None:
     tables.downloads(table.reset_index(), "models")
 
 
+def _trained(cards: Mapping[str, Card]) -> None:
+    """How models that were trained here came about, and what soups are of."""
+    rows = wording.recipes(cards)
+    if rows.empty:
+        return
+    st.header("How were they trained?", anchor=False)
+    st.markdown(wording.WHAT_A_SOUP_COSTS)
+    tables.frame(rows, columns=TRAINED)
+    tables.download(rows, "training")
+    for name, card in cards.items():
+        if card.training and "ingredients" in card.training:
+            soups.soup(name, card.training)
+
+
 COLUMNS: dict[str, Any] = {
     "family": "Family",
     "multiply_adds": st.column_config.NumberColumn("Multiply-adds", format="compact"),
@@ -123,4 +141,17 @@ ORIGIN = {
     "weights": "Weights",
     "weights_sha256": "SHA-256 of the weights",
     "device": "Measured on",
+}
+TRAINED: dict[str, Any] = {
+    "model": "Model",
+    "method": "Method",
+    "run": "Run",
+    "recipe": "Recipe",
+    "seed": st.column_config.NumberColumn("Seed", format="%d"),
+    "learning_rate": st.column_config.NumberColumn("Learning rate", format="%.3g"),
+    "weight_decay": st.column_config.NumberColumn("Weight decay", format="%.2g"),
+    "best_epoch": st.column_config.NumberColumn("Best epoch", format="%d"),
+    "epochs": st.column_config.NumberColumn("Epochs", format="%d"),
+    "cost": st.column_config.NumberColumn("Training, multiply-adds", format="compact"),
+    "anchor": "Anchor",
 }

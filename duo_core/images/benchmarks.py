@@ -140,7 +140,7 @@ def _parts(name: str, text: str, wanted: Collection[str] | None) -> dict[str, st
 def _divided(name: str, text: str) -> tuple[str, dict[str, str]]:
     """The folder and what is said after the last `?`; a folder may have one in its name."""
     folder, sign, query = text.rpartition("?")
-    return (text, {}) if not sign or Path(text).exists() else (folder, _checked(name, dict(parse_qsl(query, True))))
+    return (text, {}) if not sign or Path(text).exists() else (folder, dict(_checked(name, dict(parse_qsl(query, True)))))
 
 
 def _checked(name: str, options: Mapping[str, str]) -> Mapping[str, str]:

@@ -14,6 +14,10 @@ LABELS = {"accuracy": "Accuracy", "macro_f1": "Macro F1"}
 START = "duo finetune --name RUN --model timm/mobilenetv3_small_100 --images train=FOLDER val=FOLDER --trials 4"
 CHOSEN = "The validation images choose the epoch, the trial and the soup; no test image is read in training."
 DECAY = "Weight decays of this size do nothing at such rates; they are drawn since the paper draws them."
+WHAT_A_SOUP_COSTS = (
+    "Training costs three passes of the model's multiply-adds for each image and epoch; a soup costs all trials that it looked at, kept "
+    "or not, and is one model when it runs."
+)
 HASH = 12
 """Letters that stand for a SHA-256 on screen."""
 
