@@ -16,12 +16,12 @@ help:
 	@echo "make test         run every test that this machine can run"
 	@echo "make nightly      the same, and more of what tests try"
 	@echo "make lint         check style and types"
-	@echo "make docs         pages of the Python interface, in docs/api/"
+	@echo "make docs         the pages as a site, in docs/api/"
 	@echo "make bench        print the benchmarks"
 	@echo "make gpu-check    check and time a GPU in under four minutes (GPU_PYTHON=python3 for another Python)"
 	@echo "make newest       run every test with the newest versions of everything, in .venv-newest"
 	@echo "make constraints  write down the versions of .venv-newest as those that are tested"
-	@echo "make dist         build what is released, in dist/"
+	@echo "make dist         build and check what is released, in dist/"
 
 app: $(APP)
 	$(BIN)/python -m duo_core app $(if $(PORT),--port $(PORT))
@@ -36,15 +36,15 @@ test: $(DEV)
 ifdef ONLY
 	$(PYTEST) -n auto --maxprocesses 4 -m "$(ONLY)" $(if $(filter-out browser,$(ONLY)),,tests)
 else
-	@$(MAKE) --no-print-directory -j2 test-browser test-rest
+	@$(MAKE) --no-print-directory -j2 _browser _rest
 endif
 
-.PHONY: test-browser test-rest
+.PHONY: _browser _rest
 # What it says comes in one piece, at its end.
-test-browser: $(DEV)
+_browser: $(DEV)
 	@$(PYTEST) -n $(WORKERS) -m browser tests >.test-browser.log 2>&1; status=$$?; cat .test-browser.log; exit $$status
 
-test-rest: $(DEV)
+_rest: $(DEV)
 	$(PYTEST) -n $(WORKERS) -m "not browser"
 
 nightly:
@@ -62,7 +62,7 @@ docs: $(DEV)
 # What is compared with is installed for this alone.
 bench: $(APP)
 	$(BIN)/python -m pip install --disable-pip-version-check -q -r benchmarks/requirements.txt
-	@status=0; for script in $(patsubst %,benchmarks/%.py,speed systems dashboard opening walking sessions inference published_costs); do \
+	@status=0; for script in $(patsubst %,benchmarks/%.py,speed systems dashboard opening walking sessions fairness light inference published_costs); do \
 		echo "$$script"; $(BIN)/python $$script || status=1; \
 	done; exit $$status
 
@@ -80,11 +80,12 @@ constraints:
 		> constraints.new && mv constraints.new constraints.txt
 	@git diff --stat -- constraints.txt
 
-# The wheel is built from the source distribution, which shows that that is whole.
+# The wheel is built from the source distribution, which shows that that is whole; twine reads what both say of themselves.
 dist: $(APP)
-	$(BIN)/python -m pip install --disable-pip-version-check -q build
+	$(BIN)/python -m pip install --disable-pip-version-check -q build twine
 	rm -rf dist
 	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
 
 # A virtual environment that an interrupted run left without pip is made anew.
 $(APP): requirements-light.txt requirements-models.txt pyproject.toml setup.py duo_core/__init__.py $(CONSTRAINTS)

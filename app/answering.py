@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from app import controls, finding, members, state
+from app import controls, finding, members, state, tables
 from app.controls import Choice
 from duo_core.analysis.advisor import Advice
 from duo_core.analysis.offers import name_of
@@ -69,8 +69,8 @@ def _answer(advice: Advice) -> None:
 def _ladder(every: list[Advice], share: float) -> None:
     with st.expander("What under other budgets?"):
         table = wording.ladder(every, share)
-        st.dataframe(table, hide_index=True)
-        controls.download(table, "ladder")
+        tables.frame(table)
+        tables.download(table, "ladder")
 
 
 def _missing(advice: Advice) -> None:

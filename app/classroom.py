@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import link
 from app.state import lessons as scenes
-from duo_core.teaching.steps import STEPS
+from duo_core.teaching.steps import ON_PAPER
 
 ANSWERS = {"shown": "After a guess", "hidden": "Hidden"}
 ALONE = (
@@ -34,7 +34,7 @@ def popover() -> None:
         _links()
         st.download_button(
             "Handout to print (HTML)",
-            lambda: scenes.handout_of(STEPS[-1], seed, answers=answers),
+            lambda: scenes.handout_of(ON_PAPER[-1], seed, answers=answers),
             file_name="asymmetric-duos-handout.html",
             mime="text/html",
             on_click="ignore",

@@ -9,6 +9,7 @@ import streamlit as st
 
 from app import link, members, state, tables
 from app.figure import buttons
+from app.filling import watch
 from app.presets import presets
 from duo_core.analysis.advice import AFFORDABLE
 from duo_core.common.arrays import InputError, UncertaintyKind
@@ -97,6 +98,7 @@ def set_sidebar() -> Place | None:
         _say_unknown("set", "logit set", sets)
     with st.sidebar:
         st.selectbox("Logit set", list(sets), key="set", format_func=lambda name: sets[name], on_change=link.touched)
+        watch(st.session_state["set"])
     try:
         handle = state.opened(st.session_state["set"])
         return _place(handle)

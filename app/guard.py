@@ -28,7 +28,7 @@ SAID = {"rerun_script", "app_heartbeat", "stop_script", "file_urls_request", "ba
 """What a browser may say. Streamlit knows more: to clear the caches of all sessions, to read the folder's git information."""
 ASKED = {"deferred_file", "dataframe_chunk"}
 """What it may ask of the server beside a run of the page: a download, more rows of a table."""
-CLOSED = ("_stcore/metrics", "_stcore/agent", "_stcore/script-health-check", "_stcore/bidi-components", "component/", "app/static")
+CLOSED = ("_stcore/metrics", "_stcore/agent", "_stcore/script-health-check", "component/", "app/static")
 """Addresses of the web server that the dashboard does not use."""
 AGAIN = 1013
 """Code of a websocket that is closed since the server is full for the moment."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 import streamlit as st
 
-from app import controls, link, state, taking
+from app import controls, link, state, tables, taking
 from app.controls import THEMED, Choice
 from duo_core.analysis.guarantee import ASSUMPTION
 from duo_core.figures import members as figures
@@ -62,14 +62,14 @@ def _cards(found: state.Together, gains: Mapping[str, Interval | None]) -> None:
     system, better = found.metrics["duo"], found.metrics["base"]
     with st.container(horizontal=True):
         for key in CARDS:
-            st.metric(
+            controls.difference_card(
                 words.card_label(key),
-                SCREEN[key].text(system[key]),
-                words.delta(key, system[key], better[key]),
-                delta_color="normal" if METRICS[key].higher_is_better else "inverse",
-                delta_description=words.within(key, gains.get(key)) or words.beside(key, system[key], better[key], found.base),
+                key,
+                system[key],
+                better[key],
+                gain=gains.get(key),
+                beside=words.within(key, gains.get(key)) or words.beside(key, system[key], better[key], found.base),
                 help=f"{found.base} alone: {SCREEN[key].text(better[key])}.",
-                border=True,
                 height="stretch",
             )
     st.markdown(words.standing(gains, "best member"))
@@ -92,7 +92,7 @@ def _curves(choice: Choice, found: state.Together) -> None:
         selection_mode="points",
     )
     st.slider("Coverage: keep the surest (or click a curve)", 1, 100, key="coverage", format="%d %%", on_change=link.touched)
-    controls.numbers(drawn.table.rename(columns={"duo": "system"}), "risk_coverage", "The curves as numbers")
+    tables.numbers(drawn.table.rename(columns={"duo": "system"}), "risk_coverage", "The curves as numbers")
     link.share()
 
 
@@ -104,7 +104,7 @@ def _weights(found: state.Together) -> None:
     for name in found.without():
         st.warning(wording.nothing(name))
     table = pd.DataFrame({"member": list(weights), "weight": list(weights.values()), "alone": [alone[name] for name in weights]})
-    controls.numbers(table, "weights", "The weights as numbers")
+    tables.numbers(table, "weights", "The weights as numbers")
 
 
 def _rules(choice: Choice, found: state.Together) -> None:
@@ -114,9 +114,9 @@ def _rules(choice: Choice, found: state.Together) -> None:
     rows |= {RULES[rule].label: state.judged_by(choice.handle, found, rule, choice.kind) for rule in RULES}
     said = {name: {METRICS[key].label: SCREEN[key].text(value) for key, value in of.items()} for name, of in rows.items()}
     table = pd.DataFrame.from_dict(said, orient="index").rename_axis("system").reset_index()
-    st.dataframe(table, hide_index=True)
+    tables.frame(table)
     st.caption(wording.OF_RULES)
-    controls.download(table, "members")
+    tables.download(table, "members")
 
 
 @st.fragment
@@ -127,6 +127,6 @@ def _promise(choice: Choice, found: state.Together) -> None:
     st.table(promising.promise_table(table, FIT_SPLIT, choice.split, {"duo": "System", "base": found.base}))
     rates = state.exchangeable(choice.handle, found, choice.kind)
     st.caption(f"{ASSUMPTION} {promising.exchangeable_line(rates, found.base, FIT_SPLIT, choice.split)}")
-    controls.download(table, "thresholds")
+    tables.download(table, "thresholds")
     taking.take_home(choice, found, table, target, confidence)
     link.share()

@@ -157,6 +157,18 @@ class Browser:
         await self.send()
         return said
 
+    async def download(self, server: str, key: str) -> bytes:
+        """Press a button that makes a file when it is pressed; the file."""
+        message = BackMsg()
+        message.backend_operation_request.request_id = str(uuid.uuid4())
+        message.backend_operation_request.deferred_file.file_id = self.widget(key).deferred_file_id
+        await self.stream.send(message.SerializeToString())
+        while True:
+            heard = ForwardMsg.FromString(await asyncio.wait_for(self.stream.recv(decode=False), PATIENCE))
+            if heard.WhichOneof("type") == "backend_operation_response":
+                answer = heard.backend_operation_response
+                return await asyncio.to_thread(fetched, server, answer.deferred_file.url) if not answer.error_msg else b""
+
     async def open(self, page: str) -> None:
         """Go to another page as the navigation does: with an empty address."""
         self.page, self.address = self.pages[page], ""
@@ -190,6 +202,17 @@ def _value(proto: Any) -> tuple[str, Any] | None:
         case "Slider":
             return "double_array_value", list(proto.value if proto.set_value else proto.default)
     return None
+
+
+def fetched(server: str, path: str) -> bytes:
+    """The content of an address of the server's."""
+    connection = http.client.HTTPConnection(urlsplit(server).netloc, timeout=60)
+    try:
+        connection.request("GET", f"{urlsplit(server).path}{path}")
+        with connection.getresponse() as answer:
+            return answer.read()
+    finally:
+        connection.close()
 
 
 def put(server: str, session: str, file: str, name: str, content: Iterable[bytes], *, measured: bool = True) -> int:

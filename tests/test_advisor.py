@@ -285,7 +285,7 @@ def advice_with(gain: Interval | None, metric: str = "accuracy") -> Advice:
     reference = Option(BASE, metrics, {}, 1.0)
     value = {metric: 0.5 + gain.estimate} if gain else {}
     chosen = Option(candidate("small", 110, 0.4), {**metrics, **value}, {metric: gain}, 1.1)
-    return Advice("s", "base", 0.2, "val", "test", metric, reference, chosen, None, None, 7, 0)
+    return Advice("s", "base", 0.2, "val", "test", metric, reference, chosen, None, None, None, 7, 0)
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "nll"])
@@ -453,3 +453,28 @@ def test_one_split_of_few_images_is_refused(toy):
     small = {key: logits[:40] for key, logits in few.arrays.items()}
     with pytest.raises(InputError, match="expected at least 50 images in 'test', the one split of the set 'toy'"):
         advise(dataclasses.replace(few, labels={"test": few.labels["test"][:40]}, arrays=small), "large")
+
+
+def test_what_a_smaller_budget_was_sure_of_is_advised_where_a_larger_one_is_not(monkeypatch):
+    """The choice under the larger budget is taken to be a matter of luck."""
+    made = advisor._advice
+
+    def unlucky(judge, weighed, budget, metric):
+        found = made(judge, weighed, budget, metric)
+        if budget != 2.0:
+            return found
+        none = dict.fromkeys(METRICS, Interval(0.0, -0.1, 0.1))
+        return dataclasses.replace(found, chosen=dataclasses.replace(found.chosen, gain=none))
+
+    monkeypatch.setattr(advisor, "_advice", unlucky)
+    own = copies(1, permuted=False, noise=2.0)
+    ladder = advise(own, "m0", cascades=False, replicates=300)
+    last, smaller = ladder[-1], next(one for one in reversed(ladder[:-1]) if one.stands)
+    assert (last.stands, last.keep) == (False, False)
+    assert last.advised is last.fallback
+    assert last.fallback == smaller.chosen
+    said = sentences_of(last)[0]
+    assert "Nothing that costs more stands." in said
+    assert "significant gain" in said
+    assert said.endswith("not significant.")
+    assert advise(own, "m0", (2.0,), cascades=False, replicates=300)[0] == last

@@ -316,3 +316,16 @@ def test_trials_as_tasks_give_the_bytes_of_one_process(tmp_path, capsys):
     assert finetune(tmp_path, "dry", "--dry-run", "--throughput", "1e9") == 0
     assert "at 1e+09 a second" in capsys.readouterr().err
     assert not (tmp_path / "dry" / "run").exists()
+
+
+def test_a_dry_run_of_a_sweep_counts_and_remembers_nothing(toy_store, capsys, tmp_path):
+    store = tmp_path / "store"
+    shutil.copytree(toy_store, store)
+    before = sorted(file.name for file in store.rglob("*"))
+    assert main(["sweep", "--set", "toy", "--store", str(store), "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    models = len(Store(store).open("toy").models())
+    assert f"{models * (models - 1) // 2} pairs of {models} models on " in said
+    assert sorted(file.name for file in store.rglob("*")) == before
+    assert main(["sweep", "--set", "toy", "--store", str(store), "--dry-run", "--size", "3"]) == 0
+    assert "choices of up to 3 members" in capsys.readouterr().out

@@ -9,7 +9,7 @@ import torch
 from dashboard import PAIR, labelled, query, step, text_of
 from logit_sets import write_set
 
-from app import controls, members
+from app import members, tables
 from duo_core.analysis.advisor import advise
 from duo_core.logits.store import Store
 from duo_core.metrics import METRICS, relative_gain
@@ -214,6 +214,6 @@ def test_the_whole_table_can_be_saved_as_csv_and_parquet(open_find):
     labels = [button.label for button in open_find(**PAIR).get("download_button")]
     assert {"Download CSV", "Download Parquet", "Download report (HTML)"} <= set(labels)
     table = pd.DataFrame({"base": ["a"], "gain": [0.25]})
-    csv, parquet = (controls.FORMATS[kind][0](table) for kind in ("csv", "parquet"))
+    csv, parquet = (tables.FORMATS[kind][1](table) for kind in ("csv", "parquet"))
     pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(csv)), table)
     pd.testing.assert_frame_equal(pd.read_parquet(io.BytesIO(parquet)), table, check_dtype=False)

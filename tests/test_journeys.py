@@ -155,7 +155,7 @@ def test_from_page_to_page_the_pair_stays(toy):
         expect(page.get_by_role("combobox", name="Sidekick", exact=True)).to_have_value(re.compile("^tiny"))
         expect(page.locator("h1")).to_have_text(titles.setdefault(path, page.locator("h1").inner_text()))
 
-    ways = (("Find a pair", "/find"), ("Temperatures", "/temperatures"), ("Diagnose", "/diagnose"), ("Explore", "/"))
+    ways = (("Find a system", "/find"), ("Temperatures", "/temperatures"), ("Diagnose", "/diagnose"), ("Explore", "/"))
     for name, path in ways:
         page.get_by_role("link", name=name, exact=True).first.click()
         shown(path)

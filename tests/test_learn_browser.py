@@ -22,7 +22,7 @@ expect.set_options(timeout=SECONDS * 1000)
 PLOT = "document.querySelector(`.st-key-chart_${chart} .js-plotly-plot`)"
 TRACE = f"""const plot = {PLOT}, trace = plot && plot._fullData && plot._fullData.find(t => t.name === name);
             if (!trace) return null; const x = Array.from(trace.x), y = Array.from(trace.y);"""
-LOOKS = {"light": (1280, 800, False), "narrow": (390, 844, False), "narrow dark": (390, 844, True)}
+LOOKS = {"light": (1280, 720, False), "narrow": (390, 844, False), "narrow dark": (390, 844, True)}
 KEYS = [step.key for step in STEPS]
 LEADING = {step.explore["page"]: step.key for step in STEPS}.values()
 """A step for each page that steps lead to."""
@@ -256,8 +256,8 @@ def test_a_click_on_a_dot_shows_its_image(page):
 def test_a_click_on_a_pair_offers_the_way_to_it(page):
     shown = page("/learn?step=8", width=1280, height=800)
     drawn(shown, CONTROLS["budget"])
-    xs, _ = trace(shown, "offers", "Dearer")
-    x, _ = click(shown, "offers", "Dearer", xs.index(max(xs)))
+    xs, _ = trace(shown, "offers", "More expensive")
+    x, _ = click(shown, "offers", "More expensive", xs.index(max(xs)))
     until(shown, "offers", "This pair", "Math.abs(x[0] - value) < 1e-6", x)
     shown.wait_for_url(re.compile("pair="))
     settle(shown)

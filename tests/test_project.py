@@ -22,15 +22,15 @@ def text(name: str) -> str:
 
 @pytest.mark.parametrize("name", [WORKFLOW, ".ci/run", "README.md", "CONTRIBUTING.md"])
 def test_every_target_that_is_named_is_there(name):
-    targets = set(re.findall(r"^([a-z]+):", MAKEFILE, flags=re.MULTILINE)) - {"help"}
-    named = set(re.findall(r"(?:^(?:    )?|`|run: )make ([a-z]+)", text(name), flags=re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, flags=re.MULTILINE)) - {"help"}
+    named = set(re.findall(r"(?:^(?:    )?|`|run: )make ([a-z-]+)", text(name), flags=re.MULTILINE))
     assert named
     assert named <= targets
 
 
 def test_every_target_is_in_the_help():
-    targets = re.findall(r"^([a-z]+):", MAKEFILE, flags=re.MULTILINE)
-    assert sorted({*targets} - {"help"}) == sorted(re.findall(r'@echo "make (\w+)  ', MAKEFILE))
+    targets = re.findall(r"^([a-z-]+):", MAKEFILE, flags=re.MULTILINE)
+    assert sorted({*targets} - {"help"}) == sorted(re.findall(r'@echo "make ([\w-]+)  ', MAKEFILE))
 
 
 def test_the_public_host_runs_what_continuous_integration_runs():

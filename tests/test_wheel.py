@@ -19,6 +19,7 @@ import pytest
 import websockets
 from browsing import ROOT, free_port, wait_until_healthy
 from outlived import started
+from packaging.metadata import Metadata
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from app import glossary
@@ -134,6 +135,15 @@ def test_it_says_its_version(installed):
     assert installed.duo("--version") == f"duo {__version__}\n"
     metadata = next(installed.package.parent.glob("*.dist-info")) / "METADATA"
     assert f"\nVersion: {__version__}\n" in metadata.read_text(encoding="utf-8")
+
+
+def test_what_it_says_of_itself_is_what_an_index_takes(installed):
+    text = (next(installed.package.parent.glob("*.dist-info")) / "METADATA").read_text(encoding="utf-8")
+    said = Metadata.from_email(text, validate=True)
+    assert said.license_expression == "MIT"
+    assert said.description_content_type == "text/markdown"
+    assert {"models", "onnx"} <= set(said.provides_extra or ())
+    assert "# Asymmetric Duos Explorer" in (said.description or "")
 
 
 def test_the_shipped_sets_give_what_they_give_in_a_checkout(installed):

@@ -8,7 +8,9 @@ import pytest
 from browsing import ROOT
 from dashboard import open_page
 
+from app.controls import THEMED
 from app.views import diagnose, temperatures
+from duo_core.figures.screen import DARK, LIGHT
 from duo_core.logits.store import DEFAULT_STORE
 from duo_core.teaching.steps import STEPS
 from duo_core.wording.terms import faults
@@ -24,7 +26,7 @@ SPOKEN = {"label", "body", "help", "value", "delta", "delta_description", "text"
 """Fields of an element that a person reads."""
 FORMULA = re.compile(r"\$\$.*?\$\$|`[^`]*`", re.DOTALL)
 """Has forms of its own."""
-CODE = {"code", "arrow_data_frame", "plotly_chart", "latex"}
+CODE = {"code", "html", "arrow_data_frame", "plotly_chart", "latex"}
 """Elements that are read otherwise, or whose text is not prose."""
 
 
@@ -80,3 +82,24 @@ def test_no_page_says_what_practitioners_would_not(shipped, name, query):
     assert [(text[:120], wrong) for text in found if (wrong := faults(text))] == []
     config = [element.proto.columns for element in app.dataframe]
     assert not [columns for columns in config if '"percent"' in columns]  # which has no space before its sign
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of a colour as six digits (WCAG 2)."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])
+def test_the_colour_of_axes_has_a_contrast_of_4_5_to_the_page(palette):
+    low, high = sorted(luminance(palette[key]) for key in ("neutral", "paper"))
+    assert (high + 0.05) / (low + 0.05) >= 4.5
+
+
+def test_every_axis_has_that_colour(shipped):
+    charts = [json.loads(element.proto.spec)["layout"] for element in open_page("explore", **PAIR).get("plotly_chart")]
+    assert len(charts) == 3
+    for layout in charts:
+        for axis in ("xaxis", "yaxis"):
+            assert layout[axis]["tickfont"]["color"] == layout[axis]["title"]["font"]["color"] == THEMED["neutral"]

@@ -24,7 +24,7 @@ from app.state.pairs import (
 )
 from app.state.pictures import credits_of, thumbnails, trouble
 from app.state.reports import report_of_pair, report_of_set
-from app.state.sets import Handle, Survey, open_set, read_ahead, set_names, store_path, survey
+from app.state.sets import Handle, Survey, open_set, read_ahead, set_names, stamp_of, store_path, survey, under_way
 from app.state.systems import digest_of, predicted, systems
 from app.state.tables import all_pairs, sidekicks
 from app.state.uploads import choices, is_upload, opened
@@ -81,6 +81,7 @@ __all__ = [
     "set_names",
     "sidekicks",
     "singles",
+    "stamp_of",
     "store_path",
     "survey",
     "system_of",
@@ -89,6 +90,7 @@ __all__ = [
     "together",
     "trouble",
     "two",
+    "under_way",
 ]
 
 # A pair's arrays are small: with more threads they wait for each other, and for those of other sessions.

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import controls, link, members, state
+from app import controls, link, members, state, tables
 from app.controls import THEMED, Choice
 from duo_core.figures import alike as figures
 from duo_core.wording import alike as wording
@@ -38,7 +38,7 @@ def show() -> None:
     with right:
         _gains(choice, table, measure)
     _correlations(found)
-    controls.numbers(found.table, "alike", "The pairs as numbers")
+    tables.numbers(found.table, "alike", "The pairs as numbers")
     _two(choice)
 
 
@@ -80,7 +80,7 @@ def _gains(choice: Choice, table: pd.DataFrame, measure: str) -> None:
 
 def _correlations(found: state.Alike) -> None:
     st.header("What goes with what", anchor=False)
-    st.dataframe(wording.correlation_table(found.correlations), hide_index=True)
+    tables.frame(wording.correlation_table(found.correlations))
     st.caption(wording.correlations_caption(found.found.draws is not None, len(found.table)))
 
 
@@ -101,7 +101,7 @@ def _two(choice: Choice) -> None:
     with right:
         names = choice.handle.logit_set.classes
         classes = found.classes.assign(name=[names[k] for k in found.classes["class"]])
-        st.dataframe(wording.class_table(classes, one, other), hide_index=True, height=360)
+        tables.frame(wording.class_table(classes, one, other), height=360)
     for name, alone in ((one, found.first), (other, found.second)):
         _images(choice, found, name, np.flatnonzero(alone))
 
@@ -126,6 +126,4 @@ def _images(choice: Choice, found: state.Two, name: str, rows: np.ndarray) -> No
     if pictures:
         table.insert(0, "Picture", pictures)
     st.markdown(f"**Only {name} is right**, and surest beside the other:")
-    st.dataframe(
-        table, hide_index=True, row_height=64 if pictures else None, column_config={"Picture": st.column_config.ImageColumn()}
-    )
+    tables.frame(table, row_height=64 if pictures else None, columns={"Picture": st.column_config.ImageColumn()})

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import answering, controls, finding, link, members, state
+from app import answering, controls, finding, link, members, state, tables
 from app.controls import THEMED, Choice
 from app.finding import View
 from duo_core import figures
@@ -109,18 +109,18 @@ def _table(view: View) -> None:
     st.markdown("Best first. To select a row opens its system in Explore, as a click on its point does.")
     rows = view.table.sort_values(view.value, ascending=not view.higher_is_better, kind="stable").reset_index(drop=True)
     systems = rows["members"].to_list()
-    st.dataframe(
+    tables.frame(
         _readable(rows, view),
-        hide_index=True,
+        shares={"gain": "Gain"},
+        columns=COLUMNS,
         key="table_systems",
-        column_config=COLUMNS,
         on_select=lambda: members.open_row("table_systems", systems),
         selection_mode="single-row",
     )
     saved = rows.drop(columns="members")
     with st.container(horizontal=True):
-        controls.download(saved, "systems", "csv")
-        controls.download(saved, "systems", "parquet")
+        tables.download(saved, "systems", "csv")
+        tables.download(saved, "systems", "parquet")
 
 
 def _mean_gains(choice: Choice, share: float) -> None:
@@ -140,7 +140,7 @@ def _mean_gains(choice: Choice, share: float) -> None:
         "mean_gains",
         f"Mean relative gain of {what} in every metric, with one standard deviation",
     )
-    controls.numbers(summary, "mean_gains", "The gains as numbers")
+    tables.numbers(summary, "mean_gains", "The gains as numbers")
 
 
 def _not_reversed(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -158,7 +158,6 @@ COLUMNS: dict[str, Any] = {
     "name": "Members",
     "kind": st.column_config.TextColumn("Kind", width="medium"),
     "ratio": st.column_config.NumberColumn("Cost", format="%.3g ×"),
-    "gain": st.column_config.NumberColumn("Gain", format="percent"),
     "nll_fit": st.column_config.NumberColumn(f"NLL on {FIT_SPLIT}", format="%.4f"),
     "front": "On the front",
     **{key: st.column_config.NumberColumn(axis.unit, format="%.4g") for key, axis in AXES.items() if key != "m"},

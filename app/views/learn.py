@@ -1,4 +1,4 @@
-"""Learn: why a sidekick helps, in eight steps of one idea, one control, one chart and one question."""
+"""Learn: why a sidekick helps, in ten steps of one idea, one control, one chart and one question."""
 
 import re
 

@@ -1,6 +1,8 @@
 """So much more compute: which system to take instead of a base, chosen on the fit split and judged on another."""
 
+import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from duo_core.analysis.candidates import BUDGETS, Candidate, candidate_systems, candidates, cascade_candidates
@@ -40,8 +42,9 @@ def advise(
 ) -> list[Advice]:
     """Return what to do under each budget, in their order.
 
-    What may be done is listed in `candidates.ACTIONS`. At a budget of 0 no other network is asked for: the base stays as it is, or
-    an average of its trainings takes its place.
+    What may be done is listed in `candidates.ACTIONS`. Where the gain of what was chosen is not significant, but that of a smaller
+    budget's choice is, that is advised; else the base stays. At a budget of 0 no other network is asked for: the base stays as it
+    is, or an average of its trainings takes its place.
 
     Parameters
     ----------
@@ -76,7 +79,7 @@ def advise(
         whole = as_fit_split(logit_set, only)
         systems = candidate_systems(whole, base, "test", budgets, size=size, memory=Memory(), seed=seed)
         one_split = OneSplitJudge(logit_set, only, base, systems, kind=kind, draws=draws)
-        return [_advice(one_split, one_split.weighed, budget, metric) for budget in budgets]
+        return _ladder(one_split, one_split.weighed, budgets, metric)
     check_fit_split(logit_set)
     check_judged(logit_set, split)
     _check_base(logit_set, base, FIT_SPLIT, split)
@@ -88,10 +91,10 @@ def advise(
     weighed = candidates(logit_set, base, found)
     if cascades:
         limit = (1 + max([*budgets, 0])) * (logit_set.cards[base].multiply_adds or 0)
-        weighed += cascade_candidates(logit_set, base, found, limit, kind=kind, memory=memory)
+        weighed += cascade_candidates(logit_set, base, found, limit, kind=kind)
     alone = next(one for one in weighed if one.action == "keep")
-    judge = Judge(logit_set, split, alone, found, kind=kind, memory=memory, draws=draws)
-    return [_advice(judge, weighed, budget, metric) for budget in budgets]
+    judge = Judge(logit_set, split, alone, found, kind=kind, draws=draws)
+    return _ladder(judge, weighed, budgets, metric)
 
 
 def _check(budgets: Sequence[float], metric: str) -> None:
@@ -106,6 +109,20 @@ def _check_base(logit_set: LogitSet, base: str, *splits: str) -> None:
         logit_set.logits(base, split)
     if not logit_set.cards[base].multiply_adds:
         raise InputError(f"expected multiply-adds of '{base}', which a budget is relative to, got none; state them")
+
+
+def _ladder(judge: Judge | OneSplitJudge, weighed: Sequence[Candidate], budgets: Sequence[float], metric: str) -> list[Advice]:
+    """The advice under each budget, with what to fall back on: answers of the standard ladder alone, whatever else is asked."""
+    under = functools.cache(lambda budget: _advice(judge, weighed, budget, metric))
+
+    def advice(budget: float) -> Advice:
+        found = under(budget)
+        if found.stands or found.chosen.candidate.action == "keep":
+            return found
+        smaller = (under(other) for other in sorted(BUDGETS, reverse=True) if 0 < other < budget)
+        return replace(found, fallback=next((other.chosen for other in smaller if other.stands), None))
+
+    return [advice(budget) for budget in budgets]
 
 
 def _advice(judge: Judge | OneSplitJudge, weighed: Sequence[Candidate], budget: float, metric: str) -> Advice:
@@ -128,6 +145,7 @@ def _advice(judge: Judge | OneSplitJudge, weighed: Sequence[Candidate], budget: 
         chosen=judge.chosen(chosen, may),
         runner_up=None if second is None else judge.beside(second, chosen, keys),
         cheapest=None if cheapest is None else judge.beside(cheapest, chosen, keys),
+        fallback=None,
         candidates=len(may),
         unknown=sum(not own.cards[model].multiply_adds for model in models),
         missing=missing_kinds(own.cards, base.members[0], models),

@@ -14,11 +14,11 @@ from duo_core.systems.cascades import Cascade, gate_for_share
 from duo_core.systems.enumeration import Results, subsets
 from duo_core.systems.groups import groups_of
 from duo_core.systems.growing import MOST, WHOLE, choices, grow
-from duo_core.systems.judging import fit_system, multiply_adds
+from duo_core.systems.judging import multiply_adds
 from duo_core.systems.kinds import Kind, is_soup, kind_of, one_group
 from duo_core.systems.pair_judging import Memory
-from duo_core.systems.predicting import BYTES_AN_IMAGE, predictions
-from duo_core.systems.system import System
+from duo_core.systems.predicting import BYTES_AN_IMAGE, Asked, predictions
+from duo_core.systems.system import Fitted, System
 
 Action = Literal["keep", "soup", "sidekick", "sidekicks", "soup + sidekick", "deep ensemble", "ensemble", "replace", "cascade"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
@@ -159,7 +159,6 @@ def cascade_candidates(
     limit: float,
     *,
     kind: UncertaintyKind = "softmax",
-    memory: Memory,
 ) -> list[Candidate]:
     """Return cascades of a model and its fitted pair with a dearer one, whose pair has less NLL than the base alone.
 
@@ -172,11 +171,11 @@ def cascade_candidates(
     cost = {model: logit_set.cards[model].multiply_adds or 0 for pair in pairs for model in pair.members}
     firsts = [System((pair.members[1],)) for pair in pairs]
     once = list(dict.fromkeys([System((base,)), *firsts]))
-    alone = dict(zip(once, predicted(logit_set, once, FIT_SPLIT, memory, kind), strict=True))
+    alone = dict(zip(once, predicted(logit_set, known(found, once), FIT_SPLIT, kind), strict=True))
     made = []
     for start in range(0, len(pairs), size := max(1, BYTES // (BYTES_AN_IMAGE * len(logit_set.labels[FIT_SPLIT])))):
         group = pairs[start : start + size]
-        together = predicted(logit_set, group, FIT_SPLIT, memory, kind)
+        together = predicted(logit_set, known(found, group), FIT_SPLIT, kind)
         for first, pair, both in zip(firsts[start:], group, together, strict=False):
             made += _cascades((first, pair), (alone[first], both), alone[once[0]].nll, cost, limit)
     return made
@@ -210,11 +209,20 @@ def _sums(stays: Floats, goes_on: Floats, power: int) -> Floats:
     return sums
 
 
-def predicted(
-    logit_set: LogitSet, systems: Sequence[System], split: str, memory: Memory, kind: UncertaintyKind = "softmax"
-) -> list[Predictions]:
-    """Return what systems predict on a split, fitted on the fit split."""
-    names = dict.fromkeys(member for system in systems for member in system.members)
+def predicted(logit_set: LogitSet, asked: Sequence[Asked], split: str, kind: UncertaintyKind = "softmax") -> list[Predictions]:
+    """Return what fitted systems predict on a split."""
+    names = dict.fromkeys(member for system, _ in asked for member in system.members)
     logits = {name: logit_set.logits(name, split) for name in names}
-    asked = [(system, fit_system(logit_set, system.members, memory, [system.rule])) for system in systems]
     return predictions(logits, logit_set.labels[split], asked, kind=kind)
+
+
+def known(found: Results, systems: Sequence[System]) -> list[Asked]:
+    """Return judged systems with what was found of them, so that nothing is fitted again."""
+
+    def fitted(system: System) -> Fitted:
+        result = found[system]
+        temperature = {} if result.temperature is None else {system.rule: result.temperature}
+        unknown = (math.nan,) * system.m
+        return Fitted(system.members, result.weights, result.alone, unknown, temperature, {system.rule: result.nll_fit})
+
+    return [(system, fitted(system)) for system in systems]

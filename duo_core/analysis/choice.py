@@ -30,6 +30,9 @@ class Advice:
     """The next by that, of other members."""
     cheapest: Option | None
     """The cheapest that the images cannot tell from the one chosen; None where it is that itself."""
+    fallback: Option | None
+    """Where the gain of the one chosen is not significant: what was chosen under the largest smaller budget of the ladder whose
+    gain is; None where there is none."""
     candidates: int
     """Systems weighed within the budget, the base among them."""
     unknown: int
@@ -40,9 +43,14 @@ class Advice:
     """Whether one split chose and judged, so that the values are corrected for that (`one_split`)."""
 
     @property
+    def advised(self) -> Option:
+        """What to do: the one chosen where its gain is significant, else the fallback, else the base as it is."""
+        return self.chosen if self.stands else self.fallback or self.reference
+
+    @property
     def keep(self) -> bool:
-        """Whether the advice is to keep the base: it was chosen, or what was chosen does not stand as better."""
-        return not self.stands
+        """Whether the advice is to keep the base."""
+        return self.advised is self.reference
 
     @property
     def interval(self) -> Interval | None:
@@ -62,9 +70,14 @@ class Advice:
         return gain is not None and gain.stands and bool(self.better)
 
     @property
+    def told(self) -> Option:
+        """What the sentences give the values of: what is advised, or the one chosen where the advice is to keep the base."""
+        return self.fallback or self.chosen
+
+    @property
     def lost(self) -> tuple[str, ...]:
-        """Keys of the metrics that are worse than the base's, as measured."""
-        own, base = self.chosen.metrics, self.reference.metrics
+        """Keys of the metrics in which that is worse than the base, as measured."""
+        own, base = self.told.metrics, self.reference.metrics
         return tuple(key for key in METRICS if _worse(key, own[key], base[key]))
 
 

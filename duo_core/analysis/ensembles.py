@@ -152,15 +152,14 @@ def contest(
     named = [m for m in own.models(FIT_SPLIT, split) if own.cards[m].multiply_adds and (models is None or m in models)]
     if not named:
         return Contest(())
-    memory = memory or Memory()
     weighed, found = _weighed(own, named, split, store, memory)
     base = next(one for one in weighed if one.members == (named[0],))
-    judge = Judge(own, split, base, found, kind=kind, memory=memory, draws=draws or Draws())
+    judge = Judge(own, split, base, found, kind=kind, draws=draws or Draws())
     return Contest(tuple(_step(judge, cost, *two, metric) for cost, two in _leaders(own.cards, weighed).items()))
 
 
 def _weighed(
-    own: LogitSet, named: Sequence[str], split: str, store: Path | None, memory: Memory
+    own: LogitSet, named: Sequence[str], split: str, store: Path | None, memory: Memory | None
 ) -> tuple[list[Candidate], Results]:
     """Single models, and systems of smaller ones that cost no more than the largest."""
     size = max(m for m in range(1, WHOLE + 1) if m <= 2 or choices(len(named), m) <= MOST)

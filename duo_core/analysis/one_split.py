@@ -21,6 +21,7 @@ from duo_core.metrics.intervals import UNBIASED, Interval, percentiles
 from duo_core.systems.enumeration import Result, Results
 from duo_core.systems.judging import fit_system
 from duo_core.systems.pair_judging import Memory
+from duo_core.systems.predicting import Asked
 from duo_core.systems.system import RULES, System
 
 FOLDS = 5
@@ -63,7 +64,7 @@ class CrossFitted:
         found = np.empty((len(systems), len(self._fold)))
         for fold, (cut, memory) in enumerate(zip(self._cuts, self._memories, strict=True)):
             rows = self._fold == fold
-            for at, one in enumerate(predicted(cut, systems, "test", memory, self._kind)):
+            for at, one in enumerate(predicted(cut, _anew(cut, systems, memory), "test", self._kind)):
                 found[at, rows] = one.nll
         return found
 
@@ -71,7 +72,7 @@ class CrossFitted:
         """What a system predicts for all images, (n,)."""
         if system not in self._predicted:
             parts = [
-                predicted(cut, [system], "test", memory, self._kind)[0]
+                predicted(cut, _anew(cut, [system], memory), "test", self._kind)[0]
                 for cut, memory in zip(self._cuts, self._memories, strict=True)
             ]
             order = np.argsort(np.concatenate([np.flatnonzero(self._fold == fold) for fold in range(FOLDS)]))
@@ -79,6 +80,11 @@ class CrossFitted:
             columns = {name: np.concatenate([getattr(part, name) for part in parts])[order] for name in names}
             self._predicted[system] = Predictions(**columns, kind=self._kind)
         return self._predicted[system]
+
+
+def _anew(cut: LogitSet, systems: Sequence[System], memory: Memory) -> list[Asked]:
+    """Systems fitted on the images that are not judged."""
+    return [(system, fit_system(cut, system.members, memory, [system.rule])) for system in systems]
 
 
 def folds(labels: Tensor, seed: int) -> Integers:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from duo_core.analysis.candidates import Candidate, predicted
+from duo_core.analysis.candidates import Candidate, known, predicted
 from duo_core.common.arrays import Predictions, UncertaintyKind
 from duo_core.logits import FIT_SPLIT, LogitSet
 from duo_core.metrics import METRICS
@@ -15,7 +15,6 @@ from duo_core.metrics.intervals import REPLICATES, Drawn, Interval, drawn
 from duo_core.metrics.intervals import between as paired
 from duo_core.systems.cascades import Cascade, cascaded, ends_at, mean_cost
 from duo_core.systems.enumeration import Results
-from duo_core.systems.pair_judging import Memory
 from duo_core.systems.system import System
 
 CHOSEN_BY = "nll"
@@ -65,11 +64,10 @@ class Judge:
         found: Results,
         *,
         kind: UncertaintyKind,
-        memory: Memory,
         draws: Draws,
     ) -> None:
         self.own, self.split, self.base, self.splits = own, split, base, (FIT_SPLIT, split)
-        self._found, self._kind, self._memory, self._draws = found, kind, memory, draws
+        self._found, self._kind, self._draws = found, kind, draws
         self._predicted: dict[tuple[System, str], Predictions] = {}
         self._drawn: dict[tuple[Candidate, tuple[str, ...]], Drawn] = {}
 
@@ -135,5 +133,5 @@ class Judge:
 
     def _predictions(self, system: System, split: str) -> Predictions:
         if (system, split) not in self._predicted:
-            self._predicted[system, split] = predicted(self.own, [system], split, self._memory, self._kind)[0]
+            self._predicted[system, split] = predicted(self.own, known(self._found, [system]), split, self._kind)[0]
         return self._predicted[system, split]

@@ -84,6 +84,7 @@ def document(advice: Advice) -> dict[str, Any]:
         "reference": _option(advice.reference),
         "runner_up": _option(advice.runner_up),
         "cheapest": _option(advice.cheapest),
+        "fallback": _option(advice.fallback),
         "lost": list(advice.lost),
         "missing": [{"kind": one.action, "why": one.why, "command": one.command} for one in advice.missing],
         "sentence": " ".join(sentences_of(advice)),

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -223,9 +224,17 @@ def _by_tasks(specs: list["ModelSpec"], splits: Mapping[str, Any], store: Store,
     planned = _planned(specs, store, options) if specs else None
     if planned is None:
         return []
-    failed = run_tasks(options, planned.tasks)
     # The set says where its images are in the words of this command.
-    _say_left_out(join(replace(planned, filling=replace(planned.filling, splits=splits))))
+    planned = replace(planned, filling=replace(planned.filling, splits=splits))
+    left = Counter(one.model["name"] for one in planned.tasks)
+
+    def ended(one: Any) -> None:
+        left[one.model["name"]] -= 1
+        if not left[one.model["name"]]:
+            join(planned)  # so that who looks at the set sees the model at once
+
+    failed = run_tasks(options, planned.tasks, ended)
+    _say_left_out(join(planned))
     return failed
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,13 +87,19 @@ def write_plan(options: argparse.Namespace, tasks: Sequence[Any]) -> None:
     )
 
 
-def run_tasks(options: argparse.Namespace, tasks: Sequence[Any]) -> list[str]:
-    """Run tasks on the engine that was asked for; return the sentences of those that failed."""
+def run_tasks(options: argparse.Namespace, tasks: Sequence[Any], then: Callable[[Any], None] = lambda _: None) -> list[str]:
+    """Run tasks on the engine that was asked for, and call `then` with each that has ended; return what those said that failed."""
     from duo_core.cluster import finished
 
     if not tasks:
         return []
-    ended = engine_of(options).run(tasks)
+
+    def followed() -> Iterator[Any]:
+        for one in engine_of(options).run(tasks):
+            yield one
+            then(one.task)
+
+    ended = followed()
     return finished(ended, len(tasks), lambda text: say(f"duo {options.command}: {text}", sys.stderr))
 
 

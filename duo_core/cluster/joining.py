@@ -1,7 +1,7 @@
 """Shards of models become files of the set: the same bytes as if one process had computed them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import filelock
@@ -65,5 +65,7 @@ def _card(name: str, rows: dict[tuple[str, str], _Rows]) -> Card:
     versions: dict[str, Any] = {
         package: join_devices(card["versions"].get(package) for card in cards) for package in first["versions"]
     }
-    known = {**first, "name": name, "versions": versions, "created": max(card["created"] for card in cards)}
+    facts = {**first, "name": name, "versions": versions, "created": max(card["created"] for card in cards)}
+    # A worker of another version may know of more.
+    known = {key: value for key, value in facts.items() if key in {part.name for part in fields(Card)}}
     return replace(Card(**known), input_size=tuple(first["input_size"]), computed_on=None)

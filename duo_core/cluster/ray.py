@@ -35,7 +35,7 @@ class Ray:
         ray = _imported()
         if not ray.is_initialized():
             ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False, **self.init)
-        gpus = 1 if ray.cluster_resources().get("GPU", 0) else 0
+        gpus = 1 if self.device != "cpu" and ray.cluster_resources().get("GPU", 0) else 0
         # A process that has used a GPU holds its memory until it ends.
         remote = ray.remote(num_gpus=gpus, num_cpus=1, max_retries=RETRIES, retry_exceptions=False, max_calls=gpus)(run_line)
         waiting = {remote.remote(line_of(task), self.device, self.workers): task for task in tasks}

@@ -9,6 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from duo_core.common.arrays import Booleans, Floats
+from duo_core.common.numbers import number, percent
 from duo_core.figures.frame import layout, note
 from duo_core.figures.screen import LIGHT, SYMBOLS, Colours
 
@@ -58,11 +59,12 @@ def _scale(measure: str, colours: Colours) -> dict[str, Any]:
 
 
 def _hover(row: Mapping[str, Any]) -> str:
+    first, second, inconsistency = (percent(row[key]) for key in ("accuracy_first", "accuracy_second", "error_inconsistency"))
+    mean, better = (number(row[key] * 100, 2, sign=True) for key in ("gain_over_mean", "gain_over_better"))
     return (
-        f"<b>{row['first']} · {row['second']}</b><br>accuracy {row['accuracy_first']:.1%} and {row['accuracy_second']:.1%}<br>"
-        f"error inconsistency {row['error_inconsistency']:.1%}, kappa {row['kappa']:.2f}<br>"
-        f"Jensen-Shannon {row['jensen_shannon']:.3f}<br>equal pair {row['gain_over_mean'] * 100:+.2f} pp over the mean<br>"
-        f"duo {row['gain_over_better'] * 100:+.2f} pp over the better"
+        f"<b>{row['first']} · {row['second']}</b><br>accuracy {first} and {second}<br>error inconsistency {inconsistency}, "
+        f"kappa {number(row['kappa'], 2)}<br>Jensen-Shannon {number(row['jensen_shannon'], 3)}<br>"
+        f"equal pair {mean} pp over the mean<br>duo {better} pp over the better"
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from duo_core.common.numbers import percent
 from duo_core.figures.density import binned
 from duo_core.figures.frame import cost_axis, layout, note, ticks
 from duo_core.figures.labels import Place, placed
@@ -211,7 +212,7 @@ def _points(
 
 def _hover(row: Mapping[str, Any], key: str, cost: str) -> str:
     times = "" if pd.isna(row["ratio"]) else f", {row['ratio']:.3g} times the base's"
-    gain = "" if pd.isna(row["gain"]) else f", {row['gain']:+.1%} of the way from the base to perfect"
+    gain = "" if pd.isna(row["gain"]) else f", {percent(row['gain'], sign=True)} of the way from the base to perfect"
     return (
         f"<b>{row['name']}</b><br>{row['kind']}: {METRICS[key].label} {SCREEN[key].text(row[key])}{gain}<br>"
         f"{AXES[cost].text(row[cost])}{times}"

@@ -67,15 +67,19 @@ def sentences_of(advice: Advice) -> list[str]:
 
 def _answer(advice: Advice) -> str:
     budget = "With no more compute" if advice.budget == 0 else f"With up to {advice.budget * 100:g} % more compute"
-    chosen = advice.chosen
+    chosen, fallback = advice.chosen, advice.fallback
     if chosen.candidate.action == "keep":
         return f"{budget}: keep {advice.base}; {_nothing(advice)}."
-    does_it = f"{does(advice, chosen)}, {cost_of(chosen)}"
-    found = SIGNIFICANT[effect(advice.metric, advice.interval)] if advice.interval else "no interval"
     if advice.stands:
-        return f"{budget}: {does_it}. {_values(advice)}: {found}."
-    best = f"The best on {advice.chosen_on} would be to {does_it}"
-    return f"{budget}: keep {advice.base}; nothing stands. {best}: {_values(advice)}: {found}."
+        return f"{budget}: {_done(advice, chosen)}. {_values(advice, chosen)}."
+    best = f"The best on {advice.chosen_on} would be to {_done(advice, chosen)}: {_values(advice, chosen)}."
+    if fallback is not None:
+        return f"{budget}: {_done(advice, fallback)}. {_values(advice, fallback)}. Nothing that costs more stands. {best}"
+    return f"{budget}: keep {advice.base}; nothing stands. {best}"
+
+
+def _done(advice: Advice, option: Option) -> str:
+    return f"{does(advice, option)}, {cost_of(option)}"
 
 
 def _nothing(advice: Advice) -> str:
@@ -88,21 +92,21 @@ def _nothing(advice: Advice) -> str:
     )
 
 
-def _values(advice: Advice) -> str:
-    """The metric of the base and of what was chosen, with the interval of the difference."""
-    key, gain = advice.metric, advice.interval
-    base, own = advice.reference.metrics[key], advice.chosen.metrics[key]
+def _values(advice: Advice, option: Option) -> str:
+    """The metric of the base and of an option, the interval of the difference, and what that comes to."""
+    key = advice.metric
+    base, own, gain = advice.reference.metrics[key], option.metrics[key], option.gain.get(key)
     if base is None or own is None:
-        return f"{label(key)} is undefined on {advice.judged_on}"
+        return f"{label(key)} is undefined on {advice.judged_on}: no interval"
     said = f"{label(key)} on {advice.judged_on} goes from {SCREEN[key].text(base)} to {SCREEN[key].text(own)}"
-    return said if gain is None else f"{said} ({difference(key, gain)})"
+    return f"{said}: no interval" if gain is None else f"{said} ({difference(key, gain)}): {SIGNIFICANT[effect(key, gain)]}"
 
 
 def _lost(advice: Advice) -> str:
     """What is worse than the base's, and whether that is significant."""
     worse = []
     for key in advice.lost:
-        gain, own, base = advice.chosen.gain.get(key), advice.chosen.metrics[key], advice.reference.metrics[key]
+        gain, own, base = advice.told.gain.get(key), advice.told.metrics[key], advice.reference.metrics[key]
         verdict = "no interval" if gain is None else SIGNIFICANT[effect(key, gain)]
         worse.append(f"{METRICS[key].label} ({SCREEN[key].text(base)} → {SCREEN[key].text(own)}, {verdict})")
     return f"Worse than {advice.base} alone: {', '.join(worse) if worse else 'no metric'}."

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from duo_core.analysis.correlations import Correlation
+from duo_core.common.numbers import number, percent
 from duo_core.metrics.intervals import Interval
 
 LABELS = {
@@ -48,7 +49,8 @@ def of_difference(found: Iterable[Correlation], measure: str = "error_inconsiste
 def _number(value: float | None, interval: Interval | None) -> str:
     if value is None:
         return "undefined"
-    return f"{value:+.2f}" + (f" ({interval.low:+.2f} to {interval.high:+.2f})" if interval else "")
+    text, *ends = (number(each, 2, sign=True) for each in (value, *((interval.low, interval.high) if interval else ())))
+    return f"{text} ({' to '.join(ends)})" if ends else text
 
 
 def _verdict(better: Correlation) -> str:
@@ -115,6 +117,6 @@ def alone(one: str, other: str, first: int, second: int, images: int) -> str:
 
 def class_table(classes: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
     """What each is good at by class."""
-    shares = {f"Only {name}": classes[f"{place}_alone"].map("{:.1%}".format) for name, place in ((one, "first"), (other, "second"))}
-    balance = classes["specialisation"].map("{:+.1%}".format)
+    shares = {f"Only {name}": classes[f"{place}_alone"].map(percent) for name, place in ((one, "first"), (other, "second"))}
+    balance = [percent(value, sign=True) for value in classes["specialisation"]]
     return pd.DataFrame({"Class": classes["name"], "Images": classes["images"], **shares, "Difference": balance})

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from duo_core.common.numbers import number, percent, share
 from duo_core.figures.screen import SCREEN
 from duo_core.figures.zoo import PowerLaw
+from duo_core.logits.store.journal import UnderWay
 from duo_core.metrics import METRICS
 from duo_core.metrics.intervals import Interval
 from duo_core.systems.duo import Fit
@@ -18,6 +19,7 @@ __all__ = [
     "beside",
     "card_label",
     "delta",
+    "filling",
     "fit_line",
     "fit_warnings",
     "headline",
@@ -246,3 +248,15 @@ and AURC.** AUROC has no interval.'
 
 def _in_sentence(key: str) -> str:
     return "accuracy" if key == "accuracy" else METRICS[key].label
+
+
+def filling(now: UnderWay) -> str:
+    """Say how far a run is that fills a set.
+
+    >>> filling(UnderWay(models=2, done=3_000, total=12_000))
+    'A run is computing 2 models for this set: 25 % of 12,000 predictions. They appear here when they are whole.'
+    """
+    models = "1 model" if now.models == 1 else f"{now.models:,} models"
+    share = math.floor(100 * now.done / now.total) if now.total else 0
+    them = "It appears here when it is" if now.models == 1 else "They appear here when they are"
+    return f"A run is computing {models} for this set: {share} % of {now.total:,} predictions. {them} whole."

@@ -3,6 +3,8 @@
 import contextlib
 import json
 import os
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
@@ -11,6 +13,31 @@ from torch import Tensor
 
 from duo_core.common.arrays import InputError
 from duo_core.common.files import clear_left_behind, write_text
+
+RECENT = 120.0
+"""Seconds after which a journal that nobody has added to is of a run that was stopped."""
+
+
+@dataclass(frozen=True)
+class UnderWay:
+    """How far a run is that fills a set: of the models that it computes now."""
+
+    models: int
+    done: int
+    """Predictions that are safe on disk."""
+    total: int
+
+
+def under_way(partial: Path) -> UnderWay | None:
+    """What journals in a folder say that were added to within the last minutes; None where nobody computes, as far as one sees."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    for state in partial.glob("*/*.json"):
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, IndexError):
+            about = json.loads(state.read_text())
+            if time.time() - state.stat().st_mtime < RECENT:
+                found.setdefault(state.parent.name, []).append((int(about["done"]), int(about["shape"][0])))
+    counts = [count for own in found.values() for count in own]
+    return UnderWay(len(found), sum(done for done, _ in counts), sum(n for _, n in counts)) if counts else None
 
 
 class Journal:

@@ -16,7 +16,7 @@ from duo_core.common.arrays import InputError
 from duo_core.common.files import NAME, checked_name, locked, write_text
 from duo_core.logits import Card, LogitSet, join_devices, same_precision, tensor_digest
 from duo_core.logits.store.headers import read_header, write_tensors
-from duo_core.logits.store.journal import Journal
+from duo_core.logits.store.journal import Journal, UnderWay, under_way
 from duo_core.logits.store.reading import (
     STRUCTURED,
     about_digest,
@@ -197,6 +197,10 @@ class Store:
     def partial(self, name: str, model: str) -> Path:
         """Where what is computed of a model lies until the set has all of it."""
         return self.own_folder(name) / ".partial" / _checked_model(model)
+
+    def under_way(self, name: str) -> UnderWay | None:
+        """How far a run is that fills a set just now; None where there is none."""
+        return under_way(self.folder(name) / ".partial")
 
     def has_shards(self, name: str) -> bool:
         """Whether tasks have left rows of a set that are to be joined."""
