@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from duo_core.common.arrays import Floats
+from duo_core.common.arrays import Floats, Integers
 from duo_core.training.averages import mean_cosine, stock, uniform
 
 CLASSES, HIDDEN = 3, 16
@@ -75,7 +75,7 @@ def between() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _points(n: int, seed: int) -> tuple[Floats, Floats]:
+def _points(n: int, seed: int) -> tuple[Floats, Integers]:
     """Points on three arms of a spiral, with a column of ones, and their classes."""
     random = np.random.default_rng(seed)
     labels, radius = random.integers(0, CLASSES, n), random.uniform(0.2, 1, n)
@@ -88,7 +88,7 @@ def _random(seed: int) -> Weights:
     return random.normal(size=(3, HIDDEN)), random.normal(scale=0.5, size=(HIDDEN + 1, CLASSES))
 
 
-def _trained(start: Weights, points: Floats, labels: Floats, steps: int, rate: float = 1.0) -> Weights:
+def _trained(start: Weights, points: Floats, labels: Integers, steps: int, rate: float = 1.0) -> Weights:
     """Weights after gradient descent on the cross-entropy, with all points in each step."""
     first, second = start
     target = np.eye(CLASSES)[labels]
@@ -111,5 +111,5 @@ def _mixed(one: Weights, other: Weights, share: float) -> Weights:
     return first, second
 
 
-def _accuracy(weights: Weights, points: Floats, labels: Floats) -> float:
+def _accuracy(weights: Weights, points: Floats, labels: Integers) -> float:
     return float((_forward(weights, points)[1].argmax(axis=1) == labels).mean())

@@ -104,10 +104,10 @@ def of_angle(degrees: float, cosine: float, ratio: float) -> str:
     'Here two trials lie 60° apart as seen from the anchor: c = 0.50, so t = 0.67'
     """
     return (
-        f"Here two trials lie {degrees:.0f}° apart as seen from the anchor: c = {cosine:.2f}, so t = {ratio:.2f} of the mean is taken. "
-        "What trials share of their way is signal, what they do not share is noise that a larger average would have cancelled: the "
-        "wider the angle, the nearer **Model Stock** stays to the anchor. Trials that agree give t = 1, those at right angles the "
-        "anchor itself. It is done for each tensor by itself, and where the cosine is below 0, t is 0."
+        f"Here two trials lie {degrees:.0f}° apart as seen from the anchor: c = {cosine:.2f}, so t = {ratio:.2f} of the mean is "
+        "taken. What trials share of their way is signal, what they do not share is noise that a larger average would have "
+        "cancelled: the wider the angle, the nearer **Model Stock** stays to the anchor. Trials that agree give t = 1, those at "
+        "right angles the anchor itself. It is done for each tensor by itself, and where the cosine is below 0, t is 0."
     )
 
 
