@@ -13,7 +13,7 @@ from duo_core.analysis.options import Option
 from duo_core.metrics import METRICS
 from duo_core.wording import finding as wording
 
-LINKED = ("chart", "show", "cost", "scale", "scope", "models", "budget", "cascades", "reversed")
+LINKED = ("chart", "show", "cost", "scale", "scope", "only", "budget", "cascades", "reversed")
 
 CHARTS = {"systems": "All systems", "sizes": "Small ones or one large?", "gains": "Pairs on average"}
 SHOWN = {"value": "Value", "gain": "Gain toward perfect"}
@@ -77,10 +77,10 @@ def view_of(choice: Choice, chart: str, options: Iterable[Option]) -> View:
 def _of_models(table: pd.DataFrame, base: str) -> pd.DataFrame:
     """Draw the choice of models; nothing chosen leaves all systems, the base alone stays in any case."""
     names = list(table.loc[table["m"] == 1, "name"])
-    link.settle_many("models", names)
-    st.multiselect("Only of these models", names, key="models", placeholder="All models of the set", on_change=link.touched)
-    chosen = {*st.session_state["models"], base}
-    return table[[set(members) <= chosen for members in table["members"]]] if st.session_state["models"] else table
+    link.settle_many("only", names)
+    st.multiselect("Only of these models", names, key="only", placeholder="All models of the set", on_change=link.touched)
+    chosen = {*st.session_state["only"], base}
+    return table[[set(members) <= chosen for members in table["members"]]] if st.session_state["only"] else table
 
 
 def budget() -> float:

@@ -15,7 +15,7 @@ import streamlit as st
 from dashboard import go, labelled, open_page, query, step, text_of
 from logit_sets import write_set
 
-from app import link, state
+from app import link, manual, state, together
 from app.state.caches import CACHE
 from duo_core.analysis.advice import AFFORDABLE
 from duo_core.analysis.guarantee import ASSUMPTION
@@ -465,7 +465,8 @@ def test_every_page_opens_on_a_set_and_on_an_empty_store(open_app, toy, tmp_path
 
 
 def test_no_two_pages_give_different_things_one_name_in_the_address():
-    own = [key for name in PAGES for key in importlib.import_module(f"app.views.{name}").LINKED if key not in link.CHOICE]
+    same = {*link.CHOICE, "members", *together.LINKED, *manual.LINKED}  # of the pages that show one and the same system
+    own = [key for name in PAGES for key in importlib.import_module(f"app.views.{name}").LINKED if key not in same]
     assert len(own) == len(set(own))
 
 

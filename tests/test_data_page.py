@@ -119,8 +119,8 @@ def test_what_was_found_is_shown(page):
     shown = page.dataframe[0].value
     assert shown["Model"].tolist() == ["large", "small"]
     assert shown["Logits"].tolist() == ["600 × 5 float32"] * 2
-    for column, name in {"Accuracy": "accuracy", "NLL": "nll", "ECE": "ece"}.items():
-        assert shown[column].tolist() == [getattr(facts, name) for facts in found.models]
+    for column, name, factor in (("Accuracy", "accuracy", 100), ("NLL", "nll", 1), ("ECE", "ece", 100)):
+        assert shown[column].tolist() == [getattr(facts, name) * factor for facts in found.models]
     assert page.dataframe[1].value["id"].tolist() == [row["id"] for row in found.rows]
 
 

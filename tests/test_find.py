@@ -133,21 +133,21 @@ def test_unknown_costs_leave_a_chart_and_no_budget(open_find, tmp_path):
 
 def test_only_the_chosen_models_are_combined(open_find):
     app = open_find(**ALL)
-    app.multiselect(key="models").set_value(["large", "tiny"]).run()
+    app.multiselect(key="only").set_value(["large", "tiny"]).run()
     assert not app.exception
-    assert query(app)["models"] == "large,tiny"
+    assert query(app)["only"] == "large,tiny"
     assert set(shown(app)["name"]) <= {"large", "tiny", "large + tiny", *shown(app).query("kind == 'cascade'")["name"]}
 
 
 def test_an_address_opens_its_view(open_find):
-    own = {"show": "gain", "cost": "parameters", "scale": "absolute", "scope": "all", "budget": "30", "models": "large,small"}
+    own = {"show": "gain", "cost": "parameters", "scale": "absolute", "scope": "all", "budget": "30", "only": "large,small"}
     app = open_find(**PAIR, metric="nll", **own)
     assert query(app) == PAIR | {"metric": "nll"} | own
     assert app.select_slider(key="budget").value == 30
 
 
 def test_invalid_values_in_the_address_fall_back_quietly(open_find):
-    bad = dict.fromkeys(("chart", "show", "cost", "scale", "budget", "scope", "models", "cascades"), "x")
+    bad = dict.fromkeys(("chart", "show", "cost", "scale", "budget", "scope", "only", "cascades"), "x")
     app = open_find(**bad)
     assert not app.warning
     assert app.select_slider(key="budget").value == 15
