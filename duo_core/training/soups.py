@@ -107,8 +107,8 @@ def make_soup(
 
 def _cost(ingredients: Sequence[Ingredient]) -> int | None:
     """Multiply-adds of all trials that were looked at, kept or not: a soup costs what it was chosen from."""
-    costs: list[int | None] = [one.about.get("training_multiply_adds") for one in ingredients]
-    known = [cost for cost in costs if cost is not None]
+    costs = [one.about.get("training_multiply_adds") for one in ingredients]
+    known = [int(cost) for cost in costs if cost is not None]
     return sum(known) if len(known) == len(costs) else None
 
 
