@@ -161,6 +161,7 @@ def test_the_pictures_show_what_was_computed():
     found = soups.angle(60.0)
     traces = {trace.name: trace for trace in stock_angle(found.trials, found.mean, found.stock).data}
     assert (traces["Model Stock"].x[0], traces["Model Stock"].y[0]) == found.stock
+    assert stock_angle(found.trials, found.mean, found.stock).layout.yaxis.scaleanchor == "x", "an angle looks as large as it is"
     assert (traces["First trial"].x[1], traces["First trial"].y[1]) == found.trials[0]
 
 

@@ -59,8 +59,8 @@ covariances of the two models' logits under the softmax.
 SOUPS = """
 A **soup** is the average of the weights of several models, tensor by tensor: one model, which costs what one costs. The
 *uniform* soup averages all trials of a run. The *greedy* soup looks at them from the best to the worst and keeps one where the
-soup is right about more validation images with it, or about as many with a lower NLL; so it is never below its best ingredient
-there. That it keeps the best trial alone is a possible answer.
+soup is right about more validation images with it, or about just as many with a lower NLL; so it is never below its best
+ingredient there. That it keeps the best trial alone is a possible answer.
 """
 ANCHOR = """
 An average only means something where the loss is low all the way from one model to the other. Trials that start from one

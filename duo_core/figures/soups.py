@@ -45,7 +45,7 @@ def stock_angle(trials: tuple[Point, Point], mean: Point, stock: Point, *, colou
     figure.add_scatter(x=[0], y=[0], name="Anchor", mode="markers", marker=anchor, hovertemplate="Anchor<extra></extra>")
     figure.update_layout(height=360)
     figure.update_xaxes(range=[-0.12, 1.12], showticklabels=False)
-    figure.update_yaxes(range=[-0.95, 0.95], showticklabels=False)
+    figure.update_yaxes(range=[-0.7, 0.7], showticklabels=False, scaleanchor="x")  # else no angle is seen as what it is
     return figure
 
 

@@ -43,7 +43,8 @@ def score_by_rate(trials: pd.DataFrame, metric: str, *, probe: float | None = No
     )
     if rows.empty:
         note(figure, "No trial has finished yet.", colours)
-        return figure
+        figure.update_layout(showlegend=True)
+        return figure.update_xaxes(showticklabels=False)
     best = rows.iloc[0]
     figure.add_scatter(
         x=[best["learning_rate"]],

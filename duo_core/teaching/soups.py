@@ -34,7 +34,7 @@ def angle(degrees: float) -> Angle:
 
     >>> found = angle(60.0)
     >>> round(found.cosine, 6), round(found.ratio, 6), [round(part, 6) for part in found.stock]
-    (0.5, 0.666667, [0.5, 0.0])
+    (0.5, 0.666667, [0.57735, 0.0])
     """
     half = np.radians(degrees) / 2
     ends = [torch.tensor([np.cos(half), sign * np.sin(half)], dtype=torch.float64) for sign in (1, -1)]
