@@ -188,10 +188,8 @@ def _key(identity: str) -> str:
 def _value(proto: Any) -> tuple[str, Any] | None:
     """Field and value that a browser keeps of a widget that comes in; None where it keeps nothing."""
     match proto.DESCRIPTOR.name:
-        case "Selectbox" if proto.set_value:
-            return ("string_value", proto.raw_value) if proto.HasField("raw_value") else None
-        case "Selectbox":  # one that begins empty keeps nothing
-            return ("string_value", proto.options[proto.default]) if proto.HasField("default") else None
+        case "Selectbox" if proto.HasField("raw_value" if proto.set_value else "default"):  # one that begins empty keeps nothing
+            return "string_value", proto.raw_value if proto.set_value else proto.options[proto.default]
         case "ButtonGroup":
             chosen = proto.raw_values if proto.set_value else [proto.options[i].content for i in proto.default]
             return "string_array_value", list(chosen)

@@ -73,6 +73,7 @@ def make(run: Run, job: Job, pretrained: LoadedModel, tell: Tell, progress: Prog
     tell, progress
         Called with sentences, and with a trial's number and moment.
     """
+    _refuse(job, pretrained)
     with run.held():
         known, anchor = begin(run, job, pretrained, tell)
         for number in range(job.recipe.trials):
@@ -80,6 +81,12 @@ def make(run: Run, job: Job, pretrained: LoadedModel, tell: Tell, progress: Prog
                 _trial(run, job, known, anchor, number, tell, progress)
             write_text(run.folder / "table.csv", csv_text(run.table()))
     return run.table()
+
+
+def _refuse(job: Job, pretrained: LoadedModel) -> None:
+    """See that what is asked for can be trained, before anything is written."""
+    if job.recipe.probe:
+        check_statistics(pretrained.module, job.recipe.statistics, pretrained.spec.name)
 
 
 def agree(run: Run, job: Job, pretrained: LoadedModel, tell: Tell) -> None:
@@ -95,8 +102,7 @@ def begin(run: Run, job: Job, pretrained: LoadedModel, tell: Tell) -> tuple[dict
     Of several processes one makes the anchor, and the others wait for it.
     """
     known = identity(job, pretrained)
-    if job.recipe.probe:
-        check_statistics(pretrained.module, job.recipe.statistics, pretrained.spec.name)
+    _refuse(job, pretrained)
     run.folder.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(run.folder / "anchor.lock"):
         _agree(run, known, job, tell)
