@@ -16,7 +16,6 @@ from duo_core.cli.uploading import logit_set_of, progress_of
 from duo_core.logits.store import Store
 from duo_core.metrics import METRICS
 from duo_core.metrics.intervals import Interval
-from duo_core.wording.advising import missing_lines, named, sentences_of
 
 SHOWN = ("accuracy", "nll", "aurc")
 """Metrics in the table beside the one that was asked for."""
@@ -61,6 +60,8 @@ def advised(options: argparse.Namespace) -> None:
         documents = [document(one) for one in found]
         print_json(documents[0] if options.budget is not None else documents)
         return
+    from duo_core.wording.advising import missing_lines, sentences_of  # how values are written brings plotly
+
     for one in found:
         say(" ".join(sentences_of(one)) + "\n")
     say(_table(found, options.metric) + "\n")
@@ -70,6 +71,8 @@ def advised(options: argparse.Namespace) -> None:
 
 def document(advice: Advice) -> dict[str, Any]:
     """What `duo advise --json` prints of one budget."""
+    from duo_core.wording.advising import sentences_of
+
     chosen = advice.chosen
     return {
         "set": advice.set,
@@ -117,6 +120,8 @@ def _interval(found: Interval | None) -> dict[str, Any] | None:
 
 def _table(found: Sequence[Advice], metric: str) -> str:
     """One line a budget: what was chosen, what it costs, and what it gives beside the base."""
+    from duo_core.wording.advising import named
+
     keys = list(dict.fromkeys([metric, *SHOWN]))
     rows = [("base", found[0].reference, "")] + [
         (f"+{one.budget * 100:g} %", one.chosen, "" if one.chosen.candidate.action == "keep" else "yes" if one.stands else "no")
