@@ -51,7 +51,7 @@ def card(choice: Choice) -> Answer:
 
 def _answer(advice: Advice) -> None:
     first, *rest = advising.sentences_of(advice)
-    st.markdown(f"##### {first}")
+    st.markdown(f"## {first}")
     for line in rest:
         st.markdown(line)
     with st.container(horizontal=True):

@@ -228,7 +228,7 @@ def stop(title: str, text: str, command: str = "") -> None:
     st.title(title, anchor=False)
     st.markdown(text)
     if command:
-        st.code(command, language="bash", wrap_lines=True)
+        st.code(command, language=None, wrap_lines=True)  # the colours of bash are too pale to read
 
 
 def chart(figure: go.Figure, name: str, alt: str, *, zooms: bool = False, **options: Any) -> None:

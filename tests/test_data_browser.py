@@ -169,7 +169,7 @@ def taken(page, name):
 
 def lines(page):
     """The numbers of the lines to copy, and their Python."""
-    python, said = page.locator("[data-testid=stCode] code").all_inner_texts()
+    python, said = page.locator("[data-testid=stCode] code").all_inner_texts()[:2]  # a link and a citation follow
     return python, json.loads(said)
 
 

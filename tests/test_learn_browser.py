@@ -105,7 +105,7 @@ def weights(page: Page) -> None:
     page.keyboard.type("nothing")
     expect(page.get_by_role("option")).to_have_text(["A sidekick that says nothing"])
     move(page, "second", "ArrowDown", "Enter")
-    expect(page.get_by_role("combobox")).to_have_value("A sidekick that says nothing")
+    expect(page.get_by_role("combobox", name="The second model")).to_have_value("A sidekick that says nothing")
     for step in range(1, 12):
         move(page, "newton_step", "Enter")
         until(page, "newton", walked, "x.length === value", step + 1)
@@ -130,6 +130,21 @@ def budget(page: Page) -> None:
     until(page, "offers", "Within the budget", "x.length > value && Math.max(...x) <= 50 && Math.max(...x) > 20", len(within))
 
 
+def several(page: Page) -> None:
+    three = "x.findIndex(cost => Math.abs(cost - 1) < 1e-6)"
+    move(page, "resemblance", "Home")
+    until(page, "teams", "Teams of small ones", f"y[{three}] > plot._fullLayout.shapes[0].y0")
+    move(page, "resemblance", "End")
+    until(page, "teams", "Teams of small ones", f"y[{three}] < plot._fullLayout.shapes[0].y0")
+
+
+def different(page: Page) -> None:
+    within, _ = trace(page, "different", "Within the gap")
+    move(page, "gap", "Home", *["ArrowRight"] * 4)  # five points apart at most
+    until(page, "different", "Within the gap", "x.length > 0 && x.length < value / 4", len(within))
+    until(page, "different", "Further apart", "x.length > 0")
+
+
 @dataclass(frozen=True)
 class Control:
     """What stands in one view, and what moving it does."""
@@ -148,6 +163,8 @@ CONTROLS = {
     "weights": Control(("second", "newton_step", "slide_base", "slide_sidekick"), ("newton",), weights),
     "ranking": Control(("ranks",), ("reranked",), ranking),
     "budget": Control(("spend",), ("offers",), budget),
+    "several": Control(("resemblance",), ("teams",), several),
+    "different": Control(("gap",), ("different",), different),
 }
 
 

@@ -34,7 +34,7 @@ def show() -> None:
     runs = {run.name: run for run in runs_of(folder)}
     if not runs:
         controls.stop("No run yet", f"The folder of runs `{folder}` has none. Start one:", wording.START)
-        st.caption(
+        st.markdown(
             "It trains trials from one linear probe, and can be stopped and started again at any moment. `DUO_RUNS` names "
             "another folder."
         )
