@@ -85,7 +85,7 @@ def test_draws_do_not_depend_on_the_number_of_threads(rng: np.random.Generator, 
     expected = bootstrap.metrics_on_draws(pair, tuple(m.METRICS), 400, seed=1)
     for threads, size in ((1, 300), (3, 1000)):
         with ThreadPoolExecutor(threads) as pool:
-            monkeypatch.setattr(parallel, "_pool", lambda pool=pool: pool)
+            monkeypatch.setattr(parallel, "_pool", lambda _, pool=pool: pool)
             monkeypatch.setattr(bootstrap, "_IMAGES", size)
             np.testing.assert_array_equal(bootstrap.metrics_on_draws(pair, tuple(m.METRICS), 400, seed=1), expected)
 

@@ -40,15 +40,21 @@ def test_every_meaning_has_a_colour_a_dash_and_a_symbol_of_its_own():
 
 def test_the_duo_is_drawn_last_and_thickest(logit_set):
     drawn = figures.risk_coverage(risk_coverage(evaluate(logit_set, "large", "tiny").predictions, oracle_of="duo").table)
-    assert [trace.name for trace in drawn.data] == ["Oracle", "Sidekick", "Unweighted", "Base", "UQ only", "Duo"]
-    assert drawn.data[-1].line.width > max(trace.line.width for trace in drawn.data[:-1])
+    *lines, clickable = drawn.data
+    assert [trace.name for trace in lines] == ["Oracle", "Sidekick", "Unweighted", "Base", "UQ only", "Duo"]
+    assert lines[-1].line.width > max(trace.line.width for trace in lines[:-1])
+    assert (clickable.mode, clickable.marker.opacity, clickable.showlegend) == ("markers", 0, False), "it is not to be seen"
 
 
 def test_curves_show_percent_and_carry_their_coverage(logit_set):
     curves = risk_coverage(evaluate(logit_set, "large", "tiny").predictions, oracle_of="duo").table
     drawn = figures.risk_coverage(curves, coverage=0.83)
     assert np.allclose(named(drawn, "Duo").y, curves["duo"] * 100)
-    assert np.allclose(named(drawn, "Duo").customdata, curves["coverage"])
+    assert np.allclose(named(drawn, "Duo").x, curves["coverage"] * 100)
+    clickable = named(drawn, "Coverage")
+    assert np.allclose(clickable.customdata, np.arange(1, 101) / 100)
+    assert np.allclose(clickable.x, clickable.customdata * 100)
+    assert np.allclose(clickable.y, np.interp(clickable.customdata, curves["coverage"], curves["duo"]) * 100)
     assert max(len(trace.x) for trace in drawn.data) <= 400
     assert drawn.layout.shapes[0].x0 == 83
     assert drawn.layout.xaxis.title.text == "Coverage: share of images kept (%)"

@@ -74,7 +74,7 @@ def test_gains_are_those_over_the_base(open_find, toy_store):
     app = open_find(**ALL, show="gain")
     found = evaluate(Store(toy_store).open("toy"), "large", "middle").metrics
     row = shown(app).set_index(["name", "kind"]).loc["large + middle", "duo"]
-    assert row["gain"] == pytest.approx(relative_gain("aurc", found["duo"]["aurc"], found["base"]["aurc"]))
+    assert row["gain"] == pytest.approx(100 * relative_gain("aurc", found["duo"]["aurc"], found["base"]["aurc"]))
     assert shown(app)["gain"].is_monotonic_decreasing
 
 
