@@ -16,7 +16,6 @@ from duo_core.cli.uploading import logit_set_of, progress_of
 from duo_core.logits.store import Store
 from duo_core.metrics import METRICS
 from duo_core.metrics.intervals import Interval
-from duo_core.wording.advising import missing_lines, named, sentences_of
 
 SHOWN = ("accuracy", "nll", "aurc")
 """Metrics in the table beside the one that was asked for."""
@@ -44,6 +43,8 @@ def add_advise(commands: Commands) -> None:
 
 def advised(options: argparse.Namespace) -> None:
     """Print a sentence a budget and a table, or the same as JSON."""
+    from duo_core.wording.advising import missing_lines, sentences_of  # only now: it brings the charts
+
     own = logit_set_of(options, alone=True)
     budgets = [options.budget] if options.budget is not None else options.budgets or BUDGETS
     found = advise(
@@ -70,6 +71,8 @@ def advised(options: argparse.Namespace) -> None:
 
 def document(advice: Advice) -> dict[str, Any]:
     """What `duo advise --json` prints of one budget."""
+    from duo_core.wording.advising import sentences_of  # only now: it brings the charts
+
     chosen = advice.chosen
     return {
         "set": advice.set,
@@ -117,6 +120,8 @@ def _interval(found: Interval | None) -> dict[str, Any] | None:
 
 def _table(found: Sequence[Advice], metric: str) -> str:
     """One line a budget: what was chosen, what it costs, and what it gives beside the base."""
+    from duo_core.wording.advising import named  # only now: it brings the charts
+
     keys = list(dict.fromkeys([metric, *SHOWN]))
     rows = [("base", found[0].reference, "")] + [
         (f"+{one.budget * 100:g} %", one.chosen, "" if one.chosen.candidate.action == "keep" else "yes" if one.stands else "no")
