@@ -73,6 +73,7 @@ def make(run: Run, job: Job, pretrained: LoadedModel, tell: Tell, progress: Prog
     tell, progress
         Called with sentences, and with a trial's number and moment.
     """
+    _check(job, pretrained)
     with run.held():
         known, anchor = begin(run, job, pretrained, tell)
         for number in range(job.recipe.trials):
@@ -95,12 +96,17 @@ def begin(run: Run, job: Job, pretrained: LoadedModel, tell: Tell) -> tuple[dict
     Of several processes one makes the anchor, and the others wait for it.
     """
     known = identity(job, pretrained)
-    if job.recipe.probe:
-        check_statistics(pretrained.module, job.recipe.statistics, pretrained.spec.name)
+    _check(job, pretrained)
     run.folder.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(run.folder / "anchor.lock"):
         _agree(run, known, job, tell)
         return known, _anchored(run, job, known, tell) if job.recipe.probe else None
+
+
+def _check(job: Job, pretrained: LoadedModel) -> None:
+    """See that the run can be trained, before anything of it is written."""
+    if job.recipe.probe:
+        check_statistics(pretrained.module, job.recipe.statistics, pretrained.spec.name)
 
 
 def one_trial(run: Run, job: Job, pretrained: LoadedModel, number: int, tell: Tell) -> None:
