@@ -18,12 +18,13 @@ for name in {modules}:
 from dashboard import open_page
 from app import state
 from duo_core.__main__ import main
+from duo_core.systems.system import System
 for page in {pages}:
     opened = open_page(page, set="cifar10", split="test", base="resnet56", sidekick="resnet20")
     assert not opened.exception and not opened.error, (page, opened.exception, opened.error)
     print(page, flush=True)
 for pair in (("resnet56", "resnet20"), ("regnet_y_400mf", "resnet10t")):
-    assert state.exported(state.open_set("cifar10"), *pair, "softmax")()[:2] == b"PK"
+    assert state.exported(state.open_set("cifar10"), System(pair), "softmax")()[:2] == b"PK"
 assert main(["fit", "--set", "cifar10", "--base", "resnet56", "--sidekick", "resnet20"]) == 0
 print("status", main(["cost", "resnet18"]))
 """

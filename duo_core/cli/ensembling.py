@@ -12,7 +12,6 @@ from duo_core.cli.uploading import logit_set_of
 from duo_core.logits.store import Store
 from duo_core.metrics import METRICS
 from duo_core.systems.pair_judging import Memory
-from duo_core.wording.ensembles import OVERLAP, contest_lines, deep_table
 
 
 def add_ensembles(commands: Commands) -> None:
@@ -28,6 +27,8 @@ def add_ensembles(commands: Commands) -> None:
 
 def ensembles(options: argparse.Namespace) -> None:
     """Print the table of deep ensembles, and where ensembles beat single models."""
+    from duo_core.wording.ensembles import OVERLAP, contest_lines, deep_table  # only now: it brings the charts
+
     own, memory = logit_set_of(options), Memory()
     known: dict[str, Any] = {"kind": options.uncertainty, "memory": memory}
     known["store"] = None if options.file else Store(options.store).path
