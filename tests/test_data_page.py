@@ -374,7 +374,8 @@ def test_what_the_arrays_are_can_be_said(page):
     assert not page.error
     assert sorted(page.dataframe[0].value["Model"]) == ["large", "small"]
     accuracy = dict(zip(page.dataframe[0].value["Model"], page.dataframe[0].value["Accuracy"], strict=True))
-    assert accuracy["large"] == (arrays()["logits/large"].argmax(1) == arrays()["labels"]).mean()
+    right = arrays()["logits/large"].argmax(1) == arrays()["labels"]
+    assert accuracy["large"] == pytest.approx(right.mean() * 100)
     role_of(page, "one").set_value("")
     role_of(page, "two").set_value("labels")
     labelled(page.button, "Read them so").click().run()

@@ -268,6 +268,7 @@ CASES: dict[str, Asks] = {
         "split", "kind", "metric", split={"split": "shift"}, **ENTROPY, metric={"metric": "nll"},
     ),
     "alike": Asks(lambda h, split="test": state.alike(h, split).table, "split", split={"split": "shift"}),
+    "authors": Asks(lambda h: shown_pictures.credits_of(h, ["0.jpg"])),
     "two": Asks(lambda h: state.two(h, *PAIR, "test").angles),
     "survey": Asks(lambda h, split="test": state.survey(h, split), "split", split={"split": "shift"}),
     "memory": Asks(lambda h: (state.fitted(h, *PAIR), list(sets.memory(h).calibrated))[1]),
@@ -320,6 +321,8 @@ def both(tmp_path, monkeypatch):
         monkeypatch.setattr(reports, name, lambda *arguments, **said: f"{_shown(arguments)} {_shown(said)}")
     written(tmp_path, "first", cards={"small": 900})
     written(tmp_path, "second", cards={"small": 900}, relabelled="val")
+    for name in ("first", "second"):
+        (Store(tmp_path).folder(name) / shown_pictures.ATTRIBUTION).write_text(f"file,author\n0.jpg,who made the {name}\n", "utf-8")
     return state.open_set("first"), state.open_set("second")
 
 

@@ -306,7 +306,7 @@ def test_a_budget_limits_the_best_pair(shipped):
     for spend in (5, 50):
         app.slider(key="spend").set_value(spend).run()
         drawn = chart(app, "offers")
-        assert max(drawn["Within the budget"]["x"]) <= spend < min(drawn["Dearer"]["x"])
+        assert max(drawn["Within the budget"]["x"]) <= spend < min(drawn["More expensive"]["x"])
         assert drawn["Best within it"]["x"][0] <= spend
     assert f"Best within +{spend} %" in said(app, "Best")
 

@@ -39,7 +39,7 @@ def test_gains_of_other_bases_are_not_set_in_proportion():
 
 def test_the_best_of_all_gives_nothing_up():
     found = advised(row())
-    assert recommendation.given_up(found, "aurc", "flops_balance", "val").startswith("Nothing against dearer pairs")
+    assert recommendation.given_up(found, "aurc", "flops_balance", "val").startswith("Nothing against more expensive pairs")
     assert "It is the only pair within the budget." in recommendation.why(found, "aurc", "flops_balance", 0.025, "val")
 
 

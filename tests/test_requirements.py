@@ -37,7 +37,7 @@ def imported(source: str) -> Iterator[str]:
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
             yield node.module.partition(".")[0]
-        elif isinstance(node, ast.Call) and re.search(r"\b(import_module|importorskip|find_spec)\b", ast.unparse(node.func)):
+        elif isinstance(node, ast.Call) and re.search(r"\b(import_module|importorskip|find_spec)$", ast.unparse(node.func)):
             yield from (argument.value.partition(".")[0] for argument in node.args if _is_text(argument))
 
 

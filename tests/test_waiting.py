@@ -71,11 +71,11 @@ SHARED = {
     "draws": (diagnosis, "drawn", drawn, draws, "Drawing other images of this kind…"),
     "pairs": (
         tables.remembered, "swept", swept, lambda handle: lambda: len(state.all_pairs(handle, "test", "softmax")),
-        "Pairing the models of The toy set: 25%",
+        "Pairing the models of The toy set: 25 %",
     ),
     "claims": (
         holding, "judged_claims", judged_claims, lambda handle: lambda: len(state.claims_of(handle, "test").claims),
-        "Judging the pairs of The toy set on parts of the images: 25%",
+        "Judging the pairs of The toy set on parts of the images: 25 %",
     ),
 }  # fmt: skip
 

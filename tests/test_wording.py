@@ -78,7 +78,7 @@ def shipped(monkeypatch):
 def test_no_page_says_what_practitioners_would_not(shipped, name, query):
     app = open_page(name, **({} if name == "learn" else PAIR), **query)
     found = list(texts(app))
-    assert len(found) > 10
+    assert len(found) > (2 if name == "training" else 10)  # without runs that page says only how to begin one
     assert [(text[:120], wrong) for text in found if (wrong := faults(text))] == []
     config = [element.proto.columns for element in app.dataframe]
     assert not [columns for columns in config if '"percent"' in columns]  # which has no space before its sign

@@ -10,7 +10,6 @@ from duo_core.common.arrays import InputError
 from duo_core.logits import LogitSet
 from duo_core.logits.store import Store
 from duo_core.logits.store.sharing import Moved, pull, push, shown_url
-from duo_core.report.datacard import datacard
 
 MOVES = {"push", "pull"}
 
@@ -86,6 +85,8 @@ def _pushed(store: Store, options: argparse.Namespace) -> Moved:
         )
     own = store.open(options.set)
     known = {(name, split): _accuracy(own, name, split) for name in own.cards for split in own.labels}
+    from duo_core.report.datacard import datacard  # brings plotly, which no other command needs
+
     card = datacard(own, {key: value for key, value in known.items() if value is not None}, shown_url(options.url))
     return push(store, options.set, options.url, card, _told)
 

@@ -27,7 +27,7 @@ def binned(rows: pd.DataFrame, window: tuple[float, float]) -> pd.DataFrame:
     --------
     >>> rows = pd.DataFrame({"x": [1.0, 1.0, 10.0], "y": [0.5, 0.5, 1.0], "nll_fit": [0.2, 0.1, 0.3]})
     >>> binned(rows, (0.0, 1.0))[["nll_fit", "count", "shade"]].to_numpy().tolist()
-    [[0.1, 2.0, 1.0], [0.3, 1.0, 0.63]]
+    [[0.1, 2.0, 1.0], [0.3, 1.0, 0.69]]
     """
     across = np.log10(rows["x"].to_numpy(float))
     left, right = across.min(), across.max()

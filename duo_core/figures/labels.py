@@ -35,7 +35,7 @@ def placed(places: Sequence[Place], x: tuple[float, float], y: tuple[float, floa
     ['a', 'a + b']
     >>> labels = placed([Place(0, 0.5, ["a"])] * 9, (-1, 1), (0, 1))
     >>> len(labels)
-    4
+    6
     """
     centres = [_pixels(place, x, y) for place in places]
     points = [_Box(left - 6, bottom - 6, left + 6, bottom + 6) for left, bottom in centres]

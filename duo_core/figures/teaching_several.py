@@ -3,6 +3,7 @@
 import pandas as pd
 import plotly.graph_objects as go
 
+from duo_core.common.numbers import percent
 from duo_core.figures.frame import layout, level
 from duo_core.figures.screen import LIGHT, STYLES, Colours
 from duo_core.figures.teaching_alone import HEIGHT
@@ -44,7 +45,7 @@ def different_pairs(table: pd.DataFrame, gap: float, *, colours: Colours = LIGHT
             name=name,
             mode="markers",
             marker={"symbol": symbol, "size": 10, "color": colours[hue], "opacity": opacity},
-            text=[f"{value:.1%}" for value in part["accuracy_gap"]],
+            text=[percent(value) for value in part["accuracy_gap"]],
             hovertemplate="%{x:.1f} % inconsistent, %{y:+.2f} pp, accuracies %{text} apart<extra></extra>",
         )
     low, high = float(table["gain_over_better"].min()) * 100, float(table["gain_over_better"].max()) * 100

@@ -18,7 +18,7 @@ def window(values: pd.Series, *, higher: bool, kept: Sequence[float] = (), worst
     """Return the ends of an axis: the best value, and the worst that is no outlier, nor worse than `worst`; `kept` are in sight.
 
     >>> window(pd.Series([0.5, 0.9, 0.91, 0.92, 0.93]), higher=True)
-    (0.8682, 0.9318)
+    (0.8982, 0.9318)
     """
     good = values if higher else -values
     low, high = good.quantile([0.25, 0.75])
