@@ -287,7 +287,7 @@ CASES: dict[str, Asks] = {
     "lesson": Asks(_lesson, "arguments", arguments={"arguments": 4}),
     "facts": Asks(_facts, "step", "seed", step={"step": "temperature"}, seed={"seed": 1}),
 }  # fmt: skip
-OTHERS = {"set": 1, "source": 1, "places": 1, "picture": 3, "authors": 0}
+OTHERS = {"set": 1, "source": 1, "places": 1, "picture": 3}
 """Values whose keys are tested below: what is opened."""
 
 

@@ -43,8 +43,6 @@ def add_advise(commands: Commands) -> None:
 
 def advised(options: argparse.Namespace) -> None:
     """Print a sentence a budget and a table, or the same as JSON."""
-    from duo_core.wording.advising import missing_lines, sentences_of  # only now: it brings the charts
-
     own = logit_set_of(options, alone=True)
     budgets = [options.budget] if options.budget is not None else options.budgets or BUDGETS
     found = advise(

@@ -109,12 +109,6 @@ def begin(run: Run, job: Job, pretrained: LoadedModel, tell: Tell) -> tuple[dict
         return known, _anchored(run, job, known, tell) if job.recipe.probe else None
 
 
-def _check(job: Job, pretrained: LoadedModel) -> None:
-    """See that the run can be trained, before anything of it is written."""
-    if job.recipe.probe:
-        check_statistics(pretrained.module, job.recipe.statistics, pretrained.spec.name)
-
-
 def one_trial(run: Run, job: Job, pretrained: LoadedModel, number: int, tell: Tell) -> None:
     """Bring one trial to its end, beside other processes that train others; who joins them writes the table."""
     known, anchor = begin(run, job, pretrained, tell)
