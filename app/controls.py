@@ -1,23 +1,26 @@
 """Widgets that more than one page uses; they hand out plain values."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import link, state
+from app import link, members, state, tables
+from app.figure import buttons
+from app.filling import watch
 from app.presets import presets
 from duo_core.analysis.advice import AFFORDABLE
 from duo_core.common.arrays import InputError, UncertaintyKind
-from duo_core.common.files import csv_text
+from duo_core.common.numbers import MINUS, percent
 from duo_core.common.plaintext import escaped
+from duo_core.figures.screen import SCREEN
 from duo_core.logits import FIT_SPLIT
 from duo_core.metrics import METRICS
+from duo_core.metrics.intervals import Interval
 from duo_core.wording import words
-from duo_core.wording.sentences import chosen_and_judged
+from duo_core.wording.sentences import Effect, chosen_and_judged, effect
 
 # Streamlit replaces these by the theme's chart colours in the browser, where alone it is known whether the page is dark; their
 # order is that of `chartCategoricalColors` in .streamlit/config.toml.
@@ -34,11 +37,10 @@ THEMED = {
     "paper": "#000038",
 }
 
+EFFECTS: dict[Effect, Literal["green", "red", "gray"]] = {"better": "green", "worse": "red", "unclear": "gray"}
+"""Colour of a difference on a card."""
 UNCERTAINTIES = {"softmax": "1 − max softmax", "entropy": "Entropy"}
-FORMATS: dict[str, tuple[Callable[[pd.DataFrame], str | bytes], str]] = {
-    "csv": (csv_text, "text/csv"),
-    "parquet": (lambda table: table.to_parquet(index=False), "application/vnd.apache.parquet"),
-}
+numbers, download = tables.numbers, tables.download
 MAKE_ONE = "duo logits --set NAME --images val=SOURCE --images test=SOURCE --models MODEL MODEL"
 
 
@@ -61,15 +63,22 @@ class Choice:
     sidekick: str
     metric: str
     kind: UncertaintyKind
+    members: tuple[str, ...] = ()
+    """All members of the system, base and sidekick first; of a page about pairs these two alone."""
 
 
-def sidebar() -> Choice | None:
-    """Draw the sidebar of a page about a pair; None, with the reason in the page, where there is no pair to show."""
+def sidebar(*, more: bool = False) -> Choice | None:
+    """Draw the sidebar of a page about a pair, or about a system that may have more members; None where there is none to show.
+
+    The reason stands in the page then.
+    """
     place = set_sidebar()
     if place is None or not _two_models(place):
         return None
+    for role in ("base", "sidekick"):
+        _say_unknown(role, role, place.known.accuracy)
     with st.sidebar:
-        return _pair(place)
+        return _pair(place, more=more)
 
 
 def set_sidebar() -> Place | None:
@@ -85,8 +94,11 @@ def set_sidebar() -> Place | None:
             f"This link is about logits that were uploaded in one browser session: only that session sees them, and until it "
             f"ends. Shown instead: **{sets[st.session_state['set']]}**."
         )
+    elif wanted not in sets:
+        _say_unknown("set", "logit set", sets)
     with st.sidebar:
         st.selectbox("Logit set", list(sets), key="set", format_func=lambda name: sets[name], on_change=link.touched)
+        watch(st.session_state["set"])
     try:
         handle = state.opened(st.session_state["set"])
         return _place(handle)
@@ -103,12 +115,19 @@ def _place(handle: state.Handle) -> Place | None:
         stop("A split is missing", f"**{own.title}** has {found}, but needs {missing}. Add it:", MAKE_ONE)
         return None
     link.settle("split", own.evaluation_splits, own.evaluation_splits[0])
+    _say_unknown("split", "split", own.evaluation_splits)
     with st.sidebar:
         st.selectbox("Evaluation split", own.evaluation_splits, key="split", on_change=link.touched)
     split = st.session_state["split"]
     known = state.survey(handle, split)
     _warn_of(known)
     return Place(handle, split, known)
+
+
+def _say_unknown(key: str, what: str, options: Collection[str]) -> None:
+    """Say where a link names what is not here; what is shown instead stands in the sidebar."""
+    if told := link.unknown(key, options):
+        st.info(f"This link names the {what} **{escaped(told[:80])}**, which is not here. The sidebar has what is shown instead.")
 
 
 def _two_models(place: Place) -> bool:
@@ -121,19 +140,22 @@ def _two_models(place: Place) -> bool:
     return len(accuracy) >= 2
 
 
-def _pair(place: Place) -> Choice:
+def _pair(place: Place, *, more: bool) -> Choice:
     handle, accuracy = place.handle, place.known.accuracy
+    if more:
+        members.follow(accuracy)
     link.settle("uncertainty", UNCERTAINTIES, "softmax")
     link.settle("metric", METRICS, "aurc")
+    short = words.short_names(list(accuracy))
     link.settle("base", list(accuracy), state.first_base(place.known, handle), renamed=True)
     st.selectbox(
         "Base",
         list(accuracy),
         key="base",
-        format_func=lambda name: words.model_label(name, accuracy[name]),
+        format_func=lambda name: words.model_label(short[name], accuracy[name]),
         on_change=link.touched,
-        help=f"The larger model that would be used alone. Shown first: the most accurate on {FIT_SPLIT} that has an affordable "
-        "sidekick.",
+        help=f"The larger model that would be used alone, and its accuracy. Shown first: the most accurate on {FIT_SPLIT} that has "
+        "an affordable sidekick.",
     )
     base, kind = st.session_state["base"], cast(UncertaintyKind, st.session_state["uncertainty"])
     table = state.sidekicks(handle, base, place.split, kind)
@@ -143,14 +165,19 @@ def _pair(place: Place) -> Choice:
         "Sidekick",
         others,
         key="sidekick",
-        format_func=lambda name: words.model_label(name, accuracy[name], handle.logit_set.flops_balance(base, name)),
+        format_func=lambda name: words.model_label(short[name], accuracy[name], handle.logit_set.flops_balance(base, name)),
         on_change=link.touched,
-        help=f"The model that is added. Shown first: the lowest NLL on {FIT_SPLIT} at up to {AFFORDABLE:.0%} more compute.",
+        help="The model that is added, the compute that it adds, and its accuracy alone. Shown first: the lowest NLL on "
+        f"{FIT_SPLIT} at up to {percent(AFFORDABLE, 0)} more compute.",
     )
+    together = members.settled(base, st.session_state["sidekick"], others)
+    if more:
+        members.controls(together, list(accuracy))
     _presets(presets(table), place.split)
     st.button("Swap base and sidekick", key="swap", on_click=link.swap, width="stretch")
     st.selectbox("Metric", list(METRICS), key="metric", format_func=lambda key: METRICS[key].label, on_change=link.touched)
-    return Choice(handle, place.split, base, st.session_state["sidekick"], st.session_state["metric"], uncertainty())
+    pair = base, st.session_state["sidekick"]
+    return Choice(handle, place.split, *pair, st.session_state["metric"], uncertainty(), together if more else pair)
 
 
 def _presets(sidekicks: Mapping[str, str], split: str) -> None:
@@ -201,36 +228,43 @@ def stop(title: str, text: str, command: str = "") -> None:
     st.title(title, anchor=False)
     st.markdown(text)
     if command:
-        st.code(command, language="bash", wrap_lines=True)
+        st.code(command, language=None, wrap_lines=True)  # the colours of bash are too pale to read
 
 
-def chart(figure: go.Figure, name: str, alt: str, **options: Any) -> None:
-    """A chart in the theme's colours that saves itself as SVG under its name."""
+def chart(figure: go.Figure, name: str, alt: str, *, zooms: bool = False, **options: Any) -> None:
+    """A chart in the theme's colours that saves itself as SVG under its name, and may be zoomed into and back."""
+    axis = {"tickfont": {"color": THEMED["neutral"]}, "title": {"font": {"color": THEMED["neutral"]}}}
+    figure.update_xaxes(axis).update_yaxes(axis)  # Streamlit's own grey has a contrast of 3 to the page
     config = {
         "displaylogo": False,
-        "modeBarButtons": [["toImage"]],
+        "modeBarButtons": [["zoom2d", "resetScale2d"] * zooms + ["toImage"]],
         "toImageButtonOptions": {"format": "svg", "filename": name},
     }
     st.plotly_chart(figure, key=f"chart_{name}", config=config, alt=alt, **options)
+    buttons(name, alt)
 
 
-def numbers(table: pd.DataFrame, name: str, label: str) -> None:
-    """A chart's numbers for the keyboard and the screen reader, and as CSV."""
-    with st.expander(label):
-        st.dataframe(table, hide_index=True, height=280)
-        download(table, name)
-
-
-def download(table: pd.DataFrame, name: str, kind: Literal["csv", "parquet"] = "csv") -> None:
-    """A button that saves a table; it is written only when pressed."""
-    write, mime = FORMATS[kind]
-    st.download_button(
-        f"Download {'CSV' if kind == 'csv' else 'Parquet'}",
-        lambda: write(table),
-        file_name=f"{name}.{kind}",
-        mime=mime,
-        on_click="ignore",
-        key=f"{kind}_{name}",
+def difference_card(
+    label: str,
+    key: str,
+    value: float | None,
+    other: float | None,
+    *,
+    gain: Interval | None = None,
+    beside: str | None = None,
+    **options: Any,
+) -> None:
+    """A metric and its difference to another system's: green or red where that is significant, else grey and without an arrow."""
+    found, delta = effect(key, gain), words.delta(key, value, other)
+    st.metric(
+        label,
+        SCREEN[key].text(value),
+        delta,
+        delta_color=EFFECTS[found],
+        delta_arrow="off" if found == "unclear" or delta is None else "down" if delta.startswith(MINUS) else "up",
+        delta_description=beside,
+        border=True,
+        **options,
     )
 
 

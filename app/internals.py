@@ -7,6 +7,7 @@ import asyncio
 import dataclasses
 import functools
 import importlib
+import inspect
 import sys
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -52,6 +53,18 @@ def _files_can_be_dropped() -> bool:
     return callable(manager.remove_session_files) and {"uploaded_file_mgr", "session_id"} <= _known_of_a_run()
 
 
+def _uploads_can_be_counted() -> bool:
+    manager = importlib.import_module("streamlit.runtime.memory_uploaded_file_manager").MemoryUploadedFileManager("")
+    return isinstance(manager.file_storage, dict)
+
+
+def _a_guard_can_stand_before_it() -> bool:
+    """Whether middleware may be put before the server, and a browser's messages are told apart as `app/guard.py` does."""
+    message = importlib.import_module("streamlit.proto.BackMsg_pb2").BackMsg
+    known = {field.name for field in message.DESCRIPTOR.oneofs_by_name["type"].fields}
+    return "middleware" in inspect.signature(importlib.import_module("streamlit").App).parameters and "rerun_script" in known
+
+
 def _size_can_be_limited() -> bool:
     """Asked of the table of options: their values, read before the server does, would be read once more and told as a change."""
     config = importlib.import_module("streamlit.config")
@@ -74,6 +87,8 @@ RESTS_ON: dict[str, Callable[[], bool]] = {
     "that uploads stay in memory": _uploads_stay_in_memory,
     "that a session's uploads can be dropped": _files_can_be_dropped,
     "that the size of uploads can be limited": _size_can_be_limited,
+    "that uploads can be counted": _uploads_can_be_counted,
+    "that a guard can stand before it": _a_guard_can_stand_before_it,
     "that a page and a step back are known": _pages_are_told_apart,
 }
 

@@ -53,6 +53,12 @@ def held(key: str) -> Any:
     return after if late and before is not None else value
 
 
+def unknown(key: str, options: Collection[Any]) -> str | None:
+    """What the address that has just been opened says of a key, where that is none of the options."""
+    told: str | None = st.session_state.get("told", {}).get(key)
+    return None if told is None or told in options else told
+
+
 def keep(page: str, keys: Collection[str]) -> None:
     """Hold on to what the widgets that a page does not draw said; Streamlit forgets them.
 
@@ -108,8 +114,10 @@ def follow_link(page: str, keys: Sequence[str], *, carried: bool = False) -> Non
     link, same_page = _own(keys), session.get("page") == page
     session["page"], session["linked"] = page, keys
     touched = session.pop("touched", False)
+    session["told"] = {}
     if carried or (same_page and (touched or link == session.get("link"))):
         return
+    session["told"] = link
     take({key: link.get(key) for key in keys})
     _drop(set(keys) - set(link))
     session["link"] = link
@@ -202,7 +210,7 @@ def take_preset(sidekicks: Mapping[str, str]) -> None:
 def choose_pair(base: str, sidekick: str) -> None:
     """Take a pair."""
     touched()
-    take({"base": base, "sidekick": sidekick})
+    take({"base": base, "sidekick": sidekick, "members": []})
 
 
 def choose_point(chart: str) -> None:

@@ -1,20 +1,21 @@
 """Temperatures set by hand: two sliders, what they do, and the way back to the learned ones."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
 
-from app import link, state
+from app import controls, link, state
 from app.controls import Choice
 from duo_core.analysis.bowl import reach
-from duo_core.figures.screen import SCREEN
-from duo_core.metrics import METRICS
 from duo_core.systems.duo import Temperatures
 from duo_core.systems.sweep import Evaluation
 from duo_core.wording import words
 
 STEPS = 200
+LINKED = ("t_base", "t_sidekick")
+"""Temperatures set by hand, in the address."""
 
 
 def slider_keys(choice: Choice) -> tuple[str, str]:
@@ -24,8 +25,28 @@ def slider_keys(choice: Choice) -> tuple[str, str]:
 
 
 def sliders(choice: Choice, found: Evaluation) -> Temperatures:
-    """Draw both sliders, at the learned temperatures unless moved."""
-    return Temperatures(*(_slider(key, role, found) for key, role in zip(slider_keys(choice), Temperatures._fields, strict=True)))
+    """Draw both sliders, at the learned temperatures unless moved or the address says others; then they stand there."""
+    keys, session = slider_keys(choice), st.session_state
+    for key, role, name in zip(keys, Temperatures._fields, LINKED, strict=True):
+        _take_from_link(key, role, name, found)
+    chosen = Temperatures(*(_slider(key, role, found) for key, role in zip(keys, Temperatures._fields, strict=True)))
+    texts = {} if chosen == found.fit.temperatures else {name: f"{value:.6g}" for name, value in zip(LINKED, chosen, strict=True)}
+    link.forget(*(set(LINKED) - set(texts)))
+    session.update({**texts, "by_hand": texts})
+    return chosen
+
+
+def _take_from_link(key: str, role: str, name: str, found: Evaluation) -> None:
+    """Move a slider where the address says something else than was written there last; to the learned one where it says no more."""
+    told, written = link.held(name), st.session_state.get("by_hand", {}).get(name)
+    if told == written:
+        return
+    try:
+        value = float(told)
+    except (TypeError, ValueError):  # nothing, or no number
+        value = math.nan
+    learned: float = getattr(found.fit.temperatures, role)
+    st.session_state[key] = min(max(value, 0.0), reach(found.fit, role)) if math.isfinite(value) else learned
 
 
 def _slider(key: str, role: str, found: Evaluation) -> float:
@@ -50,17 +71,11 @@ def consequences(choice: Choice, found: Evaluation, chosen: Temperatures) -> Non
                 _card(labels.get(key, words.card_label(metric)), metric, values[key], at_best[key])
     st.button("Back to learned", key="learned", disabled=not by_hand, on_click=link.forget, args=slider_keys(choice))
     st.caption("Temperatures multiply the logits; at 0 a model has no say. Differences are to the learned temperatures.")
+    link.share()
 
 
 def _card(label: str, key: str, value: float | None, learned: float | None) -> None:
-    st.metric(
-        label,
-        SCREEN[key].text(value),
-        words.delta(key, value, learned),
-        delta_color="normal" if METRICS[key].higher_is_better else "inverse",
-        delta_description=words.beside(key, value, learned, "learned"),
-        border=True,
-    )
+    controls.difference_card(label, key, value, learned, beside=words.beside(key, value, learned, "learned"))
 
 
 def take_point(event: Mapping[str, Any] | None, keys: tuple[str, str]) -> None:

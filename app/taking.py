@@ -2,15 +2,19 @@
 
 import json
 import math
+import urllib.parse
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import pandas as pd
 import streamlit as st
 
-from app import controls, state
+from app import controls, link, state
+from app.citation import CITATION
 from app.controls import Choice
 from duo_core.analysis.guarantee import GUARANTEED
 from duo_core.common.arrays import UncertaintyKind
+from duo_core.common.numbers import percent
 from duo_core.systems.duo import Temperatures
 from duo_core.systems.sweep import Evaluation
 from duo_core.wording import promising
@@ -39,7 +43,7 @@ def above(table: pd.DataFrame, target: float, confidence: float) -> Above:
     'at most 2 % wrong on the fit split; no threshold guarantees it with 95 % confidence'
     """
     found = table[table["system"] == "duo"].set_index("method")["threshold"]
-    wrong, sure = promising.risk(target), f"{confidence:.0%}".replace("%", " %")
+    wrong, sure = promising.risk(target), percent(confidence, 0)
     if not math.isnan(found[GUARANTEED]):
         return Above(float(found[GUARANTEED]), f"at most {wrong} wrong, with {sure} confidence", True)
     if not math.isnan(found["empirical"]):
@@ -73,24 +77,86 @@ def json_line(names: tuple[str, str], weights: Temperatures, at: Above, kind: Un
     return f"{json.dumps(said, ensure_ascii=False)[:-1]},\n {json.dumps(rest)[1:]}"
 
 
+def pair_link(choice: Choice) -> str:
+    """The address that opens this pair with all that the page shows of it, whatever the defaults are."""
+    pair = {"set": st.session_state["set"], "split": choice.split, "base": choice.base, "sidekick": choice.sidekick}
+    held = link.state_of(st.session_state.get("linked", ()))
+    return f"{st.context.url or ''}?{urllib.parse.urlencode({**pair, **held})}"
+
+
+def system_lines(weights: Mapping[str, float], at: Above, kind: UncertaintyKind) -> tuple[str, str]:
+    """The same for any number of members: their logits stand in a dictionary by name. The lines, and the numbers as JSON.
+
+    >>> lines, numbers = system_lines({"a": 0.5, "b": 0.25, "c": 0.1}, Above(0.1, "at most 2 % wrong", True), "entropy")
+    >>> print(lines)
+    weights = {'a': 0.5, 'b': 0.25, 'c': 0.1}
+    import scipy.special
+    logits = sum(weight * members[name] for name, weight in weights.items())
+    sure = scipy.special.entr(scipy.special.softmax(logits, axis=1)).sum(axis=1) <= 0.1  # at most 2 % wrong
+    """
+    imported, doubt = DOUBTS[kind]
+    last = f"uncertainty = {doubt}" if at.threshold is None else f"sure = {doubt} <= {at.threshold!r}"
+    total = "logits = sum(weight * members[name] for name, weight in weights.items())"
+    lines = "\n".join([f"weights = {dict(weights)!r}", imported, total, f"{last}  # {at.why}"])
+    said = {"weights": dict(weights), "uncertainty": kind, "threshold": at.threshold, "chosen_for": at.why}
+    return lines, json.dumps(said, ensure_ascii=False)
+
+
+def goal() -> tuple[float, float]:
+    """Draw what is promised: the target risk and its confidence, as shares."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        link.settle("target", promising.TARGETS, "2")
+        st.select_slider(
+            "Target: at most this share of the answers may be wrong",
+            promising.TARGETS,
+            key="target",
+            format_func=lambda target: f"{target} %",
+            on_change=link.touched,
+        )
+        link.settle("confidence", promising.CONFIDENCES, "95")
+        st.segmented_control(
+            "Confidence of the guarantee",
+            promising.CONFIDENCES,
+            key="confidence",
+            format_func=lambda confidence: f"{confidence} %",
+            on_change=link.touched,
+            required=True,
+            help=promising.MEANING,
+        )
+    target, confidence = (float(st.session_state[key]) / 100 for key in ("target", "confidence"))
+    return target, confidence
+
+
 def take_home(choice: Choice, found: Evaluation, table: pd.DataFrame, target: float, confidence: float) -> None:
     """Draw what is taken home, with the threshold that was chosen on the page."""
     st.header("Take it home", anchor=False)
     at = above(table, target, confidence)
     temperatures, names = found.fit.temperatures, (choice.base, choice.sidekick)
-    st.markdown(f"Two weights and a threshold: {at.why}. Rows are images, columns classes in the order of the set.")
-    st.code(python_lines(temperatures, at, choice.kind), language="python", wrap_lines=True)
-    st.code(json_line(names, temperatures, at, choice.kind), language="json", wrap_lines=True)
+    more = isinstance(found, state.Together)
+    if isinstance(found, state.Together):
+        lines, numbers = system_lines(found.weights, at, choice.kind)
+    else:
+        lines, numbers = python_lines(temperatures, at, choice.kind), json_line(names, temperatures, at, choice.kind)
+    st.markdown(f"Weights and a threshold: {at.why}. Rows are images, columns classes in the order of the set.")
+    copies = {
+        "Python": (lines, "python"),
+        "JSON": (numbers, "json"),
+        "Link": (pair_link(choice), None),
+        "Citation": (CITATION, "bibtex"),
+    }
+    for tab, (text, language) in zip(st.tabs(list(copies)), copies.values(), strict=True):
+        tab.code(text, language=language, wrap_lines=True)
     with st.container(horizontal=True):
-        controls.report(
-            f"{choice.base}-{choice.sidekick}-{choice.split}",
-            state.report_of_pair(choice.handle, found, choice.metric, choice.kind),
-        )
+        if not more:
+            controls.report(
+                f"{choice.base}-{choice.sidekick}-{choice.split}",
+                state.report_of_pair(choice.handle, found, choice.metric, choice.kind),
+            )
         promise = (target, confidence) if at.guaranteed else None
         st.download_button(
-            "Download this duo (zip)",
-            state.exported(choice.handle, choice.base, choice.sidekick, choice.kind, promise),
-            file_name=f"{choice.base}+{choice.sidekick}.zip",
+            f"Download this {'system' if more else 'duo'} (zip)",
+            state.exported(choice.handle, state.system_of(found), choice.kind, promise),
+            file_name=f"{'+'.join(choice.members)[:200]}.zip",
             mime="application/zip",
             on_click="ignore",
             key="export",

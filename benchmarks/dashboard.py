@@ -141,7 +141,7 @@ def _pairs(session: Session) -> Iterator[tuple[str, list[Took]]]:
 
 
 def cards_shown() -> list[Took]:
-    """When the first page has drawn its cards, from now on: twice in a run, without and with intervals."""
+    """When the first page has drawn its cards, from now on: of a new pair twice in a run, without and with intervals."""
     from app.views import explore
 
     shown: list[Took] = []

@@ -27,7 +27,7 @@ import torch
 from timm.data import create_dataset, create_loader
 from timm.utils import AverageMeter, accuracy
 
-from duo_core.images import open_source
+from duo_core.images import open_source, pixels
 from duo_core.images.splits import splits
 from duo_core.inference import compute
 from duo_core.logits.store import Store
@@ -46,19 +46,25 @@ MODELS = {
 
 @contextlib.contextmanager
 def counted_decodes() -> Iterator[Any]:
-    """Count Pillow's openings in this process and in those forked from it."""
-    count, opened = multiprocessing.Value("q", 0), PIL.Image.open
+    """Count what Pillow opens, and JPEGs that torchvision decodes, in this process and in those forked from it."""
+    pixels.same_jpeg()  # tries both once
+    count, opened, jpeg = multiprocessing.Value("q", 0), PIL.Image.open, pixels._by_torchvision
 
     def counting(*arguments: Any, **options: Any) -> Any:
         with count.get_lock():
             count.value += 1
         return opened(*arguments, **options)
 
-    PIL.Image.open = counting
+    def counting_jpeg(content: bytes) -> Any:
+        with count.get_lock():
+            count.value += 1
+        return jpeg(content)
+
+    PIL.Image.open, pixels._by_torchvision = counting, counting_jpeg
     try:
         yield count
     finally:
-        PIL.Image.open = opened
+        PIL.Image.open, pixels._by_torchvision = opened, jpeg
 
 
 def cpu_seconds() -> float:

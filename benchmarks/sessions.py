@@ -3,7 +3,11 @@
 Each session speaks Streamlit's protocol over a websocket of its own, as a browser does: it sends the state of all widgets and which
 one was moved, a fragment's own with the fragment's id. What it clicks is drawn from its own seed; now and then it does not wait for
 the answer. After each answer it checks that no exception came, that heading, sidebar and address name its own pair, and that the
-cards on the first page are those of `duo_core.systems.sweep.evaluate` for this pair.
+cards on the first page are those of `duo_core.systems.sweep.evaluate` for this pair. Some upload a set of their own, which has to
+be the only upload that they see, and take reports home, which have to be about their pair.
+
+Afterwards a session with a large upload goes away, and it is timed until the server's memory is what it was; and the server is
+killed and started again under an open page, which has to recover.
 """
 
 import argparse
@@ -18,7 +22,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from browsing import ROOT, free_port, wait_until_healthy
-from visitor import SPLIT, Reference, Stay, Visitor, WrongError
+from visitor import SPLIT, Reference, Stay, Visitor, WrongError, own_file
 from wire import Browser
 
 from app.controls import UNCERTAINTIES
@@ -39,6 +43,8 @@ from duo_core.systems.sweep import sweep
 
 EVERY = 5.0
 """Seconds between two looks at the memory."""
+MINUTE = 60.0
+"""Seconds within which what a session held has to be let go of when it has gone."""
 
 
 @dataclass
@@ -55,10 +61,7 @@ async def visit(port: int, seed: int, end: float, stay: Stay, tally: Tally) -> N
     draw = random.Random(seed)
     pairs = list(itertools.permutations(stay.models, 2))
     base, sidekick = pairs[seed * len(pairs) // stay.sessions]
-    address = f"ws://127.0.0.1:{port}/_stcore/stream"
-    async with websockets.connect(
-        address, subprotocols=[websockets.Subprotocol("streamlit")], max_size=None, ping_interval=None
-    ) as stream:
+    async with connected(port) as stream:
         visitor = Visitor(Browser(stream), draw, stay, base, sidekick)
         try:
             await visitor.arrive()
@@ -93,9 +96,9 @@ async def watch(process: int, end: float, seen: list[tuple[float, float]]) -> No
 
 
 @asynccontextmanager
-async def server() -> AsyncIterator[tuple[int, int]]:
+async def server(port: int | None = None) -> AsyncIterator[tuple[int, int]]:
     """The dashboard as `duo app` serves it; its port and process."""
-    port = free_port()
+    port = port or free_port()
     command = [sys.executable, "-m", "duo_core", "app", "--port", str(port)]
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "streamlit.log"
@@ -105,6 +108,7 @@ async def server() -> AsyncIterator[tuple[int, int]]:
                 yield port, process.pid
             finally:
                 process.kill()
+                process.wait()
         said = [row for row in log.read_text(errors="replace").splitlines() if "Traceback" in row or "Error" in row]
         print(f"  the server's log has {len(said)} lines about errors" + "".join(f"\n    {row}" for row in said[:5]))
 
@@ -120,15 +124,58 @@ def reference(name: str, models: Sequence[str]) -> Reference:
     return rows
 
 
+async def freed(port: int, process: int, rows: int) -> None:
+    """Print how long what a session had uploaded stays in memory after it has gone."""
+    address, before = f"http://127.0.0.1:{port}", memory(process)
+    async with connected(port) as stream:
+        browser = Browser(stream)
+        await browser.follow("data")
+        await browser.drop(address, {"large.npz": own_file("large", 0, n=rows, k=100)})
+        await browser.press("use_upload")
+        there = memory(process)
+    start = time.monotonic()
+    while memory(process) > before + 0.1 * (there - before) and time.monotonic() < start + MINUTE:
+        await asyncio.sleep(0.5)
+    took, now = time.monotonic() - start, memory(process)
+    verdict = f"after {took:.1f} s" if took < MINUTE else f"NOT within {MINUTE:.0f} s"
+    print(f"  a session with {there - before:.0f} MB goes away: {before:.0f} MB before, {there:.0f} with it, {now:.0f} {verdict}")
+
+
+def connected(port: int, *session: str) -> websockets.connect:
+    """A websocket; of a session that was there before, where one is named."""
+    protocols = [websockets.Subprotocol(name) for name in ("streamlit", *session)]
+    address = f"ws://127.0.0.1:{port}/_stcore/stream"
+    return websockets.connect(address, subprotocols=protocols, max_size=None, ping_interval=None)
+
+
+async def restarted(stay: Stay) -> None:
+    """Print whether a page that is open recovers from a server that is killed and started again."""
+    draw, port = random.Random(0), free_port()
+    async with server(port) as _, connected(port) as stream:
+        visitor = Visitor(Browser(stream), draw, stay, *stay.models[:2])
+        await visitor.arrive()
+        await visitor.other_metric()
+    async with server(port) as _, connected(port, "none", visitor.browser.session) as stream:
+        visitor.browser.stream = stream
+        await visitor.browser.send()  # as a browser does: all that its widgets say, and the address
+        visitor.check()
+        await visitor.other_sidekick()
+        visitor.check()
+    print("  a server that was killed and started again: the open page shows its own pair, and goes on")
+
+
 async def load(options: argparse.Namespace) -> None:
     models = Store().open(options.set).models(FIT_SPLIT, SPLIT)
-    stay = Stay(options.set, models, reference(options.set, models), options.sessions, options.pause)
+    plain = Stay(options.set, models, reference(options.set, models), options.sessions, options.pause)
     tally, seen = Tally(), list[tuple[float, float]]()
     async with server() as (port, process):
+        stay = replace(plain, server=f"http://127.0.0.1:{port}")
         end = time.monotonic() + options.seconds
         await asyncio.gather(watch(process, end, seen), *(visit(port, seed, end, stay, tally) for seed in range(options.sessions)))
         used = processor(process)
+        await freed(port, process, options.rows)
     report(tally, seen, used)
+    await restarted(plain)
 
 
 def report(tally: Tally, seen: list[tuple[float, float]], processor_seconds: float) -> None:
@@ -151,6 +198,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--pause", type=float, default=1.0, help="mean seconds between an answer and the next click")
     parser.add_argument("--set", default="cifar10")
+    parser.add_argument("--rows", type=int, default=50_000, help="of the large upload, of 100 classes (default 50 000: 160 MB)")
     options = parser.parse_args()
     print(f"{options.sessions} sessions on {options.set} for {options.seconds:.0f} s; memory of the server that is its own:")
     os.environ["DUO_STORE"] = str(default_store().resolve())

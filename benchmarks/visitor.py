@@ -1,5 +1,6 @@
 """Someone with a pair of their own who clicks through the dashboard and knows what each answer has to show."""
 
+import io
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
 
+import numpy as np
 from wire import Browser
 
 from app.controls import UNCERTAINTIES
@@ -37,6 +39,7 @@ class Stay:
     reference: Reference
     sessions: int
     pause: float
+    server: str = ""
 
 
 @dataclass
@@ -67,11 +70,17 @@ class Visitor:
             actions.append(self.other_uncertainty)
         if self.browser.widget("coverage"):
             actions += [self.move_coverage, self.move_temperature]
+        if self.browser.widget(self._report()):
+            actions.append(self.take_report)
+        if self.stay.server:
+            actions.append(self.use_own)
         action = self.random.choice(actions)
         self.done.append(action.__name__)
         start = time.perf_counter()
         await action()
-        if action != self.hurry:  # which waits for what may not come
+        if action in (self.take_report, self.use_own):  # which check for themselves
+            self.seconds.append(time.perf_counter() - start)
+        elif action != self.hurry:  # which waits for what may not come
             self.seconds.append(time.perf_counter() - start)
             self.check()
         else:
@@ -135,6 +144,30 @@ class Visitor:
         proto = self.browser.widget(key)
         await self.browser.set(key, [round(self.random.randint(0, 200) * proto.step, 9)])
 
+    def _report(self) -> str:
+        return f"report_{self.base}-{self.sidekick}-{SPLIT}"
+
+    async def take_report(self) -> None:
+        """Download the report of the pair, which has to be about it."""
+        content = (await self.browser.download(self.stay.server, self._report())).decode()
+        for name in (self.base, self.sidekick):
+            if name not in content:
+                raise WrongError(f"the report of {self.base} + {self.sidekick} does not name {name}")
+
+    async def use_own(self) -> None:
+        """Upload a set of one's own and look at it: nobody else's may be there. Then back to the set that all look at."""
+        mark = f"{self.random.getrandbits(32):08x}"
+        await self.browser.open("data")
+        said = await self.browser.drop(self.stay.server, {f"{mark}.npz": own_file(mark, self.random.getrandbits(31))})
+        if said != [204] or not self.browser.widget("use_upload"):
+            raise WrongError(f"the upload {mark} was answered by {said}")
+        await self.browser.press("use_upload")
+        self._same("heading", f":blue-background[large-{mark}] + :orange-background[small-{mark}]", self._headings())
+        uploads = [option for option in self.browser.widget("set").options if option.startswith("your upload")]
+        self._same("uploads", [f"your upload: {mark}"], [uploads])
+        await self.follow_link()
+        self.check()
+
     async def _check_last(self) -> None:
         """Check the last answer to two clicks: on a busy machine it may begin long after the one before it has ended."""
         while True:
@@ -173,3 +206,16 @@ class Visitor:
     def _same(self, what: str, expected: Any, found: list[Any]) -> None:
         if expected not in found:
             raise WrongError(f"{self.page}: the {what} should be {expected}, but shows {found}")
+
+
+def own_file(mark: str, seed: int, n: int = 600, k: int = 5) -> bytes:
+    """A file of two models whose names have the mark in them."""
+    draw, file = np.random.default_rng(seed), io.BytesIO()
+    labels = draw.integers(k, size=n)
+    models = {
+        f"logits/{name}-{mark}": draw.normal(size=(n, k)) + gain * np.eye(k)[labels] for name, gain in (("large", 3), ("small", 2))
+    }
+    costs = {f"flops/{name}-{mark}": np.array(cost) for name, cost in (("large", 100), ("small", 10))}
+    split = np.array(["val"] * (n // 2) + ["test"] * (n - n // 2))
+    np.savez(file, labels=labels, split=split, **models, **costs)
+    return file.getvalue()

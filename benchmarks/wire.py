@@ -1,12 +1,16 @@
 """One session on the real server, as a browser keeps it: Streamlit's protocol over a websocket."""
 
 import asyncio
+import http.client
+import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import websockets
 from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.Common_pb2 import FileUploaderState
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 PATIENCE = 120.0
@@ -21,6 +25,8 @@ class Browser:
     """What a browser knows of one session: the page, its elements, and the state of its widgets."""
 
     stream: websockets.ClientConnection
+    session: str = ""
+    """Its name, which the server alone has given it."""
     page: str = ""
     """Hash of the page that is shown."""
     address: str = ""
@@ -40,7 +46,9 @@ class Browser:
         state.is_history_navigation = back
         for identity, (kind, value) in self.values.items():
             widget = state.widget_states.widgets.add(id=identity)
-            if kind.endswith("array_value"):
+            if kind.startswith("file"):
+                getattr(widget, kind).CopyFrom(value)
+            elif kind.endswith("array_value"):
                 getattr(widget, kind).data.extend(value)
             else:
                 setattr(widget, kind, value)
@@ -86,6 +94,7 @@ class Browser:
 
     def _new_session(self, message: ForwardMsg) -> None:
         self.page = message.new_session.page_script_hash
+        self.session = message.new_session.initialize.session_id
         if not message.metadata.run.fragment_ids:
             self.elements.clear()
             self.fragments.clear()
@@ -136,6 +145,30 @@ class Browser:
         proto = self.widget(key)
         await self.send(fragment=self.fragments.get(proto.id, ""), trigger=proto.id, wait=wait)
 
+    async def drop(self, server: str, files: dict[str, bytes]) -> list[int]:
+        """Drop files on the page's uploader; the status of each file's way to the server."""
+        proto, state, said = self.of("file_uploader")[0], FileUploaderState(), list[int]()
+        for name, content in files.items():
+            file = str(uuid.uuid4())
+            said.append(await asyncio.to_thread(put, server, self.session, file, name, [content]))
+            info = state.uploaded_file_info.add(file_id=file, name=name, size=len(content))
+            info.file_urls.file_id = file
+        self.values[proto.id] = ("file_uploader_state_value", state)
+        await self.send()
+        return said
+
+    async def download(self, server: str, key: str) -> bytes:
+        """Press a button that makes a file when it is pressed; the file."""
+        message = BackMsg()
+        message.backend_operation_request.request_id = str(uuid.uuid4())
+        message.backend_operation_request.deferred_file.file_id = self.widget(key).deferred_file_id
+        await self.stream.send(message.SerializeToString())
+        while True:
+            heard = ForwardMsg.FromString(await asyncio.wait_for(self.stream.recv(decode=False), PATIENCE))
+            if heard.WhichOneof("type") == "backend_operation_response":
+                answer = heard.backend_operation_response
+                return await asyncio.to_thread(fetched, server, answer.deferred_file.url) if not answer.error_msg else b""
+
     async def open(self, page: str) -> None:
         """Go to another page as the navigation does: with an empty address."""
         self.page, self.address = self.pages[page], ""
@@ -155,7 +188,7 @@ def _key(identity: str) -> str:
 def _value(proto: Any) -> tuple[str, Any] | None:
     """Field and value that a browser keeps of a widget that comes in; None where it keeps nothing."""
     match proto.DESCRIPTOR.name:
-        case "Selectbox":
+        case "Selectbox" if proto.HasField("raw_value" if proto.set_value else "default"):  # one that begins empty keeps nothing
             return "string_value", proto.raw_value if proto.set_value else proto.options[proto.default]
         case "ButtonGroup":
             chosen = proto.raw_values if proto.set_value else [proto.options[i].content for i in proto.default]
@@ -169,3 +202,34 @@ def _value(proto: Any) -> tuple[str, Any] | None:
         case "Slider":
             return "double_array_value", list(proto.value if proto.set_value else proto.default)
     return None
+
+
+def fetched(server: str, path: str) -> bytes:
+    """The content of an address of the server's."""
+    connection = http.client.HTTPConnection(urlsplit(server).netloc, timeout=60)
+    try:
+        connection.request("GET", f"{urlsplit(server).path}{path}")
+        with connection.getresponse() as answer:
+            return answer.read()
+    finally:
+        connection.close()
+
+
+def put(server: str, session: str, file: str, name: str, content: Iterable[bytes], *, measured: bool = True) -> int:
+    """Send a file to the server as a browser does, and return the answer's status; unmeasured, without saying how long it is."""
+    base, connection = urlsplit(server).path, http.client.HTTPConnection(urlsplit(server).netloc, timeout=60)
+    connection.request("GET", f"{base}/_stcore/health")
+    answer = connection.getresponse()
+    answer.read()
+    token = (answer.getheader("set-cookie") or "").partition("=")[2].partition(";")[0]
+    head = f'--b\r\nContent-Disposition: form-data; name="f"; filename="{name}"\r\n\r\n'.encode()
+    body = [head, *content, b"\r\n--b--\r\n"]
+    headers = {"content-type": "multipart/form-data; boundary=b", "x-xsrftoken": token, "cookie": f"_streamlit_xsrf={token}"}
+    headers |= {"content-length": str(sum(map(len, body)))} if measured else {}
+    try:
+        connection.request("PUT", f"{base}/_stcore/upload_file/{session}/{file}", iter(body), headers, encode_chunked=not measured)
+        return connection.getresponse().status
+    except (BrokenPipeError, ConnectionResetError):
+        return 0
+    finally:
+        connection.close()

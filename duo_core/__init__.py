@@ -2,9 +2,10 @@
 
 What most users need stands here by name, and is loaded when it is first asked for. Logits come from a `Store` or are put into a
 `LogitSet`; a pair is judged by `evaluate`, all pairs of a set by `sweep`, systems of any number of members by `judge_members` and
-`systems_of`; `fit` and `fit_members` find the weights, and `deploy.export` writes what was fitted as a folder that runs. `METRICS`
-are the metrics by key, `RULES` how members are put together, `VARIANTS` the systems of a pair that the paper compares; `FIT_SPLIT`
-is the split that is fitted on. Input that does not fit raises `InputError` with one sentence.
+`systems_of`; `advise` says what to do with so much more compute. `fit` and `fit_members` find the weights, and `deploy.export`
+writes what was fitted as a folder that runs. `METRICS` are the metrics by key, `RULES` how members are put together, `VARIANTS` the
+systems of a pair that the paper compares; `FIT_SPLIT` is the split that is fitted on. Input that does not fit raises `InputError`
+with one sentence.
 
 >>> from duo_core import METRICS, Store, evaluate
 >>> found = evaluate(Store().open("cifar10"), "resnet56", "resnet20")
@@ -18,6 +19,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "Advice": "analysis.choice",
     "Card": "logits",
     "Evaluation": "systems.sweep",
     "FIT_SPLIT": "logits",
@@ -34,6 +36,7 @@ _PUBLIC = {
     "SystemTables": "systems.enumeration",
     "Temperatures": "systems.duo",
     "VARIANTS": "systems.duo",
+    "advise": "analysis.advisor",
     "best_under": "analysis.advice",
     "calibrate": "systems.fitting",
     "combine": "systems.duo",

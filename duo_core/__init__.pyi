@@ -1,6 +1,8 @@
 from duo_core import deploy as deploy
 from duo_core import figures as figures
 from duo_core.analysis.advice import best_under as best_under
+from duo_core.analysis.advisor import advise as advise
+from duo_core.analysis.choice import Advice as Advice
 from duo_core.analysis.guarantee import thresholds as thresholds
 from duo_core.common.arrays import InputError as InputError
 from duo_core.common.arrays import Predictions as Predictions

@@ -9,8 +9,10 @@ from typing import Any, NoReturn
 
 from duo_core import __version__
 from duo_core.cli import (
+    advising,
     comparing,
     computing,
+    ensembling,
     exporting,
     fitting,
     importing,
@@ -18,6 +20,7 @@ from duo_core.cli import (
     serving,
     sets,
     sweeping,
+    tasks,
     thresholds,
     training,
     uploading,
@@ -31,12 +34,15 @@ COMMANDS = (
     computing.add_logits,
     training.add_finetune,
     training.add_soup,
+    tasks.add_task,
     sets.add_sets,
     uploading.add_check,
     importing.add_import,
     uploading.add_convert,
     fitting.add_fit,
     sweeping.add_sweep,
+    advising.add_advise,
+    ensembling.add_ensembles,
     comparing.add_diversity,
     thresholds.add_threshold,
     reporting.add_report,
@@ -44,6 +50,10 @@ COMMANDS = (
     serving.add_app,
 )
 """What adds each command, in the order of the help; its options and its run stand in one module."""
+
+OF_MODELS = {"torchvision", "timm", "fvcore", "huggingface_hub", "sklearn"}
+"""What requirements-models.txt brings."""
+WHOLE = "pip install 'asymmetric-duos-explorer[models]', or the wheel's file with [models] behind it, brings what runs models"
 
 EXAMPLE = """\
 example:
@@ -79,6 +89,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         _say_warnings(options)
         return _fail(options, *(str(line) for line in error.args))
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in OF_MODELS:
+            raise
+        return _fail(options, f"expected the package '{error.name}', got an installation that looks at sets alone; {WHOLE}")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: nothing more to say
     except OSError as error:

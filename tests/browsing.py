@@ -4,7 +4,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
-from streamlit.proto.BackMsg_pb2 import BackMsg
-from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from outlived import started
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Locator, Page, WebSocket
@@ -83,18 +81,13 @@ def streamlit_server(script: Path, log: Path, **environment: str) -> AbstractCon
 
 
 @contextmanager
-def serving(module: Sequence[str], port: int, log: Path, environment: Mapping[str, str] | None = None) -> Iterator[str]:
-    """Run a module of Python's that serves the dashboard on a port; give its address once it answers."""
-    command, around = [sys.executable, "-m", *module], {**os.environ, **(environment or {})}
-    with (
-        log.open("wb") as output,
-        subprocess.Popen(command, cwd=ROOT, env=around, stdout=output, stderr=subprocess.STDOUT) as process,
-    ):
-        try:
-            wait_until_healthy(f"http://127.0.0.1:{port}/_stcore/health", process, log)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.kill()
+def serving(
+    module: Sequence[str], port: int, log: Path, environment: Mapping[str, str] | None = None, *, base: str = ""
+) -> Iterator[str]:
+    """Run a module of Python's that serves the dashboard on a port, below a path; give its address once it answers."""
+    with started(["-m", *module], log, cwd=ROOT, env={**os.environ, **(environment or {})}) as process:
+        wait_until_healthy(f"http://127.0.0.1:{port}{base}/_stcore/health", process, log)
+        yield f"http://127.0.0.1:{port}{base}"
 
 
 def wait_until_healthy(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -162,6 +155,11 @@ class Talk:
     """What a page and its server say to each other: whether the server has still to answer."""
 
     def __init__(self, page: "Page") -> None:
+        # Only here, so that tests that drive no browser run where there is no dashboard.
+        from streamlit.proto.BackMsg_pb2 import BackMsg
+        from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+        self.asked, self.heard = BackMsg, ForwardMsg
         self.waiting = self.begun = False
         page.on("websocket", self.listen)
 
@@ -171,15 +169,15 @@ class Talk:
         stream.on("framereceived", self.hear)
 
     def ask(self, message: str | bytes) -> None:
-        if isinstance(message, bytes) and BackMsg.FromString(message).WhichOneof("type") == "rerun_script":
+        if isinstance(message, bytes) and self.asked.FromString(message).WhichOneof("type") == "rerun_script":
             self.waiting, self.begun = True, False
 
     def hear(self, message: str | bytes) -> None:
-        heard = ForwardMsg.FromString(message) if isinstance(message, bytes) else ForwardMsg()
+        heard = self.heard.FromString(message) if isinstance(message, bytes) else self.heard()
         kind = heard.WhichOneof("type")
         if kind == "new_session":
             self.begun = True
-        elif kind == "script_finished" and self.begun and heard.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
+        elif kind == "script_finished" and self.begun and heard.script_finished != self.heard.FINISHED_EARLY_FOR_RERUN:
             self.waiting = False
 
 

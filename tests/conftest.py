@@ -1,7 +1,9 @@
 """Fixtures and markers that every test file may use; no test reaches another machine."""
 
+import gc
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +12,7 @@ import hypothesis
 import numpy as np
 import pytest
 from browsing import CHROMIUM_OPTIONS, LOOPBACK, ROOT, SECONDS, Pages, find_chromium, opened_pages, streamlit_server
+from effort import tried
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -17,24 +20,52 @@ if TYPE_CHECKING:
     from duo_core.systems.sweep import Evaluation
 
 # The first call of a kernel compiles it, which no deadline of a single example allows for.
-hypothesis.settings.register_profile("compiled", deadline=None)
+hypothesis.settings.register_profile("compiled", deadline=None, max_examples=tried(25, 200))
 hypothesis.settings.load_profile("compiled")
 
-# Tests compute on small arrays, where many threads only wait for each other. Read by torch when it is first imported.
-os.environ.setdefault("OMP_NUM_THREADS", str(min(4, os.cpu_count() or 1)))
+# Tests compute on small arrays, where many threads only wait for each other; what they start inherits it.
+THREADS = int(os.environ.setdefault("OMP_NUM_THREADS", "1"))
+
+
+# What is imported and collected stays, and to look through it takes a third of a second each time.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Have Python's garbage collector look from here on, at what tests make alone."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `-m browser`, files that have no such test are not even imported."""
+    if config.getoption("markexpr") != "browser" or collection_path.suffix != ".py":
+        return None
+    return "mark.browser" not in collection_path.read_text(encoding="utf-8") or None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files that drive a browser first: they take longest, and all wait for a long file that is begun last."""
-    driving = {item.path for item in items if item.get_closest_marker("browser")}
-    items.sort(key=lambda item: item.path not in driving)
+    """Put the files that take longest first, in their order: all would wait for a long file that is begun last."""
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONG)))
+
+
+LONG = """
+test_data_browser test_learn_browser test_accessibility test_journeys test_browser test_plaintext_browser test_sessions
+test_wheel test_cost test_data_page test_deploy_shipped test_app test_learn_page test_formats_limits test_deploy_export
+test_bootstrap test_claims_page test_diagnose_page test_find test_duo
+""".split()  # noqa: SIM905 (one can be moved without a comma)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip, with a reason, what a marked test needs and this machine lacks."""
+    """Skip, with a reason, what a marked test needs and this machine lacks; begin as if no test had been before."""
     for marker, needed in {"shared": shared_folder, "browser": chromium_path, "gpu": gpu}.items():
         if item.get_closest_marker(marker):
             needed()
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(THREADS)  # sums of floats depend on it, and the dashboard sets it where it is imported
+        torch.manual_seed(0)
 
 
 def shared_folder() -> Path:
@@ -60,7 +91,22 @@ def gpu() -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def process_as_found() -> Iterator[None]:
+    """Take back what a test leaves set for the whole process, so that none depends on those before it in the same one."""
+    folder, environment = os.getcwd(), dict(os.environ)
+    yield
+    os.chdir(folder)
+    for key in os.environ.keys() - environment.keys():
+        del os.environ[key]
+    os.environ.update(environment)
+    if torch := sys.modules.get("torch"):
+        torch.set_default_dtype(torch.float32)
+        torch.use_deterministic_algorithms(mode=False)
+        torch.set_grad_enabled(True)
+
+
+@pytest.fixture(autouse=True)
+def no_network(process_as_found: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail a test that connects to another machine; what pytest raises is no Exception, so no fallback can hide it."""
 
     def guarded(connect: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,9 +1,15 @@
 """What the tests of the dashboard's pages share: a page opened without a browser, and what it says."""
 
+import functools
+
 import pandas as pd
 from browsing import ROOT
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
+
+# Every page that is opened would read again what each installed library says of itself, which takes longer than most pages.
+manifest_scanner.scan_component_manifests = functools.cache(manifest_scanner.scan_component_manifests)
 
 SECONDS = 180
 """For one run; the first of a test session may compile loops."""

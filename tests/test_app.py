@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,14 +15,14 @@ import streamlit as st
 from dashboard import go, labelled, open_page, query, step, text_of
 from logit_sets import write_set
 
-from app import link, state
+from app import link, manual, state, together
 from app.state.caches import CACHE
 from duo_core.analysis.advice import AFFORDABLE
 from duo_core.analysis.guarantee import ASSUMPTION
 from duo_core.cli.thresholds import document
 from duo_core.common.plaintext import escaped
 from duo_core.figures.screen import SCREEN
-from duo_core.logits.store import Store
+from duo_core.logits.store import DEFAULT_STORE, Store
 from duo_core.metrics import METRICS
 from duo_core.metrics.intervals import Interval, differences
 from duo_core.systems.duo import Fit, Temperatures
@@ -69,9 +70,7 @@ def test_cards_show_the_duo_and_its_difference_to_the_base(open_app, toy):
         assert card.value == SCREEN[key].text(found["duo"][key])
     aurc = next(m for m in app.metric if m.label == "AURC × 1000")
     difference = 1000 * (found["duo"]["aurc"] - found["base"]["aurc"])
-    assert aurc.delta == f"{difference:+.2f}"
-    # Lower is better: a fall is green.
-    assert aurc.proto.color == (aurc.proto.GREEN if difference < 0 else aurc.proto.RED)
+    assert aurc.delta == f"{difference:+.2f}".replace("-", "−")
 
 
 def test_every_difference_on_a_card_has_its_interval_and_a_sentence_says_what_stands(open_app, toy):
@@ -92,16 +91,42 @@ def test_the_title_says_what_the_duo_buys_for_how_much(open_app, toy):
     app = open_app(toy, set="toy", base="large", sidekick="small")
     accuracy = {key: m["accuracy"] for key, m in evaluate(Store(toy).open("toy"), "large", "small").metrics.items()}
     before, after = (f"{100 * (1 - accuracy[key]):.1f} %" for key in ("base", "duo"))
-    assert app.title[0].value.startswith("10 % more compute, errors ")
+    assert app.title[0].value.startswith("10 % more compute, ")
     assert before in app.title[0].value
     assert after in app.title[0].value
 
 
+SHIPPED_UNCLEAR = {"set": "imagenet-like", "base": "mobilenetv2_100", "sidekick": "mobilenetv1_050"}
+"""A shipped pair whose differences are all within chance."""
+
+
+def test_colour_and_headline_claim_nothing_where_intervals_hold_0(open_app):
+    app = open_app(DEFAULT_STORE, **SHIPPED_UNCLEAR)
+    assert app.title[0].value == "25 % more compute, no clear difference in errors: 15.3 % and 14.6 %"
+    cards = app.metric[:4]
+    assert [card.delta for card in cards] == ["+0.71 pp", "−0.006", "−1.02", "+5.29 pp"]
+    for card in cards:
+        assert (card.proto.color, card.proto.direction) == (card.proto.GRAY, card.proto.NONE)
+        assert card.proto.delta_description.endswith(" · no clear difference")
+    assert "No clear difference in accuracy, AUROC, AURC and SAC@98 (not significant)." in text_of(app)
+
+
+def test_colour_and_headline_follow_the_intervals_of_each_shipped_pair(open_app):
+    for address in ({"set": "imagenet-like", "sidekick": "mobilenetv1_075"}, {"set": "cifar10"}):
+        app = open_app(DEFAULT_STORE, **address)
+        names = {key: app.session_state[key] for key in ("set", "split", "base", "sidekick")}
+        found = evaluate(Store(DEFAULT_STORE).open(names["set"]), names["base"], names["sidekick"], names["split"])
+        gains = differences(found.predictions["duo"], found.predictions["base"], keys=("accuracy", "auroc", "aurc", "sac98"))
+        for card, (key, gain) in zip(app.metric[:4], gains.items(), strict=True):
+            better = gain.estimate > 0 if METRICS[key].higher_is_better else gain.estimate < 0
+            expected = "GRAY" if gain.low <= 0 <= gain.high else "GREEN" if better else "RED"
+            assert card.proto.color == getattr(card.proto, expected), key
+        assert ("no clear difference" in app.title[0].value) == (not gains["accuracy"].stands)
+
+
 def test_labels_hold_accuracy_and_balance(open_app, toy):
     app = open_app(toy, set="toy", base="large", sidekick="small")
-    assert any(
-        option.startswith("small · ") and option.endswith(" % · +10 % FLOPs") for option in app.selectbox(key="sidekick").options
-    )
+    assert any(re.fullmatch(r"small · \+10 % · \d\d\.\d %", option) for option in app.selectbox(key="sidekick").options)
 
 
 def test_the_fit_line_states_the_temperatures(open_app, toy):
@@ -143,6 +168,27 @@ def test_every_metric_and_both_uncertainties_draw(open_app, toy):
     assert not app.exception
     assert query(app)["uncertainty"] == "entropy"
     assert next(m for m in app.metric if m.label == "AUROC").value != before
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ({"set": "gone"}, "the logit set **gone**"),
+        ({"set": "toy", "split": "moon"}, "the split **moon**"),
+        ({"set": "toy", "base": "huge"}, "the base **huge**"),
+        ({"set": "toy", "sidekick": "<b>"}, r"the sidekick **\<b\>**"),
+    ],
+)
+def test_a_link_to_what_is_not_here_says_so_once(open_app, toy, query, said):
+    app = open_app(toy, **query)
+    assert f"This link names {said}, which is not here." in text_of(app)
+    assert "This link names" not in text_of(app.run())
+
+
+def test_another_set_is_no_link_to_models_that_are_not_there(open_app, toy):
+    app = open_app(toy, set="toy", base="large", sidekick="tiny")
+    app.selectbox(key="set").set_value("other").run()
+    assert "This link names" not in text_of(app)
 
 
 def test_swap_changes_places_and_the_address(open_app, toy):
@@ -261,13 +307,14 @@ def test_words_for_what_a_threshold_gives():
     assert promising.promise_line(row | {"judged_risk": nothing}, 0.02, "test") == "answers nothing of test."
 
 
-def test_words_for_differences_that_stand_fall_or_may_be_chance():
+def test_words_for_significant_gains_and_losses_and_for_unclear_differences():
     up, down, chance = Interval(0.02, 0.01, 0.03), Interval(-0.02, -0.03, -0.01), Interval(0.0, -0.01, 0.01)
     assert words.standing({"accuracy": up, "auroc": chance}).endswith(
-        "1.00 to 3.00 points above the base (95 %). **The gain in accuracy stands.** In AUROC the difference may be chance."
+        "1.00 to 3.00 points above the base (95 %). **Significant gain in accuracy.** No clear difference in AUROC (not "
+        "significant)."
     )
     # Lower is better: to lie below is a gain.
-    assert "**The gain in AURC stands.** **The losses in accuracy and AUROC stand.**" in words.standing(
+    assert "**Significant gain in AURC.** **Significant loss in accuracy and AUROC.**" in words.standing(
         {"accuracy": down, "auroc": down, "aurc": down}
     )
     assert "accuracy would be 1.00 points below to 1.00 points above the base" in words.standing({"accuracy": chance})
@@ -279,8 +326,9 @@ def test_words_for_differences_that_stand_fall_or_may_be_chance():
 
 def test_every_chart_has_its_numbers(open_app, toy):
     app = open_app(toy, set="toy", base="large", sidekick="small")
-    assert [e.label for e in app.expander] == ["The curves as numbers", "The sidekicks as numbers", "The ratios as numbers"]
-    curves, sidekicks, ratios = (e.dataframe[0].value for e in app.expander)
+    tables = {e.label: e.dataframe[0].value for e in app.expander if e.dataframe}
+    assert list(tables) == ["The curves as numbers", "The sidekicks as numbers", "The ratios as numbers"]
+    curves, sidekicks, ratios = tables.values()
     found = evaluate(Store(toy).open("toy"), "large", "small")
     assert curves["duo"].iloc[-1] == pytest.approx(1 - found.metrics["duo"]["accuracy"])
     row = sidekicks.query("sidekick == 'small' and variant == 'duo'").iloc[0]
@@ -353,7 +401,7 @@ def test_a_broken_set_says_what_is_wrong(open_app, tmp_path):
 
 def test_unknown_costs_are_said_and_charts_are_drawn(open_app, tmp_path):
     app = open_app(write_set(tmp_path, costs=False))
-    assert app.title[0].value.startswith("Cost unknown, errors ")
+    assert app.title[0].value.startswith("Cost unknown, ")
     assert "their own accuracy instead" in app.info[0].value
     assert not any("FLOPs" in option for option in app.selectbox(key="sidekick").options)
 
@@ -417,7 +465,8 @@ def test_every_page_opens_on_a_set_and_on_an_empty_store(open_app, toy, tmp_path
 
 
 def test_no_two_pages_give_different_things_one_name_in_the_address():
-    own = [key for name in PAGES for key in importlib.import_module(f"app.views.{name}").LINKED if key not in link.CHOICE]
+    same = {*link.CHOICE, "members", *together.LINKED, *manual.LINKED}  # of the pages that show one and the same system
+    own = [key for name in PAGES for key in importlib.import_module(f"app.views.{name}").LINKED if key not in same]
     assert len(own) == len(set(own))
 
 

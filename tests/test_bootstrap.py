@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from effort import tried
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,8 +47,9 @@ def test_every_image_once_is_the_metric(rng: np.random.Generator, n: int, k: int
 def test_a_draw_is_its_images_written_out(rng: np.random.Generator, n: int, k: int, accuracy: float, digits: int) -> None:
     """Ties, one image, one kind of outcome; each of a pair on the same draw."""
     pair = [images(rng, n, k, accuracy, digits), images(rng, n, k, 0.7, 17)]
-    drawn = bootstrap.metrics_on_draws(pair, tuple(m.METRICS), 30, seed=3)
-    for replicate, taken in enumerate(bootstrap.counts(n, 30, seed=3)):
+    replicates = tried(10, 30)
+    drawn = bootstrap.metrics_on_draws(pair, tuple(m.METRICS), replicates, seed=3)
+    for replicate, taken in enumerate(bootstrap.counts(n, replicates, seed=3)):
         for system, predictions in enumerate(pair):
             expected = m.metrics(predictions.take(np.repeat(np.arange(n), taken)))
             agree(bootstrap.weighted_metrics(predictions, taken), expected)
@@ -83,7 +85,7 @@ def test_draws_do_not_depend_on_the_number_of_threads(rng: np.random.Generator, 
     expected = bootstrap.metrics_on_draws(pair, tuple(m.METRICS), 400, seed=1)
     for threads, size in ((1, 300), (3, 1000)):
         with ThreadPoolExecutor(threads) as pool:
-            monkeypatch.setattr(parallel, "_pool", lambda pool=pool: pool)
+            monkeypatch.setattr(parallel, "_pool", lambda _back, pool=pool: pool)
             monkeypatch.setattr(bootstrap, "_IMAGES", size)
             np.testing.assert_array_equal(bootstrap.metrics_on_draws(pair, tuple(m.METRICS), 400, seed=1), expected)
 

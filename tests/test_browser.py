@@ -118,7 +118,7 @@ def test_a_click_before_the_browser_has_heard_keeps_what_the_first_did(toy):
 
 def test_a_click_on_a_curve_sets_the_coverage(toy):
     page = toy("/?set=toy&split=test&base=large&sidekick=middle")
-    click_point(page, "risk_coverage", "Duo", "Math.round(t.x.length * 0.6)")
+    click_point(page, "risk_coverage", "Coverage", "t.x.length - 10")
     page.wait_for_url(re.compile(r"coverage=\d+"))
     coverage = re.search(r"coverage=(\d+)", page.url).group(1)
     page.get_by_text(f"Keep {coverage} %:").wait_for()

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from duo_core.analysis.claims import BANDS, COLUMNS, Claim, by_chance, claims
-from duo_core.analysis.claims import _verdict as verdict
+from duo_core.analysis.claims import verdict_of as verdict
 from duo_core.analysis.parts import Parts
 from duo_core.common.arrays import InputError
 from duo_core.metrics import METRICS

@@ -374,6 +374,7 @@ def test_what_was_chosen_or_left_out_is_said(images: Path, tmp_path: Path, capsy
         "duo logits: classes are numbered in natural order: 0=x9, 1=x10; --class-index text gives 0=x10, 1=x9",
         "duo logits: 'resnet20' has the averaged weights 'state_dict_ema' of 'a.pth.tar', not state_dict; "
         "--weights resnet20=raw takes those",
+        "duo logits: images are decoded by this process, 64 at a time (20 images are few): test",
         "duo logits: 'resnet20' is right on 50.0% of the 20 images, 50.0% is chance; were its classes in another order when it was "
         "trained (here: natural; --class-index text|FILE), or its images transformed otherwise?",
     ]

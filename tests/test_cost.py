@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from benchmarks.published_costs import TIMM_TOLERANCE, TORCHVISION_TOLERANCE, timm_rows, torchvision_rows
 from duo_core.common.arrays import InputError
-from duo_core.models.cost import Cost, cost, device_name, throughput
+from duo_core.models.cost import Cost, cost, device_name, speed, throughput
 from duo_core.models.cost.operators import MULTIPLYING, NORMS, NOT_COUNTED
 from duo_core.models.cost.second import SecondCount, second_count
 from duo_core.models.shapes import outline as shapes
@@ -301,7 +301,7 @@ def test_no_operator_stands_in_two_tables():
 def test_a_module_is_left_as_it_is():
     module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).train()
     before = copy.deepcopy(module.state_dict())
-    for measure in (cost, lambda *given: throughput(*given, batch_size=2, repeats=1)):
+    for measure in (cost, lambda *given: throughput(*given, batch_size=2, seconds=0)):
         measure(module, IMAGE)
         assert module.training
         assert module[1].training
@@ -343,7 +343,8 @@ class Raising(nn.Module):
     ids=lambda value: type(value).__name__,
 )
 def test_whatever_a_model_raises_is_one_sentence(error, reason):
-    for measure in (cost, throughput, output_shape):
+    measures = [cost, output_shape, *([] if isinstance(error, MemoryError) else [throughput])]  # which halves the batch then
+    for measure in measures:
         with pytest.raises(InputError) as caught:
             measure(Raising(error), IMAGE)
         assert str(caught.value) == (
@@ -446,7 +447,7 @@ def test_agrees_with_timm(shared, tmp_path):
 
 
 def test_throughput_is_of_this_machine():
-    speed = throughput(nn.Conv2d(3, 4, 3), IMAGE, batch_size=4, repeats=3)
+    speed = throughput(nn.Conv2d(3, 4, 3), IMAGE, batch_size=4, seconds=0.1)
     assert math.isfinite(speed.images_per_second)
     assert speed.images_per_second > 0
     assert speed.batch_size == 4
@@ -457,12 +458,12 @@ def test_throughput_in_bfloat16_runs_in_bfloat16():
     seen = []
     module = nn.Conv2d(3, 4, 3)
     module.register_forward_hook(lambda _module, _inputs, output: seen.append(output.dtype))
-    throughput(module, IMAGE, precision="bfloat16", batch_size=1, repeats=1)
+    throughput(module, IMAGE, precision="bfloat16", batch_size=1, seconds=0)
     assert set(seen) == {torch.bfloat16}
 
 
 def test_throughput_refuses_what_it_does_not_know():
-    with pytest.raises(InputError, match="expected a precision of float32, bfloat16, got 'int8'"):
+    with pytest.raises(InputError, match="expected the precision float32, tf32, float16 or bfloat16, got 'int8'"):
         throughput(nn.Identity(), IMAGE, precision="int8")
 
 
@@ -472,7 +473,48 @@ def test_throughput_without_cuda_says_so():
         throughput(nn.Identity(), IMAGE, device="cuda")
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
-def test_throughput_on_a_gpu_names_it():
-    assert throughput(nn.Conv2d(3, 4, 3), IMAGE, device="cuda").device == torch.cuda.get_device_name(0)
+class Tight(nn.Module):
+    """Holds so many images at a time and no more."""
+
+    def __init__(self, room, error):
+        super().__init__()
+        self.room, self.error, self.seen = room, error, []
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def forward(self, images):
+        self.seen.append(len(images))
+        if len(images) > self.room:
+            raise self.error
+        return images.mean(dim=(2, 3))
+
+
+ERRORS = [torch.OutOfMemoryError("out of memory"), RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), MemoryError()]
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_throughput_halves_a_batch_that_does_not_fit_and_says_so(error):
+    module = Tight(3, error)
+    assert throughput(module, IMAGE, batch_size=16, seconds=0).batch_size == 2
+    assert module.seen == [16, 8, 4, 2, 2]
+    with pytest.raises(InputError, match=r"^the model does not fit in the memory of cpu with a single image"):
+        throughput(Tight(0, error), IMAGE, batch_size=2, seconds=0)
+
+
+def test_throughput_is_measured_on_pixels_that_differ():
+    seen = []
+    module = nn.Conv2d(3, 4, 3)
+    module.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs[0].std().item()))
+    assert throughput(module, IMAGE, seconds=0).batch_size == 8
+    assert seen[0] == pytest.approx(1, abs=0.05)
+
+
+def test_a_gpu_is_timed_over_twenty_batches_and_waited_for_twice(monkeypatch):
+    done, waits = [], []
+    monkeypatch.setattr(speed, "wait_for", lambda _: waits.append(len(done)))
+    clock = iter([10.0, 14.0])
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: next(clock))
+    assert speed._on_gpu(lambda: done.append(1), 5.0, torch.device("cuda")) == 4.0 / speed.STEPS
+    assert waits == [speed.WARM_UP, speed.WARM_UP + speed.STEPS]
+    assert speed.STEPS >= 20

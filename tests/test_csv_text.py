@@ -38,7 +38,7 @@ def test_no_row_begins_within_a_cell():
 
 
 def test_no_csv_is_written_elsewhere():
-    """A table that leaves the product goes through `duo_core.common.files`, which `app.controls` hands to the browser."""
+    """A table that leaves the product goes through `duo_core.common.files`, which `app.tables` hands to the browser."""
     files = [*(ROOT / "duo_core").rglob("*.py"), *(ROOT / "app").rglob("*.py")]
     found = {
         (str(file.relative_to(ROOT).as_posix()), line.strip())
@@ -49,7 +49,7 @@ def test_no_csv_is_written_elsewhere():
     own = {place for place in found if place[0] == "duo_core/common/files.py"}
     assert len(own) == 3
     assert found - own == {
-        ("app/controls.py", '"csv": (csv_text, "text/csv"),'),
+        ("app/tables.py", '"csv": ("CSV", csv_text, "text/csv"),'),
         ("duo_core/formats/writing.py", "write_csv(_table(arrays, PurePath(name).stem), file)"),
     }
     writing = (ROOT / "duo_core" / "formats" / "writing.py").read_text(encoding="utf-8")

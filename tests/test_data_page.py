@@ -39,9 +39,8 @@ def new_session() -> Iterator[None]:
 
 
 @pytest.fixture
-def page(monkeypatch, tmp_path) -> AppTest:
-    monkeypatch.setenv("DUO_STORE", str(write_set(tmp_path)))
-    return open_page("data")
+def page(open_view) -> AppTest:
+    return open_view("data")
 
 
 @pytest.fixture
@@ -120,8 +119,8 @@ def test_what_was_found_is_shown(page):
     shown = page.dataframe[0].value
     assert shown["Model"].tolist() == ["large", "small"]
     assert shown["Logits"].tolist() == ["600 × 5 float32"] * 2
-    for column, name in {"Accuracy": "accuracy", "NLL": "nll", "ECE": "ece"}.items():
-        assert shown[column].tolist() == [getattr(facts, name) for facts in found.models]
+    for column, name, factor in (("Accuracy", "accuracy", 100), ("NLL", "nll", 1), ("ECE", "ece", 100)):
+        assert shown[column].tolist() == [getattr(facts, name) * factor for facts in found.models]
     assert page.dataframe[1].value["id"].tolist() == [row["id"] for row in found.rows]
 
 
@@ -289,9 +288,8 @@ def test_forget_lets_go_of_files_that_were_not_used(page, wrong):
     assert "What was found" not in text_of(page)
 
 
-def test_a_link_to_an_upload_opens_the_first_set_and_says_why(monkeypatch, tmp_path):
-    monkeypatch.setenv("DUO_STORE", str(write_set(tmp_path)))
-    app = open_page(set="upload:0123456789abcdef", split="test", base="a", sidekick="b")
+def test_a_link_to_an_upload_opens_the_first_set_and_says_why(open_view):
+    app = open_view("explore", set="upload:0123456789abcdef", split="test", base="a", sidekick="b")
     assert app.selectbox(key="set").value == "toy"
     assert app.info[0].value.startswith("This link is about logits that were uploaded in one browser session")
     assert "**toy**" in app.info[0].value
@@ -315,11 +313,10 @@ def test_no_upload_is_spooled_to_disk():
     assert MultiPartParser.spool_max_size > 1 << 50
 
 
-def test_the_page_keeps_to_the_limits_of_the_environment(monkeypatch, tmp_path):
-    monkeypatch.setenv("DUO_STORE", str(write_set(tmp_path)))
+def test_the_page_keeps_to_the_limits_of_the_environment(monkeypatch, open_view):
     monkeypatch.setenv("DUO_MAX_ROWS", "599")
     monkeypatch.setenv("DUO_MAX_FILE_MIB", "7")
-    app = open_page("data")
+    app = open_view("data")
     assert "At most 7 MiB a file, 599 images and 25,000 classes." in text_of(app)
     assert config.get_option("server.maxUploadSize") == 7
     drop_arrays(app)
@@ -330,7 +327,7 @@ def test_the_page_keeps_to_the_limits_of_the_environment(monkeypatch, tmp_path):
     monkeypatch.delenv("DUO_MAX_ROWS")
     monkeypatch.setenv("DUO_MAX_FILE_MIB", "300")
     st.cache_resource.clear()  # another session
-    drop_arrays(open_page("data"))
+    drop_arrays(open_view("data"))
     assert config.get_option("server.maxUploadSize") == 300
 
 
@@ -377,7 +374,8 @@ def test_what_the_arrays_are_can_be_said(page):
     assert not page.error
     assert sorted(page.dataframe[0].value["Model"]) == ["large", "small"]
     accuracy = dict(zip(page.dataframe[0].value["Model"], page.dataframe[0].value["Accuracy"], strict=True))
-    assert accuracy["large"] == (arrays()["logits/large"].argmax(1) == arrays()["labels"]).mean()
+    right = arrays()["logits/large"].argmax(1) == arrays()["labels"]
+    assert accuracy["large"] == pytest.approx(right.mean() * 100)
     role_of(page, "one").set_value("")
     role_of(page, "two").set_value("labels")
     labelled(page.button, "Read them so").click().run()
@@ -478,7 +476,8 @@ def test_costs_of_known_models_are_filled_in(page):
     assert page.dataframe[0].value["GFLOPs"].dropna().tolist() == [4.089184256, 1.814073344]
 
 
-def test_a_set_is_saved_and_everybody_may_choose_it(page, tmp_path):
+def test_a_set_is_saved_and_everybody_may_choose_it(open_view, tmp_path):
+    page = open_view("data", store=write_set(tmp_path))
     drop(page, [Upload("my run.npz", npz(arrays(models=(("large one", 3.0), ("small", 2.0)))))])
     assert page.text_input(key="save_name").value == "my-run"
     assert page.text_input(key="save_model_0").value == "large-one"
@@ -496,10 +495,9 @@ def test_a_set_is_saved_and_everybody_may_choose_it(page, tmp_path):
 
 
 @pytest.mark.parametrize("setting", ["no", "NO", " no "])
-def test_whoever_runs_the_dashboard_may_forbid_saving(setting, monkeypatch, tmp_path):
-    monkeypatch.setenv("DUO_STORE", str(write_set(tmp_path)))
+def test_whoever_runs_the_dashboard_may_forbid_saving(setting, monkeypatch, open_view):
     monkeypatch.setenv("DUO_SAVE_UPLOADS", setting)
-    app = open_page("data")
+    app = open_view("data")
     drop_arrays(app)
     assert "Save" not in buttons(app)
     assert "Use this set" in buttons(app)

@@ -8,8 +8,7 @@ from tiny import AS_IS, LARGER, ON_DEVICE
 from duo_core.common.arrays import InputError
 from duo_core.images import open_source
 from duo_core.images.splits import splits
-from duo_core.inference import decoding
-from duo_core.inference.decoding import Decoder, View, batches, loader, stage
+from duo_core.inference.decoding import Decoder, View, batches, stage
 
 
 @pytest.fixture
@@ -56,16 +55,6 @@ def test_a_batch_without_a_readable_image_has_no_pixels(source, tmp_path):
     batch = decoder(source, AS_IS, skip=True)[0]
     assert (batch.start, batch.stop, batch.kept, batch.views, batch.problem) == (0, 2, [], [], "")
     assert "a/0.png" in decoder(source, AS_IS)[0].problem
-
-
-def test_few_images_need_no_workers_nor_does_a_machine_without_shared_memory(source, monkeypatch):
-    monkeypatch.setattr(decoding.os, "sched_getaffinity", lambda _: range(4), raising=False)
-    assert loader(decoder(source, AS_IS, size=1), None, False).num_workers == 0
-    monkeypatch.setattr(decoding, "FEW_IMAGES", 4)
-    assert loader(decoder(source, AS_IS, size=1), None, False).num_workers == 4
-    assert loader(decoder(source, AS_IS, size=3), None, False).num_workers == 2
-    monkeypatch.setattr(decoding, "_room", lambda *_: False)
-    assert loader(decoder(source, AS_IS, size=1), None, False).num_workers == 0
 
 
 class Deadly(Decoder):

@@ -510,7 +510,7 @@ def unzipped(content, where):
 
 def test_a_zip_is_completed_by_the_checkpoints(made, test_images, tmp_path):
     logit_set, _, checkpoints = made
-    content = exported_by_page(Handle(logit_set, "", {}), "resnet32", "resnet20", "entropy")()
+    content = exported_by_page(Handle(logit_set, "", {}), System(("resnet32", "resnet20")), "entropy")()
     assert unzipped(content, tmp_path) == ON_LOGITS
     folder = tmp_path / "resnet32+resnet20"
     readme = (folder / "README.md").read_text()

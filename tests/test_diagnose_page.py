@@ -3,6 +3,7 @@
 import base64
 import doctest
 import io
+import shutil
 import threading
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def test_the_gain_carries_its_interval_and_a_verdict(open_diagnose, found):
     text = text_of(open_diagnose(**PAIR))
     said = f"Accuracy {100 * gain.estimate:+.2f} pp, 95 % interval {100 * gain.low:+.2f} to {100 * gain.high:+.2f}: **"
     assert said.replace("-", "−") in text
-    assert ("stands**" in text.partition("95 % interval")[2][:60]) == gain.stands
+    assert ("**significant " in text.partition("95 % interval")[2][:60]) == gain.stands
     assert "2,000 draws, seed 0" in text
 
 
@@ -83,7 +84,7 @@ def test_the_images_that_move_most_stand_first(open_diagnose, found):
     assert shown["Move"].to_list() == expected["move"].head(20).to_list()
     assert shown["Image"].to_list() == expected["row"].head(20).to_list()
     assert shown["Label"].to_list() == [f"class {c}" for c in expected["label"].head(20)]
-    assert shown["Duo sure"].to_list() == pytest.approx(expected["duo_confidence"].head(20).to_list())
+    assert shown["Duo sure"].to_list() == pytest.approx((expected["duo_confidence"].head(20) * 100).to_list())
 
 
 @pytest.mark.parametrize("outcome", ["rescued", "harmed", "both_right", "both_wrong"])
@@ -96,10 +97,10 @@ def test_moves_can_be_kept_to_one_outcome(open_diagnose, found, outcome):
     assert query(app)["outcome"] == outcome
 
 
-def test_without_pictures_the_page_says_how_to_have_them(open_diagnose):
-    text = text_of(open_diagnose("images", **PAIR))
-    assert "No pictures are at hand." in text
-    assert "DUO_IMAGES" in text
+def test_a_set_without_names_of_images_has_no_pictures(open_diagnose):
+    app = open_diagnose("images", **PAIR)
+    assert "No pictures of test are at hand." in text_of(app)
+    assert not app.text_input
 
 
 @pytest.mark.parametrize("score", ["accuracy", "f1"])
@@ -209,7 +210,7 @@ def test_sessions_with_one_base_have_each_their_own_gains(tmp_path, monkeypatch)
 
 @pytest.fixture
 def with_images(tmp_path):
-    """A set of pictures that exist, whose last split is the test images after a corruption."""
+    """A set of pictures that exist where it says, whose last split is the test images after a corruption."""
     source = folder(tmp_path / "images", {"a": 20, "b": 20})
     ids = [f"{name}/{number}.png" for name in ("a", "b") for number in range(20)]
     names = {"val": ids[:10], "test": ids[10:], "noisy": ids[10:]}
@@ -217,7 +218,7 @@ def with_images(tmp_path):
     store = Store(tmp_path / "store")
     labels = {split: torch.tensor([int(name[0] == "b") for name in own]) for split, own in names.items()}
     how = {"noisy": "test after gaussian_noise:3"}
-    store.prepare("seen", title="Seen", classes=["a", "b"], labels=labels, ids=names, details={"how": how})
+    store.prepare("seen", title="Seen", classes=["a", "b"], labels=labels, ids=names, source=source, details={"how": how})
     for model in ("one", "two"):
         logits = {split: torch.randn(len(own), 2, generator=random) for split, own in names.items()}
         store.write_model("seen", Card(name=model, model=model, source="python"), logits)
@@ -246,7 +247,41 @@ def test_pictures_are_those_of_the_rows_as_the_models_saw_them(open_diagnose, wi
 
 def test_a_source_without_the_images_gives_no_pictures(open_diagnose, with_images, monkeypatch, tmp_path):
     monkeypatch.setenv("DUO_IMAGES", folder(tmp_path / "others", {"z": 3}))
-    assert "No pictures are at hand." in text_of(open_diagnose("images", with_images[0]))
+    assert "Picture" not in moves(open_diagnose("images", with_images[0]))
+
+
+def named(app, path):
+    app.text_input(key="images_folder").set_value(str(path)).run()
+    assert not app.exception
+    return app
+
+
+def test_a_folder_that_is_named_on_the_page_has_the_pictures(open_diagnose, with_images):
+    store, source, _ = with_images
+    app = open_diagnose("images", store)
+    assert "Picture" not in moves(app)
+    assert all(address.startswith("data:image/png") for address in moves(named(app, source))["Picture"])
+    assert not app.warning
+
+
+def test_a_folder_that_has_none_of_the_images_is_said_to(open_diagnose, with_images, tmp_path):
+    app = named(open_diagnose("images", with_images[0]), folder(tmp_path / "others", {"z": 3}))
+    assert "expected images of test by their names in the set" in app.warning[0].value
+    assert "which this machine does not have" in named(app, tmp_path / "no*where*").warning[0].value
+    assert "no*where*" not in app.warning[0].value, "it is no markup"
+
+
+def test_photographs_beside_a_set_are_shown_and_credited_and_the_others_are_left_blank(open_diagnose, with_images):
+    store, source, ids = with_images
+    (store / "seen" / "photographs" / "a").mkdir(parents=True)
+    for name in ids[:2]:
+        shutil.copy(Path(source, name), store / "seen" / "photographs" / name)
+    (store / "seen" / "attribution.csv").write_text(f"file,author,page\n{ids[0]},Ann *One*,x\n{ids[5]},Bob,x\n{ids[1]}\n")
+    app = open_diagnose("images", store)
+    shown = moves(app).set_index("Image")["Picture"]
+    assert [name for name, address in shown.items() if address] == [name for name in shown.index if name in ids[:2]]
+    assert "Photographs by Ann" in text_of(app)
+    assert "Bob" not in text_of(app), "of whom nothing is shown"
 
 
 def test_a_broken_picture_costs_only_itself(open_diagnose, with_images, monkeypatch):

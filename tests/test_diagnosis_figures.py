@@ -80,7 +80,7 @@ def classes():
 def test_classes_have_their_intervals_and_stand_in_order(classes):
     found = {4: Interval(0.1, 0.02, 0.2), 0: Interval(0.0, -0.1, 0.1), 2: None}
     figure = figures.class_gains(classes, found, "accuracy")
-    sure, unsure = named(figure, "Difference stands"), named(figure, "May be chance")
+    sure, unsure = named(figure, "Significant"), named(figure, "Not significant")
     assert (list(sure.y), list(sure.x)) == (["e"], [10])
     assert (list(sure.error_x.array), list(sure.error_x.arrayminus)) == ([pytest.approx(10)], [pytest.approx(8)])
     assert list(unsure.y) == ["a", "c"]

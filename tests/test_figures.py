@@ -40,15 +40,18 @@ def test_every_meaning_has_a_colour_a_dash_and_a_symbol_of_its_own():
 
 def test_the_duo_is_drawn_last_and_thickest(logit_set):
     drawn = figures.risk_coverage(risk_coverage(evaluate(logit_set, "large", "tiny").predictions, oracle_of="duo").table)
-    assert [trace.name for trace in drawn.data] == ["Oracle", "Sidekick", "Unweighted", "Base", "UQ only", "Duo"]
-    assert drawn.data[-1].line.width > max(trace.line.width for trace in drawn.data[:-1])
+    lines = [trace for trace in drawn.data if trace.mode == "lines"]
+    assert [trace.name for trace in lines] == ["Oracle", "Sidekick", "Unweighted", "Base", "UQ only", "Duo"]
+    assert lines[-1].line.width > max(trace.line.width for trace in lines[:-1])
 
 
 def test_curves_show_percent_and_carry_their_coverage(logit_set):
     curves = risk_coverage(evaluate(logit_set, "large", "tiny").predictions, oracle_of="duo").table
     drawn = figures.risk_coverage(curves, coverage=0.83)
     assert np.allclose(named(drawn, "Duo").y, curves["duo"] * 100)
-    assert np.allclose(named(drawn, "Duo").customdata, curves["coverage"])
+    clicked = named(drawn, "Coverage")
+    assert np.allclose(clicked.customdata, np.arange(1, 101) / 100)
+    assert np.allclose(clicked.y, np.interp(clicked.customdata, curves["coverage"], curves["duo"] * 100))
     assert max(len(trace.x) for trace in drawn.data) <= 400
     assert drawn.layout.shapes[0].x0 == 83
     assert drawn.layout.xaxis.title.text == "Coverage: share of images kept (%)"
@@ -87,7 +90,7 @@ def test_the_ring_is_at_the_chosen_sidekick(table):
 def test_hover_says_models_accuracies_value_and_balance(table):
     text = named(figures.metric_by_cost(table, "accuracy", base=0.9, chosen="tiny"), "Duo").text
     tiny = next(line for line in text if "tiny" in line)
-    for part in ("large + tiny", "Accuracy alone: base 90.0%, sidekick 60.0%", "+5.0% compute"):
+    for part in ("large + tiny", "Accuracy alone: base 90.0 %, sidekick 60.0 %", "+5.0 % compute"):
         assert part in tiny
 
 

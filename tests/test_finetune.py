@@ -17,9 +17,11 @@ from training_models import SMALL, loaded
 from duo_core.common.arrays import InputError
 from duo_core.images import open_source
 from duo_core.images.splits import splits
+from duo_core.inference.workers import Crew
+from duo_core.models.devices import best_precision
 from duo_core.models.zoo.checkpoints import file_sha256
 from duo_core.training import checkpoints, finetune
-from duo_core.training.costs import precision_here, training_cost
+from duo_core.training.costs import training_cost
 from duo_core.training.finetune import Job, Trial, schedule
 from duo_core.training.folders import Run
 from duo_core.training.lessons import Lessons, Plan, lessons, seed_of
@@ -150,6 +152,32 @@ def test_stopped_at_a_step_it_goes_on_to_the_same_bits(whole, made, tmp_path, mo
     made_run(root, made, tell=said.append)
     assert f"trial {trial} goes on at step {step} of 9" in said
     assert files(root) == files(whole)
+
+
+@pytest.fixture
+def threads():
+    """How many threads compute in this process; it is set back."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def test_going_on_with_another_number_of_threads_is_said_and_kept(made, tmp_path, threads):
+    threads(2)
+    with pytest.raises(StoppedError):
+        made_run(tmp_path / "run", made, progress=stopping_at(3))
+    stored = checkpoints.read_about(tmp_path / "run/trials/000/resume.safetensors")
+    assert stored["threads"] == [2]
+    said = []
+    threads(1)
+    with pytest.raises(StoppedError):
+        made_run(tmp_path / "run", made, tell=said.append, progress=stopping_at(6))
+    assert "trial 0 goes on at step 3 of 9, with 1 thread where it began with 2: the last bits may differ" in said
+    threads(2)
+    made_run(tmp_path / "run", made, tell=said.append)
+    assert "trial 0 goes on at step 6 of 9, with 2 threads after steps with 1: the last bits may differ" in said
+    assert [record["threads"] for record in Run(tmp_path / "run").trials()] == [[2, 1], [2]]
+    assert checkpoints.read_about(tmp_path / "run/trials/000/model.safetensors")["threads"] == [2, 1]
 
 
 KILLED = """
@@ -290,7 +318,7 @@ def test_seeds_of_different_uses_have_nothing_to_do_with_each_other():
 def test_the_number_of_processes_changes_nothing(made, monkeypatch):
     plan = Plan(images=40, batch_size=8, epochs=1, seed=0, trial=0)
     one = [lesson.pixels for lesson in lessons(made["train"], SMALL, plan, True, range(5))]
-    monkeypatch.setattr("duo_core.training.lessons.workers_for", lambda *_: 2)
+    monkeypatch.setattr("duo_core.training.lessons.crew", lambda *_, **__: Crew(2, 8, ""))
     two = [lesson.pixels for lesson in lessons(made["train"], SMALL, plan, True, range(5))]
     assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
 
@@ -445,4 +473,4 @@ def test_costs_are_three_passes_a_training_image_and_are_said(made):
     assert (found.multiply_adds, found.a_trial) == (once, 3 * once * 40 * 3)
     assert found.images == 2 * (3 * 40 * 3 + 24 * 3) + 64
     assert str(found).startswith("2 trials of 4.27 M multiply-adds (3 x 11.8 k x images x epochs), 8.53 M together; about 0:0")
-    assert precision_here(torch.device("cpu")) in ("float32", "bfloat16")
+    assert best_precision(torch.device("cpu")) in ("float32", "bfloat16")

@@ -41,9 +41,9 @@ def test_the_bowl_has_rings_around_the_lowest_nll(surface):
     assert all(place == pytest.approx(np.sqrt(float(text))) for text, place in texts.items())
 
 
-def test_every_grid_point_can_be_clicked_and_says_its_nll(surface):
+def test_every_second_grid_point_can_be_clicked_and_says_its_nll(surface):
     grid = next(trace for trace in nll_bowl(surface, MARKS).data[1:] if trace.marker.opacity == 0)
-    assert len(grid.x) == surface.nll.size
+    assert len(grid.x) == surface.nll[::2, ::2].size
     for x, y, nll in list(zip(grid.x, grid.y, grid.customdata, strict=True))[::37]:
         assert nll == pytest.approx(0.3 + (x - 1) ** 2 + 4 * (y - 0.5) ** 2, abs=1e-5)
 

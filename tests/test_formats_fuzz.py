@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from effort import tried
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
@@ -18,10 +19,10 @@ from duo_core.formats import CODES, Limits, Options, Reading, Upload, read, temp
 from duo_core.formats.apart import unpacker
 from duo_core.formats.writing import example, write
 
-SEEDS = 10
+SEEDS = tried(2, 10)
 MUTANTS = 210
 """So many for each seed and each of the originals."""
-EXAMPLES = settings(max_examples=600, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+EXAMPLES = settings(max_examples=tried(120, 600), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 OPTIONS = [Options(), Options(take_log=True, labels_from_one=True, seed=3)]
 opened: list[str] = []
 watching = [False]
@@ -320,4 +321,4 @@ def test_the_watch_sees_a_file_that_is_opened():
 
 
 def test_enough_is_tried():
-    assert len(ORIGINALS) * SEEDS * MUTANTS + 6 * EXAMPLES.max_examples >= 20_000
+    assert len(ORIGINALS) * SEEDS * MUTANTS + 6 * EXAMPLES.max_examples >= tried(4_000, 20_000)

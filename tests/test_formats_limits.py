@@ -156,11 +156,11 @@ def long_texts():
 
 
 def plain_texts(kind):
-    """Two hundred thousand times a value of 100 kB in a dictionary that no type tells of."""
+    """Twenty thousand times a value of 100 kB in a dictionary that no type tells of."""
     kind, file = getattr(pa, kind)(), io.BytesIO()
     rows = pa.table({"filename": pa.array(["x" * 100_000] * 1000, kind), "target": pa.array(np.arange(1000) % 2)})
     with pq.ParquetWriter(file, rows.schema) as writer:
-        for _ in range(200):
+        for _ in range(20):
             writer.write_table(rows)
     return file.getvalue()
 
@@ -212,7 +212,7 @@ HOSTILE = {
     ),
     "zip that unpacks to more than it says": (
         "a.npz",
-        lambda: archive({"labels.npy": header((16,)) + bytes(900 * MB)}, 70 + 64),
+        lambda: archive({"labels.npy": header((16,)) + bytes(300 * MB)}, 70 + 64),
         "E102",
     ),
     "zip in a zip": ("a.npz", lambda: archive({"a.npz": archive({"b.npz": bytes(50 * MB)})}), "E103"),
@@ -232,8 +232,8 @@ HOSTILE = {
     "Parquet with millions of columns": ("a.parquet", hollow_columns, "E105"),
     "Parquet with 200 row groups of 1000 columns": ("a.parquet", many_groups, "E105"),
     "Parquet with one name 200 000 times": ("a.parquet", long_texts, "E105"),
-    "Parquet with 20 GB of large text": ("a.parquet", partial(plain_texts, "large_string"), "E105"),
-    "Parquet with 20 GB of raw bytes": ("a.parquet", partial(plain_texts, "binary"), "E206"),
+    "Parquet with 2 GB of large text": ("a.parquet", partial(plain_texts, "large_string"), "E105"),
+    "Parquet with 2 GB of raw bytes": ("a.parquet", partial(plain_texts, "binary"), "E206"),
     "Parquet with lists of nothing as labels": (
         "a.parquet",
         partial(long_lists, "target", None),
@@ -335,7 +335,7 @@ def test_the_command_line_keeps_to_the_limits_of_the_environment(tmp_path, monke
         ("DUO_MAX_ROWS", "599", "600 rows are declared; needed is at most 599 rows"),
         ("DUO_MAX_CLASSES", "4", "5 classes are declared; needed is at most 4 classes"),
         ("DUO_MAX_ROWS", "many", "expected a whole number above 0 in the environment as DUO_MAX_ROWS, got 'many'"),
-        ("DUO_MAX_FILE_MIB", "0", "expected a whole number above 0 in the environment as DUO_MAX_FILE_MIB, got '0'"),
+        ("DUO_MAX_FILE_MIB", "0", "expected a whole number of MiB above 0 in the environment as DUO_MAX_FILE_MIB, got '0'"),
     ):
         with monkeypatch.context() as patch:
             patch.setenv(variable, value)

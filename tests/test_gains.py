@@ -60,7 +60,7 @@ def test_far_losses_end_at_twice_the_bases_distance():
     figure = figures.gains_by_metric(far)
     assert figure.layout.xaxis.range[0] == -100
     mean = far.set_index("metric").loc["ece", "mean"]
-    assert figure.layout.annotations[-1].text == f"Outside: ECE of Duo at −{-mean:.0%}"
+    assert figure.layout.annotations[-1].text == f"Outside: ECE of Duo at −{-mean * 100:.0f} %"
     assert figures.gains_by_metric(mean_gains(pairs(**dict.fromkeys(METRICS, 0.7)), ALONE)).layout.xaxis.range is None
 
 

@@ -26,6 +26,7 @@ ORDER = [
     "report",
     "teaching",
     "deploy",
+    "cluster",
     "cli",
     "warmup",
     "__main__",

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import weakref
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +20,11 @@ from duo_core.common.arrays import InputError
 from duo_core.images import Source, open_source
 from duo_core.images.corruptions import Corruption
 from duo_core.images.splits import splits
-from duo_core.inference import compute
-from duo_core.inference import computing as inference
+from duo_core.inference import compute, computing, groups, jobs, workers
 from duo_core.logits.store import Store
 from duo_core.logits.store.journal import Journal
+from duo_core.models.devices import device_name
+from duo_core.models.zoo import ModelSpec
 
 ALL = [AS_IS, LARGER, ON_DEVICE]
 
@@ -118,8 +120,8 @@ def test_a_corrupted_split_is_what_the_corruption_gives(source, store):
 
 def test_transforms_of_the_same_pixels_share_them(source, store, monkeypatch):
     made = Counter()
-    pixels = type(AS_IS).pixels
-    monkeypatch.setattr(type(AS_IS), "pixels", lambda self, image: made.update([self.input_size]) or pixels(self, image))
+    array = type(AS_IS).array
+    monkeypatch.setattr(type(AS_IS), "array", lambda self, image: made.update([self.input_size]) or array(self, image))
     brighter = type(AS_IS)((3, 8, 8), (0.1,) * 3, (0.9,) * 3, resize=None, crop=False)
     run([model("p"), model("q", transform=brighter), model("r", transform=LARGER)], splits({"test": source}), store)
     assert made == {(3, 8, 8): 23, (3, 12, 12): 23}
@@ -202,7 +204,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_computed(source, store,
     monkeypatch.setattr(Source, "image", lambda *_: pytest.fail("an image was decoded"))
     made = splits({"test": source})
     assert "has 7 classes" in refused([model("p"), model("q", classes=7)], made, store)
-    assert refused([model()], made, store, precision="int8") == "expected the precision float32 or bfloat16, got 'int8'"
+    assert refused([model()], made, store, precision="int8").endswith("float32, tf32, float16 or bfloat16, got 'int8'")
     assert refused([model()], made, store, batch_size=0) == "expected a batch of at least one image, got 0"
     assert (
         refused([model()], made, store, dtype=torch.int8)
@@ -343,7 +345,8 @@ def test_rows_of_other_weights_or_settings_are_not_gone_on_from(source, store):
 
 def test_a_full_disk_is_said_and_costs_nothing(source, store, monkeypatch):
     loaded, made = model("p"), splits({"test": source})
-    monkeypatch.setattr(inference, "SAVE_SECONDS", -1.0)
+    monkeypatch.setattr(jobs, "SAVE_SECONDS", -1.0)
+    monkeypatch.setattr(jobs, "SAVING", 0)
     append, times = Journal.append, []
 
     def full_at_third(self, rows):
@@ -393,13 +396,13 @@ def test_the_models_are_on_the_cpu_afterwards(source, store):
 KILLED = """
 import sys, time
 sys.path.insert(0, {tests!r})
-from duo_core.inference import computing as inference
+from duo_core.inference import compute, jobs
 from duo_core.logits.store import Store
 from test_inference import interrupted
 
-inference.SAVE_SECONDS = 0.02
+jobs.SAVE_SECONDS, jobs.SAVING = 0.02, 0
 slowly = lambda progress: (print(progress.done, flush=True), time.sleep(0.03))
-inference.compute(*interrupted({source!r}), Store({store!r}), "set", device="cpu", batch_size=8, workers=1, progress=slowly)
+compute(*interrupted({source!r}), Store({store!r}), "set", device="cpu", batch_size=8, workers=1, progress=slowly)
 """
 
 
@@ -431,17 +434,6 @@ def test_killed_halfway_and_started_again_gives_the_same_bits(tmp_path):
             assert whole.ids[split] == killed.ids[split]
 
 
-@pytest.mark.gpu
-def test_cuda_gives_the_cpus_logits(source, store, trio, tmp_path):
-    made = splits({"test": source})
-    run(trio, made, store, device="cuda", workers=2)
-    assert next(trio[0].module.parameters()).device.type == "cpu"
-    for loaded in trio:
-        expected = reference(loaded, source, range(23))
-        assert torch.allclose(store.open("set").logits(loaded.spec.name, "test"), expected, atol=0.02 * expected.abs().max().item())
-    run(trio, made, Store(tmp_path / "rough"), device="cuda", precision="bfloat16")
-
-
 @pytest.mark.shared
 def test_real_images_with_numeric_folders(shared, store):
     source = open_source(str(shared / "images" / "imagenet-like.tar"))
@@ -449,3 +441,136 @@ def test_real_images_with_numeric_folders(shared, store):
     found = store.open("set")
     assert found.logits("p", "test").shape == (500, 1000)
     assert found.classes[:3] == ("0", "1", "2")
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_a_set_in_one_precision_refuses_another_under_the_same_name(source, store, precision):
+    made = splits({"test": source}, fit=8)
+    run([model("p")], {"test": made["test"]}, store)
+    card = store.open("set").cards["p"]
+    assert (card.precision, card.tf32, card.computed_on) == ("float32", False, device_name(torch.device("cpu")))
+    for asked in (made, {"test": made["test"]}):
+        assert refused([model("p")], asked, store, precision=precision) == (
+            f"the set 'set' has 'p' with other precision (float32, not {precision}); name this one ID=python/p, "
+            "or delete p.safetensors there"
+        )
+    run([model("q")], made, store, precision=precision)
+    assert store.open("set").cards["q"].precision == precision
+    with pytest.raises(InputError, match=f"^the set 'set' has 'q' in {precision}, not in float32"):
+        store.write_model("set", replace(store.open("set").cards["q"], precision="float32"), {})
+
+
+def test_a_set_of_a_time_without_precisions_is_taken_for_float32(source, store):
+    made = splits({"test": source})
+    run([model("p")], made, store)
+    card, rows = store.open("set").cards["p"], {"test": store.open("set").logits("p", "test").clone()}
+    (store.path / "set" / "p.safetensors").unlink()
+    store.write_model("set", replace(card, precision=None, tf32=None, computed_on=None), rows)
+    assert run([model("p")], made, store).present == ("p",)
+    assert "other precision (None, not bfloat16)" in refused([model("p")], made, store, precision="bfloat16")
+
+
+def test_the_card_names_every_processor_that_rows_are_from(source, store, monkeypatch):
+    made = splits({"test": source}, fit=8)
+    for name, wanted in (("H200", {"test": made["test"]}), ("A100", made)):
+        monkeypatch.setattr(computing, "device_name", lambda _, name=name: name)
+        run([model("p")], wanted, store)
+    assert store.open("set").cards["p"].computed_on == "A100; H200"
+    with pytest.raises(StopError):
+        run([model("q")], made, store, progress=stop_after(3))
+    monkeypatch.setattr(computing, "device_name", lambda _: "H200")
+    run([model("q")], made, store)
+    assert store.open("set").cards["q"].computed_on == "A100; H200"
+
+
+@pytest.fixture
+def by_name(monkeypatch):
+    """Specs that load as small models; counts how often, and how many are alive."""
+    loads, alive = Counter(), weakref.WeakSet()
+
+    def load(spec):
+        loads[spec.name] += 1
+        found = model(spec.name, seed=len(spec.name))
+        alive.add(found.module)
+        loads["most"] = max(loads["most"], len(alive))
+        return replace(found, spec=spec, weights="TAG")
+
+    monkeypatch.setattr("duo_core.models.zoo.load", load)
+    monkeypatch.setattr("duo_core.models.zoo.loading.transform_of", lambda _: AS_IS)
+    monkeypatch.setattr("duo_core.models.zoo.loading.weights_name", lambda _: "TAG")
+    return loads
+
+
+def specs(*names):
+    return [ModelSpec(name, f"timm/{name}", "timm", "") for name in names]
+
+
+def test_models_that_the_set_has_are_not_loaded(source, store, by_name):
+    made = splits({"test": source}, fit=8)
+    assert run(specs("a", "bb"), made, store).computed == ("a", "bb")
+    summary = run(specs("a", "bb", "ccc"), made, store)
+    assert (summary.computed, summary.present) == (("ccc",), ("a", "bb"))
+    assert [by_name[name] for name in ("a", "bb", "ccc")] == [1, 1, 1]
+    assert run(specs("a", "bb", "ccc"), made, store).present == ("a", "bb", "ccc")
+    assert by_name.total() - by_name["most"] == 3
+    assert "other precision" in refused(specs("a"), made, store, precision="bfloat16")
+    other = [replace(specs("a")[0], reference="torchvision/a")]
+    assert run(other, made, store).present == ("a",), "the same weights by another name, which only loading them shows"
+
+
+def test_models_are_loaded_in_groups_that_fit_into_memory(source, store, by_name, monkeypatch, tmp_path):
+    names, said = ["a", "bb", "ccc", "dddd", "eeeee"], []
+    bytes_each = groups.weight_bytes(model("a"))
+    monkeypatch.setattr(groups, "free_memory", lambda _: groups.SHARE * 2 * bytes_each)
+    seen = []
+    summary = run(specs(*names), splits({"test": source}), store, tell=said.append, progress=seen.append)
+    assert summary.computed == tuple(names)
+    assert summary.decoded == 3 * 23
+    assert by_name["most"] <= 3, "two of a group, and the one that did not fit beside them"
+    assert said[0] == "2 models at a time fit into memory: 3 wait for them to end"
+    assert (seen[-1].done, seen[-1].total) == (5 * 23, 5 * 23)
+    monkeypatch.setattr(groups, "free_memory", lambda _: None)
+    run(specs(*names), splits({"test": source}), Store(tmp_path / "whole"))
+    for name in names:
+        whole, own = ((where / "set" / f"{name}.safetensors").read_bytes() for where in (tmp_path / "whole", store.path))
+        assert whole == own
+
+
+def test_a_model_alone_in_its_group_runs_whatever_its_size(source, store, by_name, monkeypatch):
+    monkeypatch.setattr(groups, "free_memory", lambda _: 0)
+    assert run(specs("a", "bb"), splits({"test": source}), store).computed == ("a", "bb")
+
+
+def test_saving_takes_no_more_than_a_twentieth_of_the_time(source, store, monkeypatch):
+    now, saves = [0.0], []
+    monkeypatch.setattr(jobs.time, "monotonic", lambda: now[0])
+    append = Journal.append
+
+    def slowly(self, rows):
+        saves.append(now[0])
+        now[0] += 3.0
+        append(self, rows)
+
+    def forward(images):
+        now[0] += 1.0
+        return images.mean(dim=(2, 3))
+
+    module = torch.nn.Module()
+    module.forward = forward
+    monkeypatch.setattr(Journal, "append", slowly)
+    many = splits({"test": open_source(folder(Path(source.text).parent / "many", {"a": 60, "b": 60, "c": 60}))})
+    run([model("p", module=module)], many, store, batch_size=1)
+    assert now[0] - 180 <= 3 * (1 + 1 + 180 // 60), "the first, the last, and one in every sixty seconds"
+    assert saves[0] < 4
+
+
+def test_batches_of_several_tasks_are_those_of_one(source, store, tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, "MOST_IMAGES", 2)
+    break_image(source, 7)
+    made = splits({"test": source}, corrupt={"shift": Corruption("jpeg", 1)})
+    trio = [model(name, transform=transform, seed=seed) for seed, (name, transform) in enumerate(zip("pqr", ALL, strict=True))]
+    run(trio, made, store, batch_size=5, workers=2, skip_unreadable=True)
+    monkeypatch.setattr(workers, "MOST_IMAGES", 64)
+    run(trio, made, Store(tmp_path / "whole"), batch_size=5, skip_unreadable=True)
+    for file in sorted((store.path / "set").glob("*.safetensors")):
+        assert file.read_bytes() == (tmp_path / "whole" / "set" / file.name).read_bytes()

@@ -9,6 +9,7 @@ from browsing import ROOT
 from starlette.formparsers import MultiPartParser
 from streamlit import config
 from streamlit.navigation.page import StreamlitPage
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner_utils.script_run_context import ScriptRunContext
 from streamlit.runtime.uploaded_file_manager import UploadedFileManager
 
@@ -39,6 +40,11 @@ CHANGES = {
         lambda patch: patch.setattr(internals, "_known_of_a_run", lambda: {"page_script_hash", "is_history_navigation"}),
     ],
     "the size of uploads can be limited": [without_limit, lambda patch: patch.delattr(config, "set_option")],
+    "uploads can be counted": [lambda patch: patch.setattr(MemoryUploadedFileManager, "__init__", lambda *_: None)],
+    "a guard can stand before it": [
+        lambda patch: patch.delattr(streamlit, "App"),
+        lambda patch: patch.setattr(streamlit, "App", lambda script: script),
+    ],
     "a page and a step back are known": [
         lambda patch: patch.delattr(StreamlitPage, "_script_hash"),
         lambda patch: patch.delattr(ScriptRunContext, "page_script_hash"),

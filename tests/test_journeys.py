@@ -57,7 +57,7 @@ def picture_taken_home(page, key):
     plot = chart(page, key)
     plot.hover()
     with page.expect_download() as download:
-        plot.locator(".modebar-btn").first.click()
+        plot.locator(".modebar-btn").last.click()
     assert download.value.suggested_filename.endswith(".svg")
     root = ET.parse(download.value.path()).getroot()
     return " ".join(text for element in root.iter() if (text := (element.text or "").strip()))
@@ -87,21 +87,22 @@ def test_explore(toy):
     assert "large" in download.value.path().read_text()
 
 
-def test_find_a_pair(toy):
+def test_find_a_system(toy):
     page = toy(f"/find?{PAIR}")
+    press(page, "Axes and models")
     press(page, "Gain toward perfect")
     page.wait_for_url(re.compile("show=gain"))
-    page.get_by_role("slider", name=re.compile("^Budget")).press("End")
-    page.wait_for_url(re.compile("budget=100"))
-    page.get_by_text(re.compile("under .100 %")).first.wait_for()
+    page.keyboard.press("Escape")
+    settle(page)
+    page.get_by_role("slider", name=re.compile("^I have so much more compute")).press("End")
+    page.wait_for_url(re.compile("budget=200"))
     settle(page)
     pick(page, "Evaluation split", "shift")
-    press(page, "Take this pair")
     same_elsewhere(page, toy)
-    assert "balance" in picture_taken_home(page, "landscape")
+    assert "Gain" in picture_taken_home(page, "systems")
     with page.expect_download() as download:
-        page.get_by_role("button", name="Download CSV").first.click()
-    assert {row["split"] for row in csv.DictReader(download.value.path().read_text().splitlines())} == {"shift"}
+        page.get_by_role("button", name="Download CSV").last.click()
+    assert {"single", "duo"} <= {row["kind"] for row in csv.DictReader(download.value.path().read_text().splitlines())}
 
 
 def test_temperatures(toy):
@@ -155,7 +156,7 @@ def test_from_page_to_page_the_pair_stays(toy):
         expect(page.get_by_role("combobox", name="Sidekick", exact=True)).to_have_value(re.compile("^tiny"))
         expect(page.locator("h1")).to_have_text(titles.setdefault(path, page.locator("h1").inner_text()))
 
-    ways = (("Find a pair", "/find"), ("Temperatures", "/temperatures"), ("Diagnose", "/diagnose"), ("Explore", "/"))
+    ways = (("Find a system", "/find"), ("Temperatures", "/temperatures"), ("Diagnose", "/diagnose"), ("Explore", "/"))
     for name, path in ways:
         page.get_by_role("link", name=name, exact=True).first.click()
         shown(path)

@@ -23,11 +23,13 @@ from duo_core.logits import Card, LogitSet
 from duo_core.logits.store import Store
 from duo_core.systems import remembered
 from duo_core.systems.duo import Temperatures
+from duo_core.systems.system import System
 
 MODELS = {"large": 3.0, "middle": 2.0, "small": 1.5}
 LABELLED = ("val", "test", "shift")
 PAIR = ("large", "small")
 ON = (*PAIR, "test", "softmax")
+TRIO = ("large", "middle", "small")
 
 
 def written(store, name, *, relabelled="", cards=None, classes=("a", "b", "c"), scaled="", called="small"):
@@ -77,7 +79,7 @@ ASKED: dict[str, Callable[[state.Handle], Any]] = {
     "calibration": lambda h: state.calibration(h, found(h)),
     "moves": lambda h: state.moves(h, found(h), "softmax"),
     "classes": lambda h: state.classes(h, found(h), "accuracy", 10, 12),
-    "every_split": lambda h: {split: one.document() for split, one in state.every_split(h, *PAIR, "softmax").items()},
+    "every_split": lambda h: {split: one.document() for split, one in state.every_split(h, PAIR, "softmax").items()},
     "promised": lambda h: state.promised(h, found(h), "softmax", 0.1, 0.9),
     "exchangeable": lambda h: state.exchangeable(h, found(h), "softmax"),
     "claims": lambda h: state.claims_of(h, "test"),
@@ -88,9 +90,32 @@ ASKED: dict[str, Callable[[state.Handle], Any]] = {
     "marks": lambda h: state.marks_of(h, *PAIR),
     "refits": lambda h: state.refits(h, *PAIR, "test", "softmax", 0),
     "survey": lambda h: state.survey(h, "test"),
+    "systems": lambda h: state.systems(h, "test", "softmax", None),
+    "together": lambda h: (found := state.together(h, TRIO, "test", "softmax")).metrics | {"weights": found.weights},
+    "judged by": lambda h: state.judged_by(h, state.together(h, TRIO, "test", "softmax"), "ensemble", "softmax"),
+    "curves of members": lambda h: state.member_curves(h, state.together(h, TRIO, "test", "softmax"), "softmax").table,
+    "advice": lambda h: _said(state.advised(h, "large", "test", "softmax", "aurc", cascades=True)),
+    "contest": lambda h: [step.difference for step in state.contest_of(_affordable(h), "test", "softmax", "nll").steps],
+    "alike": lambda h: state.alike(h, "test").table,
+    "two": lambda h: state.two(h, *PAIR, "test").angles,
     "report of a pair": lambda h: state.report_of_pair(h, found(h), "aurc", "softmax")(),
     "report of a set": lambda h: state.report_of_set(h, "test", "aurc", "softmax")(),
 }
+
+
+def _affordable(h):
+    """The set with costs at which two models together cost less than the best."""
+    costs = {"large": 1100, "middle": 200, "small": 80}
+    cards = {name: dataclasses.replace(card, multiply_adds=costs[name]) for name, card in h.logit_set.cards.items()}
+    return dataclasses.replace(h, logit_set=dataclasses.replace(h.logit_set, cards=cards))
+
+
+def _said(found):
+    """What an advice says of every budget, as plain values."""
+    return {
+        share: (one.chosen.members, one.candidates, one.chosen.cost_ratio, one.chosen.candidate.val_nll, one.chosen.metrics["aurc"])
+        for share, one in found.items()
+    }
 
 
 def same(one: Any, other: Any) -> bool:
@@ -161,6 +186,10 @@ def _report_of_set(h, split="test", metric="aurc", kind="softmax", created="2026
     return state.report_of_set(h, split, metric, kind)()
 
 
+def _weighed(found):
+    return found.metrics, found.weights, found.members
+
+
 def _lesson(_, seed=0, arguments=3):
     return lessons.made_up(seed).once(_counted, seed, arguments)
 
@@ -206,6 +235,41 @@ CASES: dict[str, Asks] = {
     "singles": Asks(
         lambda h, split="test", kind="softmax": state.singles(h, split, kind), "split", "kind", split={"split": "shift"}, **ENTROPY
     ),
+    "systems": Asks(
+        lambda h, split="test", base=None: state.systems(h, split, "softmax", base),
+        "split", "base", split={"split": "shift"}, base={"base": "large"},
+    ),
+    "table of systems": Asks(
+        lambda h, split="test", base=None, kind="softmax": state.systems(h, split, kind, base),
+        "split", "base", "kind", split={"split": "shift"}, base={"base": "large"}, **ENTROPY,
+    ),
+    "predicted": Asks(
+        lambda h, rule="fitted", kind="softmax": state.predicted(h, System(TRIO, rule), "test", kind).uncertainty,
+        "rule", "kind", rule={"rule": "ensemble"}, **ENTROPY,
+    ),
+    "together": Asks(
+        lambda h, rule="fitted", kind="softmax": _weighed(state.together(h, TRIO, "test", kind, rule)),
+        "rule", "kind", rule={"rule": "ensemble"}, **ENTROPY,
+    ),
+    "curves of members": Asks(
+        lambda h, kind="softmax": state.member_curves(h, state.together(h, TRIO, "test", kind), kind).table, "kind", **ENTROPY
+    ),
+    "advice": Asks(
+        lambda h, base="large", split="test", kind="softmax", cascades=True: _said(
+            state.advised(h, base, split, kind, "aurc", cascades=cascades)
+        ),
+        "base", "split", "kind", "cascades",
+        base={"base": "middle"}, split={"split": "shift"}, **ENTROPY, cascades={"cascades": False},
+    ),
+    "contest": Asks(
+        lambda h, split="test", kind="softmax", metric="aurc": [
+            (step.metric, step.difference) for step in state.contest_of(_affordable(h), split, kind, metric).steps
+        ],
+        "split", "kind", "metric", split={"split": "shift"}, **ENTROPY, metric={"metric": "nll"},
+    ),
+    "alike": Asks(lambda h, split="test": state.alike(h, split).table, "split", split={"split": "shift"}),
+    "authors": Asks(lambda h: shown_pictures.credits_of(h, ["0.jpg"])),
+    "two": Asks(lambda h: state.two(h, *PAIR, "test").angles),
     "survey": Asks(lambda h, split="test": state.survey(h, split), "split", split={"split": "shift"}),
     "memory": Asks(lambda h: (state.fitted(h, *PAIR), list(sets.memory(h).calibrated))[1]),
     "difference": Asks(
@@ -257,6 +321,8 @@ def both(tmp_path, monkeypatch):
         monkeypatch.setattr(reports, name, lambda *arguments, **said: f"{_shown(arguments)} {_shown(said)}")
     written(tmp_path, "first", cards={"small": 900})
     written(tmp_path, "second", cards={"small": 900}, relabelled="val")
+    for name in ("first", "second"):
+        (Store(tmp_path).folder(name) / shown_pictures.ATTRIBUTION).write_text(f"file,author\n0.jpg,who made the {name}\n", "utf-8")
     return state.open_set("first"), state.open_set("second")
 
 

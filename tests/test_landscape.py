@@ -7,6 +7,7 @@ from logit_sets import write_set
 
 from duo_core import figures
 from duo_core.analysis.advice import pareto
+from duo_core.common.numbers import percent
 from duo_core.figures.landscape import AXES, FILLS, TOTALS, Marks, comparable_cost, look_of
 from duo_core.figures.screen import DARK, HUES, LABELS, LIGHT, SCREEN, SYMBOLS, metric_title
 from duo_core.logits.store import Store
@@ -208,7 +209,7 @@ def test_hover_says_pair_value_gain_and_cost(table):
     text, (base, sidekick) = trace.text[0], trace.customdata[0]
     row = table[(table["base"] == base) & (table["sidekick"] == sidekick) & (table["variant"] == "uq_only")].iloc[0]
     value = SCREEN["accuracy"].text(row["accuracy"])
-    for part in (f"{base} + {sidekick}", f"UQ only: Accuracy {value}", f"{row['gain']:+.1%}", " time"):
+    for part in (f"{base} + {sidekick}", f"UQ only: Accuracy {value}", percent(row["gain"], sign=True), " time"):
         assert part in text
 
 

@@ -22,7 +22,7 @@ expect.set_options(timeout=SECONDS * 1000)
 PLOT = "document.querySelector(`.st-key-chart_${chart} .js-plotly-plot`)"
 TRACE = f"""const plot = {PLOT}, trace = plot && plot._fullData && plot._fullData.find(t => t.name === name);
             if (!trace) return null; const x = Array.from(trace.x), y = Array.from(trace.y);"""
-LOOKS = {"light": (1280, 800, False), "narrow": (390, 844, False), "narrow dark": (390, 844, True)}
+LOOKS = {"light": (1280, 720, False), "narrow": (390, 844, False), "narrow dark": (390, 844, True)}
 KEYS = [step.key for step in STEPS]
 LEADING = {step.explore["page"]: step.key for step in STEPS}.values()
 """A step for each page that steps lead to."""
@@ -105,7 +105,7 @@ def weights(page: Page) -> None:
     page.keyboard.type("nothing")
     expect(page.get_by_role("option")).to_have_text(["A sidekick that says nothing"])
     move(page, "second", "ArrowDown", "Enter")
-    expect(page.get_by_role("combobox")).to_have_value("A sidekick that says nothing")
+    expect(page.get_by_role("combobox", name="The second model")).to_have_value("A sidekick that says nothing")
     for step in range(1, 12):
         move(page, "newton_step", "Enter")
         until(page, "newton", walked, "x.length === value", step + 1)
@@ -130,6 +130,21 @@ def budget(page: Page) -> None:
     until(page, "offers", "Within the budget", "x.length > value && Math.max(...x) <= 50 && Math.max(...x) > 20", len(within))
 
 
+def several(page: Page) -> None:
+    three = "x.findIndex(cost => Math.abs(cost - 1) < 1e-6)"
+    move(page, "resemblance", "Home")
+    until(page, "teams", "Teams of small ones", f"y[{three}] > plot._fullLayout.shapes[0].y0")
+    move(page, "resemblance", "End")
+    until(page, "teams", "Teams of small ones", f"y[{three}] < plot._fullLayout.shapes[0].y0")
+
+
+def different(page: Page) -> None:
+    within, _ = trace(page, "different", "Within the gap")
+    move(page, "gap", "Home", *["ArrowRight"] * 4)  # five points apart at most
+    until(page, "different", "Within the gap", "x.length > 0 && x.length < value / 4", len(within))
+    until(page, "different", "Further apart", "x.length > 0")
+
+
 @dataclass(frozen=True)
 class Control:
     """What stands in one view, and what moving it does."""
@@ -148,6 +163,8 @@ CONTROLS = {
     "weights": Control(("second", "newton_step", "slide_base", "slide_sidekick"), ("newton",), weights),
     "ranking": Control(("ranks",), ("reranked",), ranking),
     "budget": Control(("spend",), ("offers",), budget),
+    "several": Control(("resemblance",), ("teams",), several),
+    "different": Control(("gap",), ("different",), different),
 }
 
 
@@ -256,8 +273,8 @@ def test_a_click_on_a_dot_shows_its_image(page):
 def test_a_click_on_a_pair_offers_the_way_to_it(page):
     shown = page("/learn?step=8", width=1280, height=800)
     drawn(shown, CONTROLS["budget"])
-    xs, _ = trace(shown, "offers", "Dearer")
-    x, _ = click(shown, "offers", "Dearer", xs.index(max(xs)))
+    xs, _ = trace(shown, "offers", "More expensive")
+    x, _ = click(shown, "offers", "More expensive", xs.index(max(xs)))
     until(shown, "offers", "This pair", "Math.abs(x[0] - value) < 1e-6", x)
     shown.wait_for_url(re.compile("pair="))
     settle(shown)

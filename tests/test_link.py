@@ -108,7 +108,7 @@ def test_a_label_that_the_widget_has_no_more_does_not_lose_the_pair(there):
     link.swap()
     run()
     address.said = old
-    says(session, base="large", sidekick="small · 64.3 % · +10 % FLOPs", metric="nll")
+    says(session, base="large", sidekick="small · +10 % · 64.3 %", metric="nll")
     link.touched()
     assert link.held("sidekick") == "large"
     assert run() == ("small", "large")

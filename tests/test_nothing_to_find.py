@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from effort import tried
 
 from duo_core.analysis.judged import judged_claims
 from duo_core.analysis.parts import parts_of
@@ -19,8 +20,8 @@ from duo_core.systems.pair_judging import Memory
 from duo_core.systems.sweep import sweeps
 
 MODELS, CLASSES = 8, 5
-SEEDS = 20
-"""Of each world, eighty in all; at most one in twenty may find something."""
+SEEDS = tried(5, 20)
+"""Of each world; at most one in twenty may find something."""
 
 
 def world(seed: int, *, permuted: bool, noise: float, known: bool = True) -> LogitSet:
@@ -73,7 +74,7 @@ def said(own: LogitSet) -> tuple[bool, bool]:
     memory = Memory()
     tables = sweeps(own, ["test"], memory=memory)
     verdicts = [claim.verdict for claim in judged_claims(own, "test", tables, memory=memory, replicates=500).claims]
-    assert len(verdicts) == 39
+    assert len(verdicts) in (41, 42)  # where costs are known, smaller models are held against larger ones
     assert {*verdicts} & {"inconclusive", "holds", "contradicted"}  # judged at all
     return "holds" in verdicts or recommends(own, tables["softmax"], memory), "contradicted" in verdicts
 

@@ -1,5 +1,7 @@
 """Work shared by cores: results in order, the first error, nobody waits for the work of others."""
 
+import os
+import sys
 import threading
 import time
 
@@ -68,8 +70,40 @@ def test_a_busy_pool_holds_nobody_up() -> None:
     release = threading.Event()
     try:
         for _ in range(4):
-            parallel._pool().submit(release.wait, 60)
+            parallel._pool(False).submit(release.wait, 60)
         assert parallel.in_parallel(lambda item: -item, range(5)) == [0, -1, -2, -3, -4]
         assert not release.is_set()
     finally:
         release.set()
+
+
+def priorities(patience: float, monkeypatch: pytest.MonkeyPatch) -> tuple[set[int], list[int]]:
+    """What the system says of the threads that did a work which steps back after so long; and the results."""
+    monkeypatch.setattr(parallel, "PATIENCE", patience)
+    monkeypatch.setattr(parallel, "AT_ONCE", 2)
+    seen, found, together = set[int](), list[int](), threading.Barrier(2, timeout=60)
+
+    def square(item: int) -> int:
+        if item % 4 < 2:
+            together.wait()  # both threads take part
+        seen.add(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        return item * item
+
+    def work() -> None:
+        parallel.step_back()
+        time.sleep(0.01)
+        found.extend(parallel.in_parallel(square, range(8)))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    return seen, found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities of threads")
+def test_long_work_lets_others_go_first_and_short_work_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = os.getpriority(os.PRIO_PROCESS, os.getpid())
+    squares = [item * item for item in range(8)]
+    assert priorities(0.0, monkeypatch) == ({min(19, usual + parallel.NICE)}, squares)
+    assert priorities(60.0, monkeypatch) == ({usual}, squares)
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == usual

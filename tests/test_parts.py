@@ -19,7 +19,7 @@ def own(tmp_path):
 
 
 def test_every_image_is_in_one_part_and_parts_are_alike(own):
-    cut = p._cut(own, "test", list(own.cards), 7)
+    cut = p.cut_set(own, "test", list(own.cards), 7)
     assert list(cut.labels) == ["val", *(f"test {at}/7" for at in range(1, 8))]
     whole = torch.cat([cut.logits("tiny", part) for part in cut.evaluation_splits])
     assert len(whole) == len(own.labels["test"])
@@ -35,7 +35,7 @@ def test_classes_in_blocks_and_in_turns_are_spread_over_the_parts():
         logits = torch.nn.functional.one_hot(labels, 4).float()
         one = LogitSet("s", "S", tuple("abcd"), {"val": labels, "test": labels}, {}, {})
         one = LogitSet(**{**vars(one), "cards": {"m": Card("m", "m", "python")}, "arrays": {("m", s): logits for s in one.labels}})
-        cut = p._cut(one, "test", ["m"], 16)
+        cut = p.cut_set(one, "test", ["m"], 16)
         assert all(len(cut.labels[part].unique()) == 4 for part in cut.evaluation_splits)
 
 
@@ -43,7 +43,7 @@ def test_what_parts_say_is_what_a_sweep_of_them_says(own, tmp_path):
     asked = pairs(own, "val", "test")
     found = p.parts_of(own, "test", asked)
     assert found.images == 300
-    expected = sweep(p._cut(own, "test", list(own.cards), 12), only=asked)
+    expected = sweep(p.cut_set(own, "test", list(own.cards), 12), only=asked)
     pd.testing.assert_frame_equal(found.tables["softmax"], expected, rtol=1e-9)
     remembered = p.parts_of(own, "test", asked, store=tmp_path)
     pd.testing.assert_frame_equal(remembered.tables["softmax"], expected, rtol=1e-9)

@@ -126,10 +126,8 @@ def test_no_infinite_logit_slips_through(bad: float, k: int) -> None:
 
 @pytest.mark.parametrize("k", [6, 1000])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
-@pytest.mark.parametrize("device", [False, True])
-def test_a_masked_class_is_left_out_of_its_row(k: int, dtype: torch.dtype, device: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_masked_class_is_left_out_of_its_row(k: int, dtype: torch.dtype) -> None:
     """By every system that has the model, whatever its weight; a model alone knows nothing of the other's masks."""
-    monkeypatch.setattr(p, "on_device", lambda _: device)
     base, sidekick, labels = (a.to(dtype) if a.is_floating_point() else a for a in data(k=k))
     masks = [torch.rand(base.shape, generator=torch.Generator().manual_seed(i)) < 0.3 for i in (1, 2)]
     for logits, mask in zip((base, sidekick), masks, strict=True):
@@ -151,12 +149,8 @@ def test_a_masked_class_is_left_out_of_its_row(k: int, dtype: torch.dtype, devic
 
 @pytest.mark.parametrize("k", [5, 200])
 @pytest.mark.parametrize("values", [(0.1, 0.7), (-3.3, 0.2, 2.9), tuple(range(7)), (0.1,)])
-@pytest.mark.parametrize("device", [False, True])
-def test_a_permutation_of_classes_changes_nothing(
-    k: int, values: tuple[float, ...], device: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_permutation_of_classes_changes_nothing(k: int, values: tuple[float, ...]) -> None:
     """Few different logits make many rows that differ in the order of classes alone; they tie to the last bit."""
-    monkeypatch.setattr(p, "on_device", lambda _: device)
     rng = np.random.default_rng(k)
     labels = rng.integers(0, k, 900)
     models = []
@@ -175,28 +169,6 @@ def test_a_permutation_of_classes_changes_nothing(
             ranked = [x.ranked_by(kind) for x in (one, other[key])]
             assert m.metrics(ranked[0]) == pytest.approx(m.metrics(ranked[1]), rel=1e-13, abs=1e-15)
             assert len(np.unique(ranked[0].uncertainty)) == len(np.unique(ranked[1].uncertainty))
-
-
-def test_plain_torch_reduces_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What logits on a GPU go through, here on the CPU."""
-    for arrays in (data(), many_classes()):
-        expected = p.variant_predictions(*(a.double() if a.is_floating_point() else a for a in arrays), FIT)
-        with monkeypatch.context() as patch:
-            patch.setattr(p, "on_device", lambda _: True)
-            patch.setattr(p, "_DEVICE_ELEMENTS", 100 * arrays[0].shape[1])
-            found = p.variant_predictions(*arrays, FIT)
-        for key, one in found.items():
-            np.testing.assert_array_equal(one.predicted, expected[key].predicted)
-            for name in ("confidence", "doubt", "entropy", "nll", "brier"):
-                np.testing.assert_allclose(getattr(one, name), getattr(expected[key], name), rtol=1e-9, atol=1e-14)
-
-
-@pytest.mark.gpu
-def test_a_gpu_gives_the_same() -> None:
-    arrays = many_classes()
-    expected = p.variant_predictions(*(a.double() if a.is_floating_point() else a for a in arrays), FIT)
-    for key, one in p.variant_predictions(*(a.cuda() for a in arrays), FIT).items():
-        assert m.metrics(one) == pytest.approx(m.metrics(expected[key]), rel=1e-9)
 
 
 def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,9 @@
 """What those who carry on rely on: targets that are named exist, and versions are said once."""
 
+import os
 import re
+import shutil
+import subprocess
 
 import pytest
 import yaml
@@ -19,15 +22,15 @@ def text(name: str) -> str:
 
 @pytest.mark.parametrize("name", [WORKFLOW, ".ci/run", "README.md", "CONTRIBUTING.md"])
 def test_every_target_that_is_named_is_there(name):
-    targets = set(re.findall(r"^([a-z]+):", MAKEFILE, flags=re.MULTILINE)) - {"help"}
-    named = set(re.findall(r"(?:^(?:    )?|`|run: )make ([a-z]+)", text(name), flags=re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, flags=re.MULTILINE)) - {"help"}
+    named = set(re.findall(r"(?:^(?:    )?|`|run: )make ([a-z-]+)", text(name), flags=re.MULTILINE))
     assert named
     assert named <= targets
 
 
 def test_every_target_is_in_the_help():
-    targets = re.findall(r"^([a-z]+):", MAKEFILE, flags=re.MULTILINE)
-    assert sorted({*targets} - {"help"}) == sorted(re.findall(r'@echo "make (\w+)  ', MAKEFILE))
+    targets = re.findall(r"^([a-z-]+):", MAKEFILE, flags=re.MULTILINE)
+    assert sorted({*targets} - {"help"}) == sorted(re.findall(r'@echo "make ([\w-]+)  ', MAKEFILE))
 
 
 def test_the_public_host_runs_what_continuous_integration_runs():
@@ -37,9 +40,32 @@ def test_the_public_host_runs_what_continuous_integration_runs():
         "lint": "make lint",
         "test": 'make test ONLY="not browser"',
         "browser": "make test ONLY=browser",
+        "nightly": "make nightly",
         "newest": "make newest",
     }
+    times = [entry["cron"] for entry in yaml.safe_load(text(WORKFLOW))[True]["schedule"]]  # True is what YAML makes of "on"
+    assert all(f"github.event.schedule == '{time}'" in text(WORKFLOW) for time in times)
     assert jobs["browser"]["env"] == {"DUO_REQUIRE_BROWSER": "1"}
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="there is no make")
+@pytest.mark.parametrize(
+    ("words", "marked"),
+    [
+        (["ONLY=browser"], ['-m "browser" tests']),
+        (["ONLY=not browser"], ['-m "not browser"']),
+        ([], ["-m browser tests", '-m "not browser"']),
+    ],
+    ids=str,
+)
+def test_each_test_is_in_one_of_two_parts(words, marked):
+    """Doctests of the package, which lie outside tests/, among the rest."""
+    own = {key: value for key, value in os.environ.items() if not key.startswith("MAKE") and key not in {"MFLAGS", "ONLY"}}
+    command = ["make", "-n", "test", "DEV=", *words]
+    said = subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True, check=True).stdout
+    lines = [line.rstrip() for line in said.splitlines() if "pytest" in line]
+    assert len(lines) == len(marked)
+    assert all(re.search(f"-n \\w+ .*{re.escape(end)}( >|$)", line) for line, end in zip(lines, marked, strict=True)), lines
 
 
 @pytest.mark.parametrize("name", FORMS)

@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -88,3 +89,20 @@ def test_the_pages_name_every_name_and_are_built_without_a_warning(tmp_path):
     for name, room in duo_core._PUBLIC.items():
         assert f'id="{name}"' in page if room else (tmp_path / "duo_core" / f"{name}.html").exists()
     assert str(Path.home()) not in page
+
+
+def test_every_page_of_the_site_is_there_and_its_links_lead_to_pages(tmp_path):
+    spec = importlib.util.spec_from_file_location("build", ROOT / "docs" / "build.py")
+    build = importlib.util.module_from_spec(spec)
+    pytest.importorskip("markdown2", reason="requirements-dev.txt is not installed")
+    spec.loader.exec_module(build)
+    places = build.placed()
+    assert len(places) > 40
+    files = {*places.values(), "duo_core.html"}
+    for source, target in places.items():
+        page = build.html(source, places)
+        assert "<h1" in page
+        for link in re.findall(r'(?:href|src)="([^"#:]+)["#]', page):
+            path = os.path.normpath(os.path.join(os.path.dirname(target), link))
+            assert path in files or (ROOT / "docs" / path).exists(), (source, link)
+        assert not re.findall(r'(?:src|<link[^>]*href)="https?:', page)

@@ -14,9 +14,13 @@ from packaging.utils import canonicalize_name
 
 TOOLS = {"pytest-xdist", "ruff", "mypy", "types-pyyaml", "setuptools"}
 """What is run and not imported."""
-WHERE_INSTALLED = {"h5py", "onnx", "onnxscript", "onnxruntime"}
+WHERE_INSTALLED = {"h5py", "onnx", "onnxscript", "onnxruntime", "aiohttp"}
 """What the package uses where it finds it."""
+ELSEWHERE = {"ray"}
+"""What the package uses where it finds it, and whose tests are skipped where it is not: it is large."""
 PACKAGES = ["duo_core", "app"]
+OURS = ("requirements-light.txt", "requirements-models.txt")
+"""What looking at sets needs, and what builds and runs models."""
 
 
 def declared(*files: str) -> dict[str, Requirement]:
@@ -33,7 +37,7 @@ def imported(source: str) -> Iterator[str]:
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
             yield node.module.partition(".")[0]
-        elif isinstance(node, ast.Call) and re.search(r"\b(import_module|importorskip|find_spec)\b", ast.unparse(node.func)):
+        elif isinstance(node, ast.Call) and re.search(r"\b(import_module|importorskip|find_spec)$", ast.unparse(node.func)):
             yield from (argument.value.partition(".")[0] for argument in node.args if _is_text(argument))
 
 
@@ -68,32 +72,39 @@ def test_imports_are_seen(source, names):
     assert list(imported(source)) == names
 
 
+def test_one_file_has_what_either_part_needs():
+    lines = [set((ROOT / name).read_text(encoding="utf-8").splitlines()[1:]) for name in ("requirements.txt", *OURS)]
+    assert lines[0] == lines[1] | lines[2]
+    assert not lines[1] & lines[2]
+
+
 def test_what_the_package_imports_is_declared():
-    assert distributions(sources(*PACKAGES)) - WHERE_INSTALLED <= declared("requirements.txt").keys()
+    assert distributions(sources(*PACKAGES)) - WHERE_INSTALLED - ELSEWHERE <= declared(*OURS).keys()
     assert declared("requirements-dev.txt").keys() >= WHERE_INSTALLED
+    assert declared("requirements-cluster.txt").keys() == ELSEWHERE
 
 
 def test_what_is_declared_is_imported_by_the_package():
-    assert declared("requirements.txt").keys() <= distributions(sources(*PACKAGES))
+    assert declared(*OURS).keys() <= distributions(sources(*PACKAGES))
 
 
 def test_what_tests_and_benchmarks_import_is_declared():
-    ours = declared("requirements.txt")
+    ours = declared(*OURS)
     tests, benchmarks = declared("requirements-dev.txt"), declared("benchmarks/requirements.txt")
-    assert distributions(sources("tests", "docs")) <= {*ours, *tests}
-    assert distributions(sources("benchmarks", "data")) <= {*ours, *benchmarks}
+    assert distributions(sources("tests", "docs")) - ELSEWHERE <= {*ours, *tests}
+    assert distributions(sources("benchmarks", "data")) - ELSEWHERE <= {*ours, *benchmarks}
 
 
 def test_what_is_declared_for_tests_is_used_by_them_alone():
     tests = declared("requirements-dev.txt")
     assert tests.keys() - TOOLS - WHERE_INSTALLED <= distributions(sources("tests"))
-    assert not tests.keys() & declared("requirements.txt").keys()
+    assert not tests.keys() & declared(*OURS).keys()
 
 
 def test_the_versions_that_are_tested_satisfy_what_is_declared():
     pinned = declared("constraints.txt")
     assert all(re.fullmatch(r"==[^,*]+", str(requirement.specifier)) for requirement in pinned.values())
-    for name, wanted in declared("requirements.txt", "requirements-dev.txt", "requirements-onnx.txt").items():
+    for name, wanted in declared(*OURS, "requirements-dev.txt", "requirements-onnx.txt").items():
         assert name in pinned, name
         (version,) = pinned[name].specifier
         assert wanted.specifier.contains(version.version, prereleases=True), (str(wanted), str(pinned[name]))

@@ -6,7 +6,8 @@ from tiny import LARGER, model
 from duo_core.common.arrays import InputError
 from duo_core.images import open_source
 from duo_core.images.splits import splits
-from duo_core.inference.runner import Runner, compute_device, fitting_classes
+from duo_core.inference.runner import Runner, fitting_classes, logits_in_float32
+from duo_core.models.devices import check_precision, compute_device
 
 
 class Small(torch.nn.Module):
@@ -79,7 +80,7 @@ def test_bfloat16_is_near_float32_and_not_equal(pixels):
 
 def test_devices():
     assert compute_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-    with pytest.raises(InputError, match=r"^expected auto, cpu, cuda or cuda:N as the device, got 'tpu'$"):
+    with pytest.raises(InputError, match=r"^expected auto, cpu, cuda, cuda:N, mps, xpu or xpu:N as the device, got 'tpu'$"):
         compute_device("tpu")
     with pytest.raises(InputError, match=r"^the device 'cuda:99' was asked for, but \d+ CUDA devices are here; use auto or cpu$"):
         compute_device("cuda:99")
@@ -145,3 +146,132 @@ def test_models_that_do_not_fit_the_images_are_refused(made, tmp_path):
 def test_a_run_needs_models_of_different_names(made):
     assert refused([], made) == "expected at least one model and one split, got 0 models and 1 splits"
     assert refused([model(), model()], made) == "expected models of different names in a set, got 'a' 2 times; use ID=NAME"
+
+
+class HalfGone(torch.nn.Linear):
+    """Does not fit on a device, once its first parameter is there."""
+
+    def _apply(self, function, recurse=True):
+        if not self.weight.is_meta:
+            self.weight = torch.nn.Parameter(self.weight.to("meta"))
+            raise self.error
+        self.weight = torch.nn.Parameter(torch.zeros(3, 3))
+        return super()._apply(function, recurse)
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), torch.AcceleratorError("CUDA error: out of memory")]
+)
+def test_a_model_that_does_not_fit_leaves_nothing_on_the_device(error, monkeypatch):
+    emptied = []
+    monkeypatch.setattr("duo_core.inference.runner.empty_cache", emptied.append)
+    module = HalfGone(3, 3)
+    module.error = error
+    runner = Runner(model("big", module=module), torch.device("cpu"), "float32", 10)
+    with pytest.raises(InputError, match=r"^'big' does not fit on cpu beside the models before it; use another device$"):
+        runner.__enter__()
+    assert {parameter.device.type for parameter in module.parameters()} == {"cpu"}
+    assert emptied == [torch.device("cpu")]
+
+
+WORDS = [
+    (torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be ..."), ""),
+    (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), " (CUDNN_STATUS_ALLOC_FAILED)"),
+    (RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED. This error may appear if ..."), " (CUDNN_STATUS_NOT_SUPPORTED)"),
+    (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), " (CUBLAS_STATUS_ALLOC_FAILED)"),
+    (RuntimeError("Expected canUse32BitIndexMath(input) && canUse32BitIndexMath(output) to be true"), " (canUse32BitIndexMath)"),
+    (RuntimeError("MPS backend out of memory (MPS allocated: 18.00 GB)"), ""),
+    (RuntimeError("level_zero backend failed with error: 39 (UR_RESULT_ERROR_OUT_OF_DEVICE_MEMORY)"), ""),
+]
+
+
+@pytest.mark.parametrize(("error", "why"), WORDS)
+def test_every_library_says_in_its_own_words_that_a_batch_is_too_large(pixels, error, why):
+    module = Small(3, error)
+    runner = Runner(model(module=module), torch.device("cpu"), "float32", 10)
+    assert len(runner(pixels)) == 10
+    assert module.seen == [10, 5, 2, 2, 2, 2, 2]
+    with pytest.raises(InputError) as caught:
+        Runner(model("big", module=Small(0, error)), torch.device("cpu"), "float32", 10)(pixels)
+    assert str(caught.value) == f"'big' does not fit in the memory of cpu with a single image{why}; use another device"
+
+
+class Watched(torch.nn.Module):
+    """Notes what its layers compute in."""
+
+    def __init__(self):
+        super().__init__()
+        self.trunk = torch.nn.Conv2d(3, 4, 3)
+        self.fc = torch.nn.Linear(4, 3)
+        self.seen = {}
+        for name, part in self.named_children():
+            part.register_forward_hook(lambda _, __, output, name=name: self.seen.update({name: (output.dtype, tf32_is_on())}))
+
+    def forward(self, images):
+        return self.fc(self.trunk(images).mean(dim=(2, 3)))
+
+
+def tf32_is_on():
+    return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+
+
+@pytest.mark.parametrize(
+    ("precision", "trunk"),
+    [("float32", torch.float32), ("tf32", torch.float32), ("float16", torch.float16), ("bfloat16", torch.bfloat16)],
+)
+def test_the_layer_of_the_logits_computes_in_float32_in_every_precision(pixels, precision, trunk):
+    module = Watched()
+    layer, before = module.fc, tf32_is_on()
+    with Runner(model(module=module), torch.device("cpu"), precision, 10) as runner:
+        logits = runner(pixels)
+    assert logits.dtype == torch.float32
+    assert len(logits.unique()) == logits.numel()
+    assert module.seen["trunk"] == (trunk, (precision == "tf32",) * 2)
+    assert module.seen["fc"][0] == torch.float32
+    assert "forward" not in vars(layer)
+    assert tf32_is_on() == before
+
+
+def test_products_within_the_layer_of_the_logits_are_not_rounded_to_tf32(pixels):
+    module, seen = Watched(), []
+    forward = module.fc.forward
+    module.fc.forward = lambda values: seen.append(tf32_is_on()) or forward(values)
+    runner = Runner(model(module=module), torch.device("cpu"), "tf32", 10)
+    with logits_in_float32(module, (3, 8, 8), torch.device("cpu")):
+        runner(pixels)
+    assert seen[-1] == (False, False)
+    assert module.fc.forward(torch.ones(1, 4)).shape == (1, 3), "its own method is back"
+
+
+def test_a_precision_is_refused_where_the_device_has_no_units_for_it(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Tesla T4")
+    cuda = torch.device("cuda")
+    for precision, other in (("bfloat16", "float16"), ("tf32", "float32")):
+        with pytest.raises(InputError) as caught:
+            check_precision(precision, cuda)
+        assert str(caught.value) == (
+            f"expected a precision that 'cuda' (Tesla T4) computes in, got '{precision}', which it has no units for; use {other}"
+        )
+    for precision in ("float32", "float16"):
+        check_precision(precision, cuda)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
+    check_precision("tf32", cuda)
+    with pytest.raises(InputError, match=r"^expected a precision that 'cpu' .* got 'tf32'"):
+        check_precision("tf32", torch.device("cpu"))
+
+
+@pytest.mark.parametrize("kind", ["cuda", "mps", "xpu"])
+def test_auto_is_the_accelerator_that_torch_finds(monkeypatch, kind):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device(kind))
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+    assert compute_device("auto") == compute_device(kind) == torch.device(kind)
+    if kind != "mps":
+        assert compute_device(f"{kind}:1") == torch.device(kind, 1)
+        with pytest.raises(InputError, match=f"^the device '{kind}:2' was asked for, but 2 {kind.upper()} devices are here"):
+            compute_device(f"{kind}:2")
+    other = "xpu" if kind == "cuda" else "cuda"
+    with pytest.raises(InputError, match=f"^the device '{other}' was asked for, but 0 {other.upper()} devices are here"):
+        compute_device(other)

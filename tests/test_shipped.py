@@ -189,6 +189,6 @@ def test_front_page_shows_what_the_fit_prints(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out.strip() in (DEFAULT_STORE.parent / "README.md").read_text()
 
 
-def test_two_sets_are_shipped() -> None:
-    assert SETS == ["cifar10", "imagenet-like"]
+def test_three_sets_are_shipped() -> None:
+    assert SETS == ["cifar10", "cifar10-seeds", "imagenet-like"]
     assert all(a in Store(DEFAULT_STORE).open(name).cards for name, *names, _ in PAIRS for a in itertools.chain(names))

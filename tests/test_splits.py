@@ -8,7 +8,8 @@ from pictures import folder
 from duo_core.common.arrays import InputError
 from duo_core.images import open_source
 from duo_core.images.corruptions import Corruption
-from duo_core.images.splits import drawn, fit_size, splits
+from duo_core.images.draws import drawn
+from duo_core.images.splits import fit_size, splits
 
 
 @pytest.fixture

@@ -273,11 +273,6 @@ def test_splits_and_uncertainties_are_judged_apart(logit_set: LogitSet) -> None:
         pd.testing.assert_frame_equal(table, s.sweep(logit_set, [split], kind=kind))  # type: ignore[arg-type]
 
 
-@pytest.mark.gpu
-def test_a_gpu_gives_the_same_table(logit_set: LogitSet) -> None:
-    pd.testing.assert_frame_equal(s.sweep(logit_set, device="cuda"), s.sweep(logit_set), rtol=1e-9)
-
-
 def test_a_model_that_lacks_a_split_is_left_out_there(logit_set: LogitSet) -> None:
     arrays = {key: values for key, values in logit_set.arrays.items() if key != ("small", "shift")}
     table = s.sweep(dataclasses.replace(logit_set, arrays=arrays))

@@ -192,7 +192,7 @@ def test_two_rankings_of_different_heights_share_their_axes():
 def test_offers_part_at_the_budget_on_axes_that_stand_still(offers):
     best = together.best_offer(offers, 0.2)
     figure = teaching_together.offers(offers, 0.2, best=(best["base"], best["sidekick"]), picked=("resnet56", "regnety_002"))
-    within, dearer = drawn(figure, "Within the budget"), drawn(figure, "Dearer")
+    within, dearer = drawn(figure, "Within the budget"), drawn(figure, "More expensive")
     assert max(within.x) <= 20 < min(dearer.x)
     assert len(within.x) + len(dearer.x) == len(offers)
     assert drawn(figure, "Best within it").y[0] == max(within.y)

@@ -11,7 +11,7 @@ from duo_core.systems.sweep import sweep
 from duo_core.teaching import together
 from duo_core.teaching.facts import facts
 from duo_core.teaching.handout import handout
-from duo_core.teaching.steps import MODEL, REAL_PEERS, REAL_SET, STEPS
+from duo_core.teaching.steps import MODEL, ON_PAPER, REAL_PEERS, REAL_SET, STEPS
 
 ROOT = Path(__file__).resolve().parents[1]
 GLOSSARY = {term.anchor: term.name for term in terms()}
@@ -37,8 +37,10 @@ def words(markdown):
     return LINK.sub(r"\1", markdown).split()
 
 
-def test_there_are_eight_steps_in_their_order():
-    assert KEYS == ["confidence", "temperature", "abstain", "ensemble", "trap", "weights", "ranking", "budget"]
+def test_there_are_ten_steps_in_their_order():
+    first = ["confidence", "temperature", "abstain", "ensemble", "trap", "weights", "ranking", "budget"]
+    assert [*first, "several", "different"] == KEYS
+    assert [step.key for step in ON_PAPER] == first
 
 
 @pytest.mark.parametrize("step", STEPS, ids=KEYS)
@@ -109,7 +111,7 @@ def test_the_model_of_the_made_up_data_is_told_with_its_three_numbers():
 @pytest.mark.parametrize("answers", [False, True])
 def test_the_sheet_holds_every_step_and_its_answers_on_demand(answers, offers):
     page = handout(answers=answers, seed=3, offers=offers)
-    for step in STEPS:
+    for step in ON_PAPER:
         assert step.title.replace("'", "&#x27;") in page
         assert all(option.replace("'", "&#x27;") in page for option in step.question.options)
     assert page.count('class="answer"') == 8 * answers

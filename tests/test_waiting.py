@@ -43,10 +43,11 @@ def told(monkeypatch):
 
 
 class Held:
-    """A computation that is held up until so many sessions have been told of it; it fails as often as it is to."""
+    """A computation that is held up until so many sessions have been told so; it fails as often as it is to."""
 
-    def __init__(self, compute, said, sessions, failures):
-        self.compute, self.said, self.sessions, self.failures, self.calls = compute, said, sessions, failures, 0
+    def __init__(self, compute, said, words, sessions, failures=0):
+        self.compute, self.said, self.words, self.sessions, self.failures = compute, said, words, sessions, failures
+        self.calls = 0
         self.begun = threading.Event()
 
     def __call__(self, *args, **options):
@@ -55,7 +56,7 @@ class Held:
         if progress := options.get("progress"):
             progress(1, 4)
         wait = threading.Event()
-        while len({session for session, _ in self.said}) < self.sessions:
+        while len({session for session, words in self.said if words == self.words}) < self.sessions:
             assert not wait.wait(0.01)
         if self.calls <= self.failures:
             raise RuntimeError("out of luck")
@@ -71,11 +72,11 @@ SHARED = {
     "draws": (diagnosis, "drawn", drawn, draws, "Drawing other images of this kind…"),
     "pairs": (
         tables.remembered, "swept", swept, lambda handle: lambda: len(state.all_pairs(handle, "test", "softmax")),
-        "Pairing the models of The toy set: 25%",
+        "Pairing the models of The toy set: 25 %",
     ),
     "claims": (
         holding, "judged_claims", judged_claims, lambda handle: lambda: len(state.claims_of(handle, "test").claims),
-        "Judging the pairs of The toy set on parts of the images: 25%",
+        "Judging the pairs of The toy set on parts of the images: 25 %",
     ),
 }  # fmt: skip
 
@@ -90,7 +91,7 @@ def shared(request, handle, told, monkeypatch):
         told.clear()
 
     def held(sessions, failures=0):
-        computing = Held(compute, told, sessions, failures)
+        computing = Held(compute, told, words, sessions, failures)
         monkeypatch.setattr(module, name, computing)
         return computing
 
@@ -107,6 +108,26 @@ def test_a_second_session_is_told_that_the_first_computes(shared, told):
         assert first.result(SECONDS) == second.result(SECONDS)
     assert computing.calls == 1
     assert len({session for session, said in told if said == words}) == 2
+
+
+def test_a_second_session_between_the_first_ones_two_beginnings_draws_nothing_again(handle, told, monkeypatch):
+    computing = Held(drawn, told, SHARED["draws"][-1], sessions=2)
+    monkeypatch.setattr(diagnosis, "drawn", computing)
+    begin, begun, ask = CACHE.begin, threading.Event(), draws(handle)
+
+    def slowly(*args):
+        work = begin(*args)
+        if not begun.is_set():
+            begun.set()
+            threading.Event().wait(0.2)
+        return work
+
+    monkeypatch.setattr(CACHE, "begin", slowly)
+    with ThreadPoolExecutor(2) as sessions:
+        first = sessions.submit(ask)
+        assert begun.wait(SECONDS)
+        assert sessions.submit(ask).result(SECONDS) == first.result(SECONDS)
+    assert computing.calls == 1
 
 
 def test_an_error_is_shown_to_who_waits_for_it_and_not_to_who_comes_later(shared):

@@ -18,6 +18,8 @@ import pictures
 import pytest
 import websockets
 from browsing import ROOT, free_port, wait_until_healthy
+from outlived import started
+from packaging.metadata import Metadata
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from app import glossary
@@ -49,6 +51,10 @@ class Installed(NamedTuple):
     @property
     def package(self) -> Path:
         return next(self.environment.glob("lib/python*/site-packages")) / "duo_core"
+
+    @property
+    def python(self) -> Path:
+        return self.environment / "bin" / "python"
 
     @property
     def own_sets(self) -> Path:
@@ -102,7 +108,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
     made = Installed(*(tmp_path_factory.mktemp(name) for name in ("environment", "away", "home")))
     venv.create(made.environment, symlinks=True)
     (made.package.parent / "beside.pth").write_text("".join(f"{folder}\n" for folder in site.getsitepackages()))
-    pip("--python", str(made.environment / "bin" / "python"), "install", str(wheel))
+    pip("--python", str(made.python), "install", str(wheel))
     return made
 
 
@@ -129,6 +135,15 @@ def test_it_says_its_version(installed):
     assert installed.duo("--version") == f"duo {__version__}\n"
     metadata = next(installed.package.parent.glob("*.dist-info")) / "METADATA"
     assert f"\nVersion: {__version__}\n" in metadata.read_text(encoding="utf-8")
+
+
+def test_what_it_says_of_itself_is_what_an_index_takes(installed):
+    text = (next(installed.package.parent.glob("*.dist-info")) / "METADATA").read_text(encoding="utf-8")
+    said = Metadata.from_email(text, validate=True)
+    assert said.license_expression == "MIT"
+    assert said.description_content_type == "text/markdown"
+    assert {"models", "onnx"} <= set(said.provides_extra or ())
+    assert "# Asymmetric Duos Explorer" in (said.description or "")
 
 
 def test_the_shipped_sets_give_what_they_give_in_a_checkout(installed):
@@ -167,16 +182,10 @@ def test_shipped_sets_are_only_read(installed):
 @contextmanager
 def serving(installed: Installed, log: Path) -> Iterator[str]:
     port = free_port()
-    command = installed.command("app", "--port", str(port))
-    with (
-        log.open("wb") as output,
-        subprocess.Popen(command, cwd=installed.away, env=installed.variables, stdout=output, stderr=subprocess.STDOUT) as process,
-    ):
-        try:
-            wait_until_healthy(f"http://127.0.0.1:{port}/_stcore/health", process, log)
-            yield f"ws://127.0.0.1:{port}/_stcore/stream"
-        finally:
-            process.kill()
+    command, own = installed.command("app", "--port", str(port)), {"cwd": installed.away, "env": installed.variables}
+    with started(command, log, str(installed.python), **own) as process:
+        wait_until_healthy(f"http://127.0.0.1:{port}/_stcore/health", process, log)
+        yield f"ws://127.0.0.1:{port}/_stcore/stream"
 
 
 class Visitor(Browser):

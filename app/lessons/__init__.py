@@ -2,11 +2,11 @@
 
 from types import ModuleType
 
-from app.lessons import abstain, budget, confidence, ensemble, ranking, temperature, trap, weights
+from app.lessons import abstain, budget, confidence, different, ensemble, ranking, several, temperature, trap, weights
 
 MODULES: dict[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module
-    for module in (confidence, temperature, abstain, ensemble, trap, weights, ranking, budget)
+    for module in (confidence, temperature, abstain, ensemble, trap, weights, ranking, budget, several, different)
 }
 """By the step's key."""
 LINKED: tuple[str, ...] = tuple(key for module in MODULES.values() for key in module.LINKED)

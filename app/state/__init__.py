@@ -5,11 +5,14 @@ Every value is asked of one cache (`caches`) by a key that names all that it dep
 
 import torch
 
+from app.state.advice import BUDGETS, advised, contest_of
+from app.state.alike import Alike, Two, alike, two
 from app.state.bowls import LIVE, bowl_of, marks_of, refit_work, refits
 from app.state.diagnosis import begin_gains, calibration, classes, entropy_gains, every_split, gains, moves
 from app.state.exports import exported
 from app.state.holding import claims_of, exchangeable, promised
 from app.state.landscape import difference, landscape, singles
+from app.state.members import Together, judged_alone, judged_by, member_curves, system_of, together
 from app.state.pairs import (
     TimedFit,
     by_hand,
@@ -19,18 +22,24 @@ from app.state.pairs import (
     first_sidekick,
     fitted,
 )
-from app.state.pictures import IMAGES, thumbnails
+from app.state.pictures import credits_of, thumbnails, trouble
 from app.state.reports import report_of_pair, report_of_set
-from app.state.sets import Handle, Survey, open_set, read_ahead, set_names, store_path, survey
+from app.state.sets import Handle, Survey, open_set, read_ahead, set_names, stamp_of, store_path, survey, under_way
+from app.state.systems import digest_of, predicted, systems
 from app.state.tables import all_pairs, sidekicks
 from app.state.uploads import choices, is_upload, opened
 
 __all__ = [
-    "IMAGES",
+    "BUDGETS",
     "LIVE",
+    "Alike",
     "Handle",
     "Survey",
     "TimedFit",
+    "Together",
+    "Two",
+    "advised",
+    "alike",
     "all_pairs",
     "begin_gains",
     "bowl_of",
@@ -39,8 +48,11 @@ __all__ = [
     "choices",
     "claims_of",
     "classes",
+    "contest_of",
+    "credits_of",
     "curves",
     "difference",
+    "digest_of",
     "entropy_gains",
     "evaluation",
     "every_split",
@@ -51,11 +63,15 @@ __all__ = [
     "fitted",
     "gains",
     "is_upload",
+    "judged_alone",
+    "judged_by",
     "landscape",
     "marks_of",
+    "member_curves",
     "moves",
     "open_set",
     "opened",
+    "predicted",
     "promised",
     "read_ahead",
     "refit_work",
@@ -65,9 +81,16 @@ __all__ = [
     "set_names",
     "sidekicks",
     "singles",
+    "stamp_of",
     "store_path",
     "survey",
+    "system_of",
+    "systems",
     "thumbnails",
+    "together",
+    "trouble",
+    "two",
+    "under_way",
 ]
 
 # A pair's arrays are small: with more threads they wait for each other, and for those of other sessions.

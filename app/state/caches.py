@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 from app.budget import budget
 from app.state.once import Compute, Follow, Work
 from app.state.sizes import Ledger, pieces
+from app.state.turns import in_turn
 from app.state.waiting import told
 
 OWN = "upload:"
@@ -68,7 +69,7 @@ class Cache:
             work, mine = self._work(key, join=True, grows=grows)
             try:
                 if mine:
-                    (work.start if apart else work.run)(compute)
+                    work.start(in_turn(compute)) if apart else work.run(compute)
                 follow(work)
                 if mine or not (work.done() and work.abandoned):
                     return work.result()
@@ -79,7 +80,7 @@ class Cache:
         """Have the value computed beside what else is done, unless it is under way."""
         work, mine = self._work(key, join=False)
         if mine:
-            work.start(compute)
+            work.start(in_turn(compute))
         return work
 
     def under_way(self, key: Key) -> bool:
@@ -170,6 +171,16 @@ class Cache:
         """What is held or being computed, the least recently used first."""
         with self._lock:
             return list(self._works)
+
+    @property
+    def uploaded(self) -> int:
+        """Bytes of what all sessions have uploaded."""
+        return self._lasting.total
+
+    def held_by(self, *uploads: str) -> int:
+        """Bytes of some uploads, without what was computed from them."""
+        with self._lock:
+            return self._lasting.of(*uploads)
 
     @property
     def bytes(self) -> int:

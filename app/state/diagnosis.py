@@ -1,15 +1,15 @@
 """What the diagnosis page computes."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import pandas as pd
 
 from app.budget import budget
 from app.state.caches import CACHE, Cache, Key, kept
+from app.state.members import of, together
 from app.state.once import Compute, Work
-from app.state.pairs import evaluation
 from app.state.sets import Handle
 from app.state.waiting import told
 from duo_core.analysis.diagnosis import RANKING, ClassScore, class_intervals, gain_by_class, rank_moves, reliability
@@ -26,6 +26,8 @@ Single = Literal["base", "sidekick"]
 
 _DRAWING = threading.Lock()
 """One at a time, as the draws of one call keep all cores busy."""
+_BEGINNING = threading.Lock()
+"""Who asks for the same two systems a moment later finds the draws of both under way, not of one."""
 
 
 def begin_gains(
@@ -34,18 +36,20 @@ def begin_gains(
     """Begin the draws of duo and one member beside what else is done; those of a member serve all its pairs."""
     member = {"base": found.base, "sidekick": found.sidekick}[over]
     alone = handle.digest((member, FIT_SPLIT), (member, found.split))
-    places = {"duo": _pair(handle, found), over: alone}
-    draws = {variant: Key("draws", of, (kind, keys)) for variant, of in places.items()}
-    new = [variant for variant, key in draws.items() if not CACHE.under_way(key)]
-    together = Cache(budget)
+    places = {"duo": of(handle, found), over: alone}
+    draws = {variant: Key("draws", place, (kind, keys)) for variant, place in places.items()}
+    both_at_once = Cache(budget)
+    new: list[str] = []
 
     def draws_of(variant: str) -> Compute[Drawn]:
         if variant not in new:  # under way a moment ago, and failed since
             return lambda _: _drawn([found.predictions[variant]], keys)[0]
         both = [found.predictions[each] for each in new]
-        return lambda _: together.value(Key("draws"), lambda _: _drawn(both, keys))[new.index(variant)]
+        return lambda _: both_at_once.value(Key("draws"), lambda _: _drawn(both, keys))[new.index(variant)]
 
-    duo, member_alone = (CACHE.begin(key, draws_of(variant)) for variant, key in draws.items())
+    with _BEGINNING:
+        new += [variant for variant, key in draws.items() if not CACHE.under_way(key)]
+        duo, member_alone = (CACHE.begin(key, draws_of(variant)) for variant, key in draws.items())
     return duo, member_alone
 
 
@@ -69,7 +73,7 @@ def entropy_gains(handle: Handle, found: Evaluation) -> Mapping[str, Interval | 
     """Intervals of what ranking the duo by entropy instead of softmax changes."""
     duo = found.predictions["duo"]
     return kept(
-        Key("entropy gains", _pair(handle, found)),
+        Key("entropy gains", of(handle, found)),
         lambda: differences(duo.ranked_by("entropy"), duo.ranked_by("softmax"), keys=RANKING),
     )
 
@@ -84,13 +88,13 @@ def calibration(handle: Handle, found: Evaluation) -> dict[str, pd.DataFrame]:
         systems: dict[str, Predictions] = {"uncalibrated": raw, **{key: found.predictions[key] for key in ("base", "duo")}}
         return {name: reliability(predictions) for name, predictions in systems.items()}
 
-    return kept(Key("calibration", _pair(handle, found)), compute)
+    return kept(Key("calibration", of(handle, found)), compute)
 
 
 def moves(handle: Handle, found: Evaluation, kind: UncertaintyKind) -> pd.DataFrame:
     """Every image by how far its rank moves from base to duo."""
     base, duo = found.predictions["base"], found.predictions["duo"]
-    return kept(Key("moves", _pair(handle, found), (kind,)), lambda: rank_moves(base, duo))
+    return kept(Key("moves", of(handle, found), (kind,)), lambda: rank_moves(base, duo))
 
 
 Classes = tuple[pd.DataFrame, pd.DataFrame, Mapping[int, Interval | None]]
@@ -108,15 +112,11 @@ def classes(handle: Handle, found: Evaluation, score: ClassScore, least: int, en
         shown = ranked if len(ranked) <= 2 * ends else pd.concat([ranked.head(ends), ranked.tail(ends)])
         return table, shown, class_intervals(base, duo, shown["class"].tolist(), score, among=ranked["class"].tolist())
 
-    return kept(Key("classes", _pair(handle, found), (names, score, least, ends)), compute)
+    return kept(Key("classes", of(handle, found), (names, score, least, ends)), compute)
 
 
-def _pair(handle: Handle, found: Evaluation) -> str:
-    return handle.pair(found.base, found.sidekick, found.split)
-
-
-def every_split(handle: Handle, base: str, sidekick: str, kind: UncertaintyKind) -> dict[str, Evaluation]:
-    """The pair on every evaluation split that has both models."""
+def every_split(handle: Handle, members: Sequence[str], kind: UncertaintyKind, rule: str = "fitted") -> dict[str, Evaluation]:
+    """The system on every evaluation split that has all its members."""
     own = handle.logit_set
-    splits = [split for split in own.evaluation_splits if {base, sidekick} <= set(own.models(split))]
-    return {split: evaluation(handle, base, sidekick, split, kind) for split in splits}
+    splits = [split for split in own.evaluation_splits if set(members) <= set(own.models(split))]
+    return {split: together(handle, members, split, kind, rule) for split in splits}

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from app.state.caches import Key, awaited, kept
+from app.state.members import Together, of, on_fit
 from app.state.once import Progress
 from app.state.sets import Handle, memory
 from app.state.tables import all_pairs
@@ -39,9 +40,8 @@ def claims_of(handle: Handle, split: str, *, reversed_too: bool = False) -> Judg
 
 def promised(handle: Handle, found: Evaluation, kind: UncertaintyKind, target: float, confidence: float) -> pd.DataFrame:
     """Thresholds for a target risk, chosen on the fit split, and what they give on the split of the evaluation."""
-    of = handle.pair(found.base, found.sidekick, found.split)
     return kept(
-        Key("promised", of, (kind, target, confidence)),
+        Key("promised", of(handle, found), (kind, target, confidence)),
         lambda: promises(_on_fit(handle, found, kind), found.predictions, [target], confidence),
     )
 
@@ -53,6 +53,8 @@ def exchangeable(handle: Handle, found: Evaluation, kind: UncertaintyKind) -> tu
 
 
 def _on_fit(handle: Handle, found: Evaluation, kind: UncertaintyKind) -> dict[str, Predictions]:
+    if isinstance(found, Together):
+        return on_fit(handle, found, kind)
     return kept(
         Key("on the fit split", handle.digest((found.base, FIT_SPLIT), (found.sidekick, FIT_SPLIT)), (kind,)),
         lambda: found.on_fit(PROMISING, kind),

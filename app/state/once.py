@@ -5,6 +5,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import Any, Generic, TypeVar
 
+from duo_core.common.parallel import step_back
+
 T = TypeVar("T")
 Progress = Callable[[int, int], bool]
 """Told how much is done of how much; the answer is whether to stop, as nobody waits any more."""
@@ -35,8 +37,13 @@ class Work(Generic[T]):
     def start(self, compute: Compute[T]) -> None:
         """Compute on a thread of its own; here, where there is none to be had."""
         self._apart = True
+
+        def aside() -> None:
+            step_back()
+            self.run(compute)
+
         try:
-            threading.Thread(target=self.run, args=(compute,), name="once", daemon=True).start()
+            threading.Thread(target=aside, name="once", daemon=True).start()
         except RuntimeError:  # those who wait must not wait for ever
             self.run(compute)
 

@@ -7,6 +7,7 @@ from app.state.caches import Key, kept
 from app.state.holding import claims_of
 from app.state.sets import Handle, memory
 from app.state.tables import all_pairs
+from app.state.turns import at_once
 from duo_core.common.arrays import UncertaintyKind
 from duo_core.report import pair_report, set_report
 from duo_core.systems.sweep import Evaluation
@@ -19,7 +20,7 @@ def report_of_pair(handle: Handle, found: Evaluation, metric: str, kind: Uncerta
     """What writes the HTML file about a pair."""
     created = _today()
     key = Key("report of a pair", handle.stamp, (found.base, found.sidekick, found.split, metric, kind, created))
-    return lambda: kept(key, lambda: pair_report(found, metric=metric, created=created).encode())
+    return at_once(lambda: kept(key, lambda: pair_report(found, metric=metric, created=created).encode()))
 
 
 def report_of_set(handle: Handle, split: str, metric: str, kind: UncertaintyKind) -> Writer:
@@ -30,7 +31,7 @@ def report_of_set(handle: Handle, split: str, metric: str, kind: UncertaintyKind
         table, judged, known = all_pairs(handle, split, kind), claims_of(handle, split), memory(handle)
         return set_report(own, table, metric=metric, kind=kind, judged=judged, memory=known, created=created).encode()
 
-    return lambda: kept(Key("report of a set", handle.stamp, (split, metric, kind, created)), write)
+    return at_once(lambda: kept(Key("report of a set", handle.stamp, (split, metric, kind, created)), write))
 
 
 def _today() -> str:

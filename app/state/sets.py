@@ -13,6 +13,7 @@ from duo_core.common.arrays import InputError
 from duo_core.common.parallel import in_parallel
 from duo_core.logits import FIT_SPLIT, LogitSet, tensor_digest
 from duo_core.logits.store import Store, default_store
+from duo_core.logits.store.journal import UnderWay
 from duo_core.systems import remembered
 from duo_core.systems.pair_judging import Memory
 
@@ -75,12 +76,21 @@ def set_names() -> list[str]:
     return Store().names()
 
 
+def under_way(name: str) -> UnderWay | None:
+    """How far a run is that fills a set of the store just now; None where there is none, and for uploads."""
+    return Store().under_way(name) if name in set_names() else None
+
+
+def stamp_of(name: str) -> str:
+    """What changes when a file of a set does."""
+    folder = Store().folder(name)
+    files = sorted(filter(None, map(_stamp_of, folder.iterdir()))) if folder.is_dir() else []
+    return f"{folder}/{hashlib.sha256(repr(files).encode()).hexdigest()}"
+
+
 def open_set(name: str) -> Handle:
     """Open a set, or the one opened before if none of its files has changed."""
-    store = Store()
-    folder = store.folder(name)
-    files = sorted(filter(None, map(_stamp_of, folder.iterdir()))) if folder.is_dir() else []
-    stamp = f"{folder}/{hashlib.sha256(repr(files).encode()).hexdigest()}"
+    store, stamp = Store(), stamp_of(name)
     return kept(Key("set", stamp, (str(store.path),)), lambda: handle_of(store.open(name), stamp, store.path))
 
 

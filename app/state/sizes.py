@@ -145,6 +145,11 @@ class Ledger:
             self.total += self.sizes[place] - before
         self._of[key] = held
 
+    def of(self, *keys: Hashable) -> int:
+        """Bytes that are held under some keys."""
+        places = {place for key in keys for place in self._of.get(key, {})}
+        return sum(self.sizes[place] for place in places)
+
     def strike(self, key: Hashable) -> None:
         """Say that a key holds nothing any more."""
         for place in self._of.pop(key, {}):

@@ -1,9 +1,11 @@
 """What one session has uploaded: read in memory, kept in the session alone, and gone when it ends or says so."""
 
+import contextlib
 import ctypes
 import gc
 import itertools
 import secrets
+import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -17,11 +19,14 @@ from app.state.caches import CACHE, OWN
 from app.state.sets import Handle, handle_of, open_set, set_names
 from duo_core.common.arrays import InputError
 from duo_core.common.plaintext import unmarked
+from duo_core.common.settings import MIB, number
 from duo_core.formats import Limits, Options, Reading, Upload, read
-from duo_core.formats.limits import MIB
+from duo_core.formats.limits import words
 from duo_core.formats.problems import shown
 
 keep_uploads_in_memory()
+_READING = threading.Lock()
+"""Files are unpacked one upload at a time where uploads are bounded, so that only one can be larger than it may."""
 
 
 def _stamp() -> str:
@@ -44,10 +49,18 @@ class _Shelf:
     handle: Handle | None = None
     stamp: str = field(default_factory=_stamp)
     """Under which what is not used yet is counted."""
+    session: str = ""
+    refused: str = ""
+    """Why some of what was dropped just now was not taken."""
 
     def count(self) -> None:
         """Have what lies here take its part of what all values together may take."""
         CACHE.admit(self.stamp, (self.files, self.displaced, self.reading))
+
+    @property
+    def bytes(self) -> int:
+        """Of all that lies here."""
+        return CACHE.held_by(self.stamp, self.handle.stamp if self.handle else "")
 
     def leave(self) -> None:
         """Let go of the set that was used, and of all that was computed from it."""
@@ -57,12 +70,23 @@ class _Shelf:
         self.used, self.handle = None, None
 
     def close(self) -> None:
+        _SHELVES.pop(self.session, None)
         self.drop()
         self.leave()
         CACHE.forget(self.stamp)
         _empty(self.reading)
         self.files, self.displaced, self.reading = [], {}, None
         _return_memory()
+
+
+_SHELVES: dict[str, _Shelf] = {}
+"""Those of all sessions."""
+
+
+def held_by(session: str) -> int:
+    """Bytes that a session has uploaded, packed and unpacked, without what the page has not taken yet."""
+    shelf = _SHELVES.get(session)
+    return shelf.bytes if shelf else 0
 
 
 @st.cache_resource(scope="session", show_spinner=False, on_release=_Shelf.close)
@@ -73,7 +97,9 @@ def _shelf() -> _Shelf:
         raise RuntimeError("expected a session of the dashboard, which uploads belong to; there is none")
     manager, session, limits = context.uploaded_file_mgr, context.session_id, Limits.from_environment()
     config.set_option("server.maxUploadSize", limits.file_bytes // MIB)  # what the web server takes, and the uploader says
-    return _Shelf(lambda: manager.remove_session_files(session), options=Options(limits=limits))
+    shelf = _Shelf(lambda: manager.remove_session_files(session), options=Options(limits=limits), session=session)
+    _SHELVES[session] = shelf
+    return shelf
 
 
 def put(files: Sequence[UploadedFile]) -> None:
@@ -85,10 +111,30 @@ def put(files: Sequence[UploadedFile]) -> None:
         new.append(Upload(file.name if same else _other_name(file.name, taken), content))
     contents = {file.name: file.content for file in new}
     displaced = {file.name: file for file in shelf.files if contents.get(file.name, file.content) != file.content}
-    _change(shelf, [*(file for file in shelf.files if file.name not in contents), *new])
-    shelf.displaced = displaced
-    shelf.count()
+    whole = [*(file for file in shelf.files if file.name not in contents), *new]
+    shelf.refused = _too_much(shelf, [*whole, *displaced.values()])
+    if not shelf.refused:
+        _change(shelf, whole)
+        shelf.displaced = displaced
+        shelf.count()
     shelf.drop()
+
+
+def _too_much(shelf: _Shelf, files: Sequence[Upload]) -> str:
+    """Why a session may not have so many files; nothing where it may."""
+    most, own = number("DUO_MAX_FILES"), number("DUO_MAX_SESSION_MIB")
+    if most is not None and len(files) > most:
+        return f"Expected at most {most} files, got {len(files)}; nothing was taken. Put the models of a set into one file."
+    in_use = CACHE.held_by(shelf.handle.stamp) if shelf.handle else 0
+    size = sum(len(file.content) for file in files if isinstance(file.content, bytes)) + in_use
+    if own is not None and size > own:
+        return f"Expected at most {words(own)} of one session, got {words(size)}; nothing was taken. Forget what is there first."
+    return ""
+
+
+def refused() -> str:
+    """Why some of what was dropped just now was not taken; nothing where all was."""
+    return _shelf().refused
 
 
 def displaced() -> list[str]:
@@ -123,7 +169,7 @@ def put_back(place: int) -> None:
 
 def _change(shelf: _Shelf, files: list[Upload]) -> None:
     """Answers about models and rows end with the files that they were given for."""
-    shelf.files, shelf.displaced, shelf.reading = files, {}, None
+    shelf.files, shelf.displaced, shelf.reading, shelf.refused = files, {}, None, ""
     shelf.options = (
         replace(shelf.options, base=None, sidekick=None, costs={}, class_names=None, fit=None)
         if files
@@ -159,8 +205,14 @@ def reading() -> Reading | None:
     """What the files hold; None where there are none."""
     shelf = _shelf()
     if shelf.reading is None and shelf.files:
-        shelf.reading = read(shelf.files, shelf.options)
-        shelf.count()
+        most = number("DUO_MAX_UPLOADS_MIB")
+        with contextlib.nullcontext() if most is None else _READING:
+            shelf.reading = read(shelf.files, shelf.options)
+            shelf.count()
+        if most is not None and CACHE.uploaded > most:
+            _empty(shelf.reading)
+            _change(shelf, [])
+            shelf.refused = "This dashboard holds as much of uploads as it may just now; nothing was taken. Try again later."
     return shelf.reading
 
 

@@ -4,6 +4,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app.state.once import Follow, Work
+from duo_core.common.numbers import percent
 
 PATIENCE = 0.5
 """Seconds before anything is said."""
@@ -22,7 +23,7 @@ def told(text: str) -> Follow:
             if work.share is None:
                 place.caption(f"{text}…")
             else:
-                place.progress(min(1.0, work.share), f"{text}: {work.share:.0%}")
+                place.progress(min(1.0, work.share), f"{text}: {percent(work.share, 0)}")
         place.empty()
 
     return follow

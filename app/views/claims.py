@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app import controls, link, state
+from app import controls, link, state, tables
 from app.controls import THEMED
 from app.views import explore
 from duo_core.analysis.claims import BANDS, Claim
@@ -40,7 +40,7 @@ def show() -> None:
     st.title(verdicts.headline(every, own.title), anchor=False)
     st.caption(
         f"{own.title} · {place.split} · {len(own.labels[place.split]):,} images · {found.pairs} pairs of "
-        f"{len(place.known.accuracy)} models, the base the dearer one"
+        f"{len(place.known.accuracy)} models, the base the more expensive one"
     )
     st.markdown(verdicts.counted(every))
     if chance := claims_by_chance(every):
@@ -66,13 +66,12 @@ def _claims(shown: Sequence[Claim]) -> None:
     keys = [claim.key for claim in shown]
     link.settle("claim", keys, keys[0])
     link.select_row("table_claims", keys.index(st.session_state["claim"]))
-    st.dataframe(
+    tables.frame(
         verdicts.claims_table(shown),
-        hide_index=True,
         key="table_claims",
         row_height=66,
         height=600,
-        column_config={
+        columns={
             "Verdict": st.column_config.TextColumn(width=112),
             "Claim": st.column_config.TextColumn(width=310),
             "0 to 100 %": st.column_config.ImageColumn(
@@ -84,7 +83,7 @@ def _claims(shown: Sequence[Claim]) -> None:
         on_select=lambda: _choose(keys),
         selection_mode="single-row",
     )
-    controls.download(verdicts.claims_numbers(shown), "claims")
+    tables.downloads(verdicts.claims_numbers(shown), "claims")
 
 
 def _choose(keys: Sequence[str]) -> None:
@@ -111,19 +110,18 @@ def _claim(shown: Sequence[Claim]) -> None:
             selection_mode="points",
         )
     with right:
-        st.dataframe(
+        tables.frame(
             verdicts.pairs_table(claim),
-            hide_index=True,
+            shares={"Balance": "FLOPs balance"},
             key="table_claim_pairs",
             height=400,
-            column_config={
+            columns={
                 "Measured": st.column_config.NumberColumn(format="%.3g", help=verdicts.measured(claim)),
-                "Balance": st.column_config.NumberColumn(format="percent", help="FLOPs balance of the sidekick"),
             },
             on_select=lambda: open_pair(claim, _selected(claim)),
             selection_mode="single-row",
         )
-        controls.download(claim.pairs, "claim_pairs")
+        tables.downloads(claim.pairs, "claim_pairs")
 
 
 def _selected(claim: Claim) -> Sequence[str] | None:
@@ -135,6 +133,7 @@ def open_pair(claim: Claim, pair: Sequence[str] | None) -> None:
     """Have a pair opened in Explore, with what the claim measures; None, of a selection taken back, opens nothing."""
     link.touched()
     if pair:
+        pair = pair[1].split(" + ") if " + " in pair[1] else pair  # two models that were held against a third
         uncertainty = "entropy" if claim.key.startswith("entropy") else "softmax"
         metric = measured_metric(claim) or st.session_state.get("metric")
         link.take({"base": pair[0], "sidekick": pair[1], "uncertainty": uncertainty, "metric": metric})

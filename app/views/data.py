@@ -6,7 +6,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from app import controls, describing, link, saving, uploading
+from app import controls, describing, link, saving, tables, uploading
 from app.state import uploads
 from duo_core.common.plaintext import escaped, unmarked
 from duo_core.formats import CODES, FLOOR, OPENERS, WRITTEN, FileFacts, Found, Options, Problem, Reading, template
@@ -49,6 +49,8 @@ def show() -> None:
     _drop()
     with st.spinner("Reading the files"):
         read = uploads.reading()
+    if said := uploads.refused():
+        st.error(said)
     if read:
         _files(read)
         _problems(read)
@@ -74,7 +76,7 @@ def _in_use(found: Reading) -> None:
         st.markdown(f"{_summary(found.found)} Every page shows them: *your upload* under *Logit set*.")
         _models(found.found)
         with st.container(horizontal=True, vertical_alignment="center"):
-            for name, label in {"explore": "Explore the pair", "find": "Find a pair", "temperatures": "Temperatures"}.items():
+            for name, label in {"explore": "Explore the pair", "find": "Find a system", "temperatures": "Temperatures"}.items():
                 controls.open_page(name, label)
             _forget_button()
 
@@ -187,7 +189,7 @@ def _first_rows(found: Found) -> None:
             | {f"logits of {model}": " ".join(f"{value:.3g}" for value in values) + " …" for model, values in row["logits"].items()}
             for row in found.rows
         ]
-        st.dataframe(pd.DataFrame(rows), hide_index=True)
+        tables.frame(pd.DataFrame(rows))
 
 
 def _models(found: Found) -> None:
@@ -204,11 +206,9 @@ def _models(found: Found) -> None:
         }
         for facts in found.models
     ]
-    columns = {
-        "Accuracy": st.column_config.NumberColumn(format="percent"),
-        **{name: st.column_config.NumberColumn(format="%.3f") for name in ("NLL", "ECE", "GFLOPs", "M parameters")},
-    }
-    st.dataframe(pd.DataFrame(rows).dropna(axis="columns", how="all"), hide_index=True, column_config=columns)
+    table = pd.DataFrame(rows).dropna(axis="columns", how="all")
+    columns = {name: st.column_config.NumberColumn(format="%.3f") for name in ("NLL", "GFLOPs", "M parameters")}
+    tables.frame(table, shares={name: name for name in ("Accuracy", "ECE") if name in table}, columns=columns)
 
 
 def _actions(read: Reading) -> None:

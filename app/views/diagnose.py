@@ -6,18 +6,22 @@ from typing import Any, cast
 import pandas as pd
 import streamlit as st
 
-from app import controls, link, state
+from app import controls, link, state, tables, together
 from app.controls import THEMED, Choice
+from app.state.pictures import ATTRIBUTION, VARIABLE
 from duo_core.analysis.advice import BAND, gains_within
 from duo_core.analysis.diagnosis import OUTCOMES, RANKING, ClassScore, by_split, by_uncertainty, exchange
+from duo_core.common.plaintext import escaped
+from duo_core.common.settings import is_public
 from duo_core.figures import diagnosis as figures
 from duo_core.figures.gains import gains_by_split
 from duo_core.metrics import METRICS
 from duo_core.systems.sweep import Evaluation
 from duo_core.wording import telling
+from duo_core.wording import together as wording
 
 TITLE = "Diagnose"
-LINKED = (*link.CHOICE, "part", "histogram", "outcome", "class_score")
+LINKED = (*link.CHOICE, "members", *together.LINKED, "part", "histogram", "outcome", "class_score")
 PARTS = {
     "calibration": "Is it as sure as right?",
     "images": "Which images move?",
@@ -29,22 +33,28 @@ PARTS = {
 HISTOGRAMS = {"wrong": "Wrong images", "right": "Right images"}
 SCORES = {"accuracy": "Accuracy", "f1": "F1"}
 MOVED = {"any": "All", **dict(zip(OUTCOMES, ("Both right", "Rescued", "Harmed", "Both wrong"), strict=True))}
+IMAGES = "images_folder"
+"""Key of the field for a folder of images."""
 ROWS = 20
 LEAST = 10
 """Images that a class must have to be drawn."""
 ENDS = 12
 """Classes drawn from either end where there are many."""
 SHIFT = "duo logits ... --corrupt test-noise=gaussian_noise:3"
+SURE = {"Base sure": "Base sure", "Duo sure": "Duo sure"}
 COMPARED = ("base", "unweighted", "uq_only", "duo")
 
 
 def show() -> None:
     """Draw the page."""
-    choice = controls.sidebar()
+    choice = controls.sidebar(more=True)
     if choice is None:
         return
-    found = state.evaluation(choice.handle, choice.base, choice.sidekick, choice.split, choice.kind)
+    more = len(choice.members) > 2
+    found: Evaluation = together.evaluated(choice) if more else _evaluated(choice)
     _exchange(choice, found)
+    if more:
+        st.caption(wording.called_duo(found.base))
     part = controls.switch("Question", "part", PARTS)
     parts = {
         "calibration": _calibration,
@@ -55,6 +65,11 @@ def show() -> None:
         "scores": _scores,
     }
     parts[part](choice, found)
+
+
+def _evaluated(choice: Choice) -> Evaluation:
+    """The pair of the sidebar."""
+    return state.evaluation(choice.handle, choice.base, choice.sidekick, choice.split, choice.kind)
 
 
 def _calibration(choice: Choice, found: Evaluation) -> None:
@@ -68,10 +83,10 @@ def _calibration(choice: Choice, found: Evaluation) -> None:
 def _exchange(choice: Choice, found: Evaluation) -> None:
     own, gain = choice.handle.logit_set, state.gains(choice.handle, found, choice.kind, ("accuracy",))["accuracy"]
     counted = exchange(found.predictions["base"], found.predictions["duo"])
-    st.markdown(f":blue-background[{choice.base}] + :orange-background[{choice.sidekick}]")
+    st.markdown(wording.names(choice.members))
     st.title(telling.exchanged(counted), anchor=False)
     st.caption(f"{own.title} · {choice.split} · {sum(counted):,} images · {own.k:,} classes")
-    st.markdown(telling.exchange_line(counted, gain, choice.base))
+    st.markdown(telling.exchange_line(counted, gain, found.base))
     st.table(telling.exchange_table(counted), width="content")
     st.caption(telling.draws_line(gain))
 
@@ -83,7 +98,7 @@ def _reliability(choice: Choice, found: Evaluation) -> None:
     controls.chart(
         figures.reliability_diagram(tables, colours=THEMED),
         "reliability",
-        f"Accuracy against confidence of {choice.base}, before and after calibration, and of the duo, by bin",
+        f"Accuracy against confidence of {found.base}, before and after calibration, and of the duo, by bin",
     )
     st.caption("15 bins of equal width, as for ECE; a point's area grows with its images. Below the diagonal: too sure.")
     controls.numbers(_stacked(tables), "reliability", "The bins as numbers")
@@ -101,7 +116,7 @@ def _histogram(choice: Choice, found: Evaluation) -> None:
     controls.chart(
         figures.confidence_histogram(tables, which, colours=THEMED),
         "histogram",
-        f"How many {which} images of {choice.base} and of the duo fall into each bin of confidence",
+        f"How many {which} images of {found.base} and of the duo fall into each bin of confidence",
     )
     columns = ["system", "lower", "upper", "images", "right", "wrong"]
     controls.numbers(_stacked(tables)[columns], "histogram", "The counts as numbers")
@@ -118,27 +133,39 @@ def _moves(choice: Choice, found: Evaluation) -> None:
         st.info(f"No image of {choice.split} is of this kind.")
         return
     shown = kept.head(ROWS)
-    pictures = state.thumbnails(own, choice.split, shown["row"].tolist())
+    folder = str(st.session_state.get(IMAGES, "")).strip()
+    pictures = state.thumbnails(choice.handle, choice.split, shown["row"].tolist(), folder)
     readable = telling.moves_table(shown, own.classes, own.ids.get(choice.split))
     if pictures:
         readable.insert(0, "Picture", pictures)
-    st.dataframe(readable, hide_index=True, height=480, row_height=64 if pictures else None, column_config=_columns())
+    tables.frame(readable, shares=SURE, columns=_columns(), height=480, row_height=64 if pictures else None)
     st.caption(
         f"The {len(shown)} of {len(kept):,} whose rank by uncertainty moves furthest; rank 1 is the surest of {len(table):,}, "
         "a negative move makes it surer."
     )
-    if pictures is None:
-        st.caption(
-            f"No pictures are at hand. Name the folder or tar that the images of {choice.split} lie in by the environment variable "
-            f"{state.IMAGES}, and start the dashboard again."
-        )
-    controls.download(telling.moves_table(kept, own.classes, own.ids.get(choice.split)), "rank_moves")
+    seen = [own.ids[choice.split][row] for row, picture in zip(shown["row"], pictures or [], strict=False) if picture]
+    _ask_for_pictures(choice, folder, seen)
+    tables.downloads(telling.moves_table(kept, own.classes, own.ids.get(choice.split)), "rank_moves")
     link.share()
 
 
+def _ask_for_pictures(choice: Choice, folder: str, names: list[str]) -> None:
+    """Who made the pictures that are shown, and a field for a folder of the others; no folder is read on a stranger's word."""
+    own = choice.handle.logit_set
+    authors = state.credits_of(choice.handle, names)
+    if authors:
+        st.caption(f"Photographs by {escaped(', '.join(authors))}; {ATTRIBUTION} beside the set names licences and pages.")
+    if not is_public() and own.ids.get(choice.split):
+        label = f"Folder or tar of the images of {choice.split}"
+        st.text_input(label, key=IMAGES, help=f"Or say it in the environment, as {VARIABLE}.")
+        if folder and (complaint := state.trouble(choice.handle, choice.split, folder)):
+            st.warning(escaped(complaint))
+    elif not names:
+        st.caption(f"No pictures of {choice.split} are at hand.")
+
+
 def _columns() -> dict[str, Any]:
-    sure, rank = st.column_config.NumberColumn(format="percent"), st.column_config.NumberColumn(format="localized")
-    numbers = dict.fromkeys(("Base sure", "Duo sure"), sure) | dict.fromkeys(("Base rank", "Duo rank", "Move"), rank)
+    numbers = dict.fromkeys(("Base rank", "Duo rank", "Move"), st.column_config.NumberColumn(format="localized"))
     names = dict.fromkeys(("Label", "Base says", "Duo says"), st.column_config.TextColumn(width=110))
     return {"Picture": st.column_config.ImageColumn(), **names, **numbers}
 
@@ -154,7 +181,7 @@ def _classes(choice: Choice, found: Evaluation) -> None:
         controls.chart(
             figures.class_gains(shown, gains, score, colours=THEMED),
             "classes",
-            f"{SCORES[score]} that the duo gains over {choice.base} in each class, with 95 % intervals",
+            f"{SCORES[score]} that the duo gains over {found.base} in each class, with 95 % intervals",
         )
         left_out = len(every) - len(shown)
         most = f"The {ENDS} that gain most and least; " if len(shown) == 2 * ENDS else ""
@@ -164,8 +191,8 @@ def _classes(choice: Choice, found: Evaluation) -> None:
     link.share()
 
 
-def _splits(choice: Choice, _: Evaluation) -> None:
-    every = state.every_split(choice.handle, choice.base, choice.sidekick, choice.kind)
+def _splits(choice: Choice, found: Evaluation) -> None:
+    every = state.every_split(choice.handle, choice.members, choice.kind, state.system_of(found).rule)
     gains = {split: state.gains(choice.handle, found, choice.kind) for split, found in every.items()}
     table = by_split({split: found.metrics for split, found in every.items()}, gains)
     if len(every) == 1:
@@ -176,8 +203,8 @@ def _splits(choice: Choice, _: Evaluation) -> None:
         f"{METRICS[choice.metric].label} of {choice.base} and of the duo on every split",
     )
     st.caption("The metric is chosen in the sidebar. Temperatures are those of the fit split throughout.")
-    st.dataframe(telling.matrix(table), hide_index=True)
-    st.caption(f"Base → duo (difference); * where it stands. {telling.draws_line(gains[choice.split]['accuracy'])}")
+    tables.frame(telling.matrix(table))
+    st.caption(f"Base → duo (difference); * where it is significant. {telling.draws_line(gains[choice.split]['accuracy'])}")
     controls.numbers(table, "splits", "The splits as numbers")
 
 

@@ -1,14 +1,16 @@
 """Explore: one pair, what it buys and what it costs."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from app import controls, link, manual, state, taking
+from app import controls, link, manual, state, tables, taking, together
 from app.controls import THEMED, Choice
 from duo_core import figures
 from duo_core.analysis.guarantee import ASSUMPTION
-from duo_core.figures.curves import risk_at
+from duo_core.figures.curves import parting, risk_at
 from duo_core.figures.screen import LABELS, SCREEN, cost_column
 from duo_core.logits import FIT_SPLIT
 from duo_core.metrics import METRICS
@@ -17,7 +19,8 @@ from duo_core.systems.sweep import Evaluation
 from duo_core.wording import promising, telling, words
 
 TITLE = "Explore"
-LINKED = (*link.CHOICE, "coverage", "target", "confidence")
+LINKED = (*link.CHOICE, "members", *together.LINKED, "coverage", "range", "target", "confidence", *manual.LINKED)
+RANGES = {"parting": "Where curves part", "whole": "Whole range"}
 
 CARDS = {
     "accuracy": "Share of images classified right.",
@@ -26,6 +29,7 @@ CARDS = {
     "sac98": "Selective accuracy constraint: the largest share of images that can be kept with 98 % of them right.",
 }
 
+MEMBERS: tuple[Literal["base", "sidekick"], ...] = ("base", "sidekick")
 COVERED = (
     "They cover which images were collected; not which images the temperatures were learned from, nor how the models were trained."
 )
@@ -33,24 +37,31 @@ COVERED = (
 
 def show() -> None:
     """Draw the page."""
-    choice = controls.sidebar()
+    choice = controls.sidebar(more=True)
     if choice is None:
+        return
+    if len(choice.members) > 2:
+        together.show(choice)
         return
     found = state.evaluation(choice.handle, choice.base, choice.sidekick, choice.split, choice.kind)
     better = found.better
-    _heading(choice, found)
+    title = _heading(choice)
     _reversed(choice, found)
-    place = st.container(key="cards").empty()
-    with place.container():  # the pair at once; its intervals take longest and come last
-        _cards(found, {})
-    state.begin_gains(choice.handle, found, choice.kind, tuple(CARDS), better)
-    _fit(choice)
-    st.space("small")
+    _fit_warnings(choice)
+    cards = st.container(key="cards").empty()
+    known = all(work.done(0) for work in state.begin_gains(choice.handle, found, choice.kind, tuple(CARDS), better))
+    gains = state.gains(choice.handle, found, choice.kind, tuple(CARDS), better) if known else {}
+    _cards(found, gains, title, cards)  # the pair at once; its intervals take longest and come last where they are new
     left, right = st.columns([3, 2], gap="large")
     with left:
         _curves(choice, found)
     with right:
         _sidekicks(choice, found)
+    with st.container(key="standing"):
+        said = st.empty()
+    _standing(found, gains, said)
+    _every_metric(choice, found)
+    _fit(choice)
     st.space("medium")
     _promise(choice, found)
     st.space("medium")
@@ -59,20 +70,23 @@ def show() -> None:
         _temperatures(choice, found)
     with right:
         _ratios(choice)
-    gains = state.gains(choice.handle, found, choice.kind, tuple(CARDS), better)  # before the cards are taken away
-    with place.container():
-        _cards(found, gains)
+    if not known:
+        gains = state.gains(choice.handle, found, choice.kind, tuple(CARDS), better)  # before the cards are taken away
+        _cards(found, gains, title, cards)
+        _standing(found, gains, said)
 
 
-def _heading(choice: Choice, found: Evaluation) -> None:
+def _heading(choice: Choice) -> DeltaGenerator:
+    """Draw what the page is about; the place of its title."""
     own = choice.handle.logit_set
-    st.markdown(f":blue-background[{choice.base}] + :orange-background[{choice.sidekick}]")
-    accuracy = {key: found.metrics[key]["accuracy"] or 0.0 for key in ("base", "sidekick", "duo")}
-    st.title(words.headline(found.flops_balance, accuracy[found.better], accuracy["duo"]), anchor=False)
-    st.caption(
-        f"{own.title} · {choice.split} · {len(own.labels[choice.split]):,} images · {own.k:,} classes",
-        help="Compute is the FLOPs balance: multiply-adds of the sidekick over those of the base, where the set says them.",
-    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f":blue-background[{choice.base}] + :orange-background[{choice.sidekick}]", width="content")
+        st.caption(
+            f"{own.title} · {choice.split} · {len(own.labels[choice.split]):,} images · {own.k:,} classes",
+            help="Compute is the FLOPs balance: multiply-adds of the sidekick over those of the base, where the set says them.",
+            width="content",
+        )
+    return st.empty()
 
 
 def _reversed(choice: Choice, found: Evaluation) -> None:
@@ -87,30 +101,57 @@ def _reversed(choice: Choice, found: Evaluation) -> None:
         st.button("Swap: make it the base", key="swap_reversed", on_click=link.swap)
 
 
-def _cards(found: Evaluation, gains: Mapping[str, Interval | None]) -> None:
-    """The duo beside its better member."""
+def _fit_warnings(choice: Choice) -> None:
+    fit = state.fitted(choice.handle, choice.base, choice.sidekick).fit
+    for warning in words.fit_warnings(fit, {"base": choice.base, "sidekick": choice.sidekick}):
+        st.warning(warning)
+
+
+def _cards(found: Evaluation, gains: Mapping[str, Interval | None], title: DeltaGenerator, place: DeltaGenerator) -> None:
+    """The duo beside its better member: the title and the cards say what the intervals say."""
     duo, base = found.metrics["duo"], found.metrics[found.better]
-    with st.container(horizontal=True):
-        for key, meaning in CARDS.items():
-            st.metric(
-                words.card_label(key),
-                SCREEN[key].text(duo[key]),
-                words.delta(key, duo[key], base[key]),
-                delta_color="normal" if METRICS[key].higher_is_better else "inverse",
-                delta_description=words.within(key, gains.get(key)) or words.beside(key, duo[key], base[key], found.better),
-                help=f"{meaning} {LABELS[found.better]} alone: {SCREEN[key].text(base[key])}.",
-                border=True,
-                height="stretch",
-            )
-    st.markdown(words.standing(gains, found.better) if gains else "Drawing other images of this kind…")
-    st.caption(f"{telling.draws_line(gains.get('accuracy'))} {COVERED}")
+    before, after = (metrics["accuracy"] or 0.0 for metrics in (base, duo))
+    title.title(words.headline(found.flops_balance, before, after, gains.get("accuracy")), anchor=False)
+    with place.container():
+        for column, (key, meaning) in zip(st.columns(len(CARDS), gap="small"), CARDS.items(), strict=True):
+            with column:
+                controls.difference_card(
+                    words.card_label(key),
+                    key,
+                    duo[key],
+                    base[key],
+                    gain=gains.get(key),
+                    beside=words.within(key, gains.get(key)) or words.beside(key, duo[key], base[key], found.better),
+                    help=f"{meaning} {LABELS[found.better]} alone: {SCREEN[key].text(base[key])}.",
+                    height="stretch",
+                )
+
+
+def _standing(found: Evaluation, gains: Mapping[str, Interval | None], place: DeltaGenerator) -> None:
+    """The same in a sentence, and how the intervals came about."""
+    with place.container():
+        st.markdown(words.standing(gains, found.better) if gains else "Drawing other images of this kind…")
+        st.caption(f"{telling.draws_line(gains.get('accuracy'))} {COVERED}")
+
+
+@st.fragment
+def _every_metric(choice: Choice, found: Evaluation) -> None:
+    """All metrics of the pair in one table, computed when somebody asks."""
+    if not st.toggle("All metrics, with intervals against base and sidekick", key="every_metric"):
+        return
+    gains: dict[str, Mapping[str, Interval | None]]
+    gains = {over: state.gains(choice.handle, found, choice.kind, over=over) for over in MEMBERS}
+    table = telling.every_metric(found.metrics, gains)
+    numbers = [name for name in table if table[name].dtype.kind == "f"]
+    tables.frame(table, columns=dict.fromkeys(numbers, st.column_config.NumberColumn(format="%.3f")))
+    tables.downloads(table, "metrics")
 
 
 def _fit(choice: Choice) -> None:
     timed = state.fitted(choice.handle, choice.base, choice.sidekick)
-    st.caption(words.fit_line(timed.fit, len(choice.handle.logit_set.labels[FIT_SPLIT]), timed.seconds))
-    for warning in words.fit_warnings(timed.fit, {"base": choice.base, "sidekick": choice.sidekick}):
-        st.warning(warning)
+    st.markdown(words.weights_line(timed.fit))
+    with st.expander("How it was fitted"):
+        st.markdown(words.fit_line(timed.fit, len(choice.handle.logit_set.labels[FIT_SPLIT]), timed.seconds))
 
 
 @st.fragment
@@ -118,32 +159,37 @@ def _curves(choice: Choice, found: Evaluation) -> None:
     st.header("How wrong are the images you keep?", anchor=False)
     link.settle("coverage", range(1, 101), 80)
     coverage = st.session_state["coverage"] / 100
+    link.settle("range", RANGES, "parting")
     duo, alone = (risk_at(found.predictions[key], coverage) for key in ("duo", found.better))
     st.markdown(words.operating_point(coverage, duo, alone, found.better))
     drawn = state.curves(choice.handle, found, choice.kind)
+    whole = st.session_state["range"] == "whole"
+    start = 0.0 if whole else min(parting(drawn.table, of=found.better), coverage)
     controls.chart(
-        figures.risk_coverage(drawn.table, coverage=coverage, colours=THEMED),
+        figures.risk_coverage(drawn.table, coverage=coverage, start=start, colours=THEMED).update_layout(height=340),
         "risk_coverage",
         f"Selective error against coverage of {choice.base}, {choice.sidekick} and their duo",
         on_select=lambda: link.choose_coverage("chart_risk_coverage"),
         selection_mode="points",
     )
-    st.slider("Coverage: keep the surest (or click a curve)", 1, 100, key="coverage", format="%d %%", on_change=link.touched)
-    st.caption(f"Lines lie within {words.points(drawn.error)} of the exact curves.")
-    controls.numbers(drawn.table, "risk_coverage", "The curves as numbers")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.slider("Coverage: keep the surest (or click the chart)", 1, 100, key="coverage", format="%d %%", on_change=link.touched)
+        controls.switch("Coverages shown", "range", RANGES)
+    about = f"Lines lie within {words.points(drawn.error)} of the exact curves."
+    controls.numbers(drawn.table, "risk_coverage", "The curves as numbers", about)
     link.share()
 
 
 def _sidekicks(choice: Choice, found: Evaluation) -> None:
     st.header("Which sidekick?", anchor=False)
     table = state.sidekicks(choice.handle, choice.base, choice.split, choice.kind)
-    st.markdown(f"All of them with {choice.base}. Click a point to load one.")
+    st.markdown("A click on a point loads its pair.")
     if words.no_costs(cost_column(table)):
         st.info(words.no_costs(cost_column(table)))
     controls.chart(
         figures.metric_by_cost(
             table, choice.metric, base=found.metrics["base"][choice.metric], chosen=choice.sidekick, colours=THEMED
-        ),
+        ).update_layout(height=340),
         "sidekicks",
         f"{METRICS[choice.metric].label} of {choice.base} with every sidekick, against the cost of the sidekick",
         on_select=lambda: link.choose_sidekick("chart_sidekicks"),
@@ -155,26 +201,7 @@ def _sidekicks(choice: Choice, found: Evaluation) -> None:
 @st.fragment
 def _promise(choice: Choice, found: Evaluation) -> None:
     st.header("Answer only when sure", anchor=False)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        link.settle("target", promising.TARGETS, "2")
-        st.select_slider(
-            "Target: at most this share of the answers may be wrong",
-            promising.TARGETS,
-            key="target",
-            format_func=lambda target: f"{target} %",
-            on_change=link.touched,
-        )
-        link.settle("confidence", promising.CONFIDENCES, "95")
-        st.segmented_control(
-            "Confidence of the guarantee",
-            promising.CONFIDENCES,
-            key="confidence",
-            format_func=lambda confidence: f"{confidence} %",
-            on_change=link.touched,
-            required=True,
-            help=promising.MEANING,
-        )
-    target, confidence = (float(st.session_state[key]) / 100 for key in ("target", "confidence"))
+    target, confidence = taking.goal()
     table = state.promised(choice.handle, found, choice.kind, target, confidence)
     for line in promising.promise_lines(table, target, choice.split):
         st.markdown(f"- {line}")
@@ -199,7 +226,7 @@ def _ratios(choice: Choice) -> None:
     st.header("How much say does each get?", anchor=False)
     table = state.sidekicks(choice.handle, choice.base, choice.split, choice.kind)
     controls.chart(
-        figures.ratio_by_cost(table, chosen=choice.sidekick, colours=THEMED).update_layout(height=360),
+        figures.ratio_by_cost(table, chosen=choice.sidekick, colours=THEMED).update_layout(height=340),
         "ratios",
         f"Temperature ratio of {choice.base} with every sidekick, against the cost of the sidekick",
         on_select=lambda: link.choose_sidekick("chart_ratios"),

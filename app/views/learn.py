@@ -1,11 +1,10 @@
-"""Learn: why a sidekick helps, in eight steps of one idea, one control, one chart and one question."""
+"""Learn: why a sidekick helps, in ten steps of one idea, one control, one chart and one question."""
 
 import re
-import urllib.parse
 
 import streamlit as st
 
-from app import controls, glossary, lessons, link
+from app import classroom, controls, glossary, lessons, link
 from app.state import lessons as scenes
 from duo_core.teaching.experts import SEED
 from duo_core.teaching.steps import MODEL, STEPS, Step
@@ -15,7 +14,6 @@ OWN = ("step", "data", "seed", "answers")
 LINKED = (*OWN, *lessons.LINKED)
 
 DATA = {"toy": "Made-up experts", "real": "Real models"}
-ANSWERS = {"shown": "After a guess", "hidden": "Hidden"}
 ROWS = 20
 """Of the lesson's cell: many, since its height is shared by its rows, of which the text beside it is the first."""
 
@@ -25,7 +23,7 @@ def show() -> None:
     link.settle("step", range(1, len(STEPS) + 1), 1)
     link.settle("data", DATA, "toy")
     link.settle("seed", scenes.SEEDS, SEED)
-    link.settle("answers", ANSWERS, "shown")
+    link.settle("answers", classroom.ANSWERS, "shown")
     step = STEPS[st.session_state["step"] - 1]
     # The controls of the other steps are kept by the session; the address is about this one.
     st.session_state["linked"] = (*OWN, *lessons.MODULES[step.key].LINKED)
@@ -48,51 +46,22 @@ def _way(step: Step) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="way"):
         st.title(step.title, anchor=False, width="content")
         st.space("stretch")
-        st.caption(f"{at} of {last}", width="content")
         st.button("Back", key="back", shortcut="Left", disabled=at == 1, on_click=_go, args=(-1,))
         st.button("Next", key="next", shortcut="Right", disabled=at == last, on_click=_go, args=(1,))
-        st.segmented_control(
-            "Step", range(1, last + 1), key="step", label_visibility="collapsed", required=True, on_change=link.touched
+        st.selectbox(
+            "Step",
+            range(1, last + 1),
+            key="step",
+            format_func=lambda place: f"{place} of {last} · {STEPS[place - 1].title}",
+            label_visibility="collapsed",
+            on_change=link.touched,
+            width=300,
         )
 
 
 def _go(steps: int) -> None:
     link.touched()
     link.take({"step": link.held("step") + steps})
-
-
-def _class() -> None:
-    """What a teacher needs: the seed, hidden answers, links that fix both, and the page to print."""
-    seed, answers = st.session_state["seed"], st.session_state["answers"] == "shown"
-    with st.popover("For a class"):
-        st.number_input("Seed of the made-up experts", scenes.SEEDS[0], scenes.SEEDS[-1], key="seed", on_change=link.touched)
-        st.segmented_control(
-            "Answers",
-            list(ANSWERS),
-            key="answers",
-            format_func=lambda key: ANSWERS[key],
-            required=True,
-            on_change=link.touched,
-        )
-        st.markdown("Classroom link: this step, for everyone with the same data.")
-        st.code(classroom_link(st.context.url or "", embed=False), language=None, wrap_lines=True)
-        st.markdown("For slides: the same without the rest of the page.")
-        st.code(classroom_link(st.context.url or "", embed=True), language=None, wrap_lines=True)
-        st.download_button(
-            "Handout to print (HTML)",
-            lambda: scenes.handout_of(STEPS[-1], seed, answers=answers),
-            file_name="asymmetric-duos-handout.html",
-            mime="text/html",
-            on_click="ignore",
-            key="handout",
-        )
-        st.caption("The same story in Python: `docs/learn.ipynb`.")
-
-
-def classroom_link(page: str, *, embed: bool) -> str:
-    """The address that opens this step with this data, whatever the defaults are."""
-    fixed = {key: str(st.session_state[key]) for key in ("step", "data", "seed", "answers")}
-    return f"{page}?{urllib.parse.urlencode(fixed | ({'embed': 'true'} if embed else {}))}"
 
 
 def _terms(step: Step) -> None:
@@ -129,7 +98,7 @@ def _data(step: Step) -> None:
             )
         st.space("stretch")
         if not st.context.is_embedded:
-            _class()
+            classroom.popover()
 
 
 def _lesson(step: Step) -> None:

@@ -5,12 +5,17 @@ import itertools
 import pandas as pd
 import streamlit as st
 
-from app import controls, glossary, state
+from app import controls, glossary, state, tables
+from app.citation import CITATION
+from app.controls import THEMED
 from duo_core.common.arrays import InputError
 from duo_core.common.plaintext import escaped
+from duo_core.figures import soups as figures
 from duo_core.logits import LogitSet, tensor_digest
 from duo_core.report.provenance import versions
 from duo_core.systems.newton import BOUND
+from duo_core.teaching import soups
+from duo_core.wording import training as wording
 
 TITLE = "Method"
 LINKED: tuple[str, ...] = ()
@@ -18,6 +23,7 @@ LINKED: tuple[str, ...] = ()
 PARTS = {
     "The duo": "the-duo",
     "The fit": "the-fit",
+    "Soups": "soups",
     "Terms and formulas": "terms",
     "Where the logits are from": "provenance",
     "How to cite": "cite",
@@ -49,14 +55,27 @@ covariances of the two models' logits under the softmax.
   single images of another scale do not rule the search; only their own logits count.
 * Nothing is fitted on the split that is judged.
 """
-CITATION = """@misc{zhou2025asymmetricduos,
-  title         = {Asymmetric Duos: Sidekicks Improve Uncertainty},
-  author        = {Zhou, Tim G. and Shelhamer, Evan and Pleiss, Geoff},
-  year          = {2025},
-  eprint        = {2505.18636},
-  archivePrefix = {arXiv},
-  url           = {https://arxiv.org/abs/2505.18636}
-}"""
+
+SOUPS = """
+A **soup** is the average of the weights of several models, tensor by tensor: one model, which costs what one costs. The
+*uniform* soup averages all trials of a run. The *greedy* soup looks at them from the best to the worst and keeps one where the
+soup is right about more validation images with it, or about just as many with a lower NLL; so it is never below its best
+ingredient there. That it keeps the best trial alone is a possible answer.
+"""
+ANCHOR = """
+An average only means something where the loss is low all the way from one model to the other. Trials that start from one
+**anchor**, the linear probe, stay in one valley. Models that were begun apart compute the same with other units in other
+places: in between lies a mixture of both that computes neither. This small net shows it, trained as you see it here; for the
+same reason soups of other heads, classes or anchors are refused.
+"""
+STOCK = r"""
+\begin{gathered}
+d_i = w_i - w_0, \qquad c = \operatorname{mean}_{i<j} \cos(d_i, d_j) \\
+t = \frac{N c}{1 + (N - 1)\, c}, \qquad w = t\, \bar w + (1 - t)\, w_0
+\end{gathered}
+"""
+ANGLE = 60.0
+"""Degrees between the trials that are drawn."""
 
 
 def show() -> None:
@@ -64,7 +83,7 @@ def show() -> None:
     st.title("What is computed, and how?", anchor=False)
     st.markdown(" · ".join(f"[{heading}](#{anchor})" for heading, anchor in PARTS.items()))
     with st.container(width=820):
-        for draw, (heading, anchor) in zip((_duo, _fit, _terms, _sets, _citation, _versions), PARTS.items(), strict=True):
+        for draw, (heading, anchor) in zip((_duo, _fit, _soups, _terms, _sets, _citation, _versions), PARTS.items(), strict=True):
             st.header(heading, anchor=anchor)
             draw()
 
@@ -80,6 +99,26 @@ def _duo() -> None:
 def _fit() -> None:
     st.latex(FIT)
     st.markdown(ABOUT_FIT)
+
+
+def _soups() -> None:
+    st.markdown(SOUPS)
+    path = soups.between()
+    controls.chart(
+        figures.accuracy_between(path, colours=THEMED),
+        "between",
+        "Accuracy on the straight line between the weights of two trials, of one anchor and of anchors of their own",
+    )
+    st.markdown(ANCHOR)
+    controls.numbers(path, "between", "The line as numbers")
+    st.latex(STOCK)
+    found = soups.angle(ANGLE)
+    controls.chart(
+        figures.stock_angle(found.trials, found.mean, found.stock, colours=THEMED),
+        "angle",
+        f"Two trials {ANGLE:g} degrees apart as seen from their anchor, their mean, and Model Stock between the two",
+    )
+    st.markdown(wording.of_angle(ANGLE, found.cosine, found.ratio))
 
 
 def _terms() -> None:
@@ -122,7 +161,7 @@ def _provenance(handle: state.Handle) -> None:
 
 
 def _weights(own: LogitSet) -> pd.DataFrame:
-    columns = ("model", "weights", "weights_sha256", "input_size", "created", "versions")
+    columns = ("model", "weights", "weights_sha256", "input_size", "precision", "tf32", "computed_on", "created", "versions")
     rows = [{"name": name, **{column: _plain(getattr(card, column)) for column in columns}} for name, card in own.cards.items()]
     return pd.DataFrame(rows, columns=["name", *columns])
 
@@ -131,6 +170,8 @@ def _plain(value: object) -> str | None:
     """A card's entry as a table shows it."""
     if isinstance(value, dict):
         return ", ".join(f"{key} {entry}" for key, entry in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return " × ".join(map(str, value)) if isinstance(value, tuple) else None if value is None else str(value)
 
 
@@ -147,4 +188,4 @@ def _citation() -> None:
 
 
 def _versions() -> None:
-    st.dataframe(pd.DataFrame(versions(), columns=["Package", "Version"]), hide_index=True)
+    tables.frame(pd.DataFrame(versions(), columns=["Package", "Version"]))

@@ -21,7 +21,7 @@ from duo_core.systems.sweep import Evaluation
 from duo_core.wording import words
 
 TITLE = "Temperatures"
-LINKED = (*link.CHOICE, "question", "judged", "fit_seed")
+LINKED = (*link.CHOICE, "question", "judged", "fit_seed", *manual.LINKED)
 QUESTIONS = {
     "bowl": "Where is the best weighting?",
     "ratios": "Does it follow the cost?",
@@ -41,7 +41,9 @@ def show() -> None:
     timed = state.fitted(choice.handle, choice.base, choice.sidekick)
     st.markdown(f":blue-background[{choice.base}] + :orange-background[{choice.sidekick}]")
     st.title(headline(timed.fit, choice.base, choice.sidekick), anchor=False)
-    st.caption(words.fit_line(timed.fit, len(choice.handle.logit_set.labels[FIT_SPLIT]), timed.seconds))
+    st.markdown(words.weights_line(timed.fit))
+    with st.expander("How it was fitted"):
+        st.markdown(words.fit_line(timed.fit, len(choice.handle.logit_set.labels[FIT_SPLIT]), timed.seconds))
     for warning in words.fit_warnings(timed.fit, {"base": choice.base, "sidekick": choice.sidekick}):
         st.warning(warning)
     part = controls.switch("Question", "question", QUESTIONS)
@@ -189,10 +191,10 @@ def trend(table: pd.DataFrame) -> str:
 
     >>> rows = {"variant": "duo", "flops_balance": [0.1, 0.2, 0.5], "T_ratio": [7.0, 3.0, 2.0], "sidekick_accuracy": 0.8}
     >>> trend(pd.DataFrame(rows))
-    'Paper Figure 10: the ratio falls as sidekicks get dearer. Here, rank correlation −1.00 over 3 pairs.'
+    'Paper Figure 10: the ratio falls as sidekicks get more expensive. Here, rank correlation −1.00 over 3 pairs.'
     """
     duos = table[(table["variant"] == "duo") & table["T_ratio"].notna()]
-    column, paper = cost_column(table), "Paper Figure 10: the ratio falls as sidekicks get dearer."
+    column, paper = cost_column(table), "Paper Figure 10: the ratio falls as sidekicks get more expensive."
     if column == "sidekick_accuracy" or duos[column].nunique() < 3:
         return paper
     correlation = duos[column].astype(float).rank().corr(duos["T_ratio"].rank())

@@ -1,15 +1,18 @@
 """Zoo: every model of a set, what it costs and how good it is."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from app import controls, link, state
+from app import controls, link, soups, state, tables
 from app.controls import THEMED
 from duo_core import figures
 from duo_core.figures.zoo import SIZES, explained, power_law, slowdowns
+from duo_core.logits import Card
 from duo_core.metrics import METRICS
+from duo_core.wording import training as wording
 from duo_core.wording import words
 
 TITLE = "Zoo"
@@ -36,6 +39,7 @@ def show() -> None:
     with right:
         _throughput(table)
     _models(table)
+    _trained(own.cards)
 
 
 def _quality(table: pd.DataFrame) -> None:
@@ -102,8 +106,23 @@ def _models(table: pd.DataFrame) -> None:
         "Each alone, after its own temperature scaling on the fit split: the calibration temperature multiplies the logits, so "
         "below 1 the model was too sure of itself."
     )
-    st.dataframe(table[list(COLUMNS)].reset_index(), hide_index=True, column_config={"model": "Model", **COLUMNS})
-    controls.download(table.reset_index(), "models")
+    order = ["model", *COLUMNS, *SHARES, *ORIGIN]
+    tables.frame(table.reset_index()[order], shares=SHARES, columns={"model": "Model", **COLUMNS, **ORIGIN})
+    tables.downloads(table.reset_index(), "models")
+
+
+def _trained(cards: Mapping[str, Card]) -> None:
+    """How models that were trained here came about, and what soups are of."""
+    rows = wording.recipes(cards)
+    if rows.empty:
+        return
+    st.header("How were they trained?", anchor=False)
+    st.markdown(wording.WHAT_A_SOUP_COSTS)
+    tables.frame(rows, columns=TRAINED)
+    tables.download(rows, "training")
+    for name, card in cards.items():
+        if card.training and "ingredients" in card.training:
+            soups.soup(name, card.training)
 
 
 COLUMNS: dict[str, Any] = {
@@ -111,14 +130,28 @@ COLUMNS: dict[str, Any] = {
     "multiply_adds": st.column_config.NumberColumn("Multiply-adds", format="compact"),
     "parameters": st.column_config.NumberColumn("Parameters", format="compact"),
     "images_per_second": st.column_config.NumberColumn("Images a second", format="%.0f"),
-    "accuracy": st.column_config.NumberColumn("Accuracy", format="percent"),
     "macro_f1": st.column_config.NumberColumn("Macro F1", format="%.4f"),
     "temperature": st.column_config.NumberColumn("Calibration temperature", format="%.3f"),
     "nll": st.column_config.NumberColumn("NLL (nats)", format="%.4f"),
     "brier": st.column_config.NumberColumn("Brier score", format="%.4f"),
-    "ece": st.column_config.NumberColumn("ECE", format="percent"),
+}
+SHARES = {"accuracy": "Accuracy", "ece": "ECE"}
+ORIGIN = {
     "architecture": "Architecture",
     "weights": "Weights",
     "weights_sha256": "SHA-256 of the weights",
     "device": "Measured on",
+}
+TRAINED: dict[str, Any] = {
+    "model": "Model",
+    "method": "Method",
+    "run": "Run",
+    "recipe": "Recipe",
+    "seed": st.column_config.NumberColumn("Seed", format="%d"),
+    "learning_rate": st.column_config.NumberColumn("Learning rate", format="%.3g"),
+    "weight_decay": st.column_config.NumberColumn("Weight decay", format="%.2g"),
+    "best_epoch": st.column_config.NumberColumn("Best epoch", format="%d"),
+    "epochs": st.column_config.NumberColumn("Epochs", format="%d"),
+    "cost": st.column_config.NumberColumn("Training, multiply-adds", format="compact"),
+    "anchor": "Anchor",
 }

@@ -96,7 +96,7 @@ def claims(
     found = [*statements(world)]
     if entropy is not None:
         found += by_entropy(World(entropy, of_parts.get("entropy"), images, world.pairs.index))
-    judge = _Judge(world.pairs, parts, replicates, level, seed)
+    judge = Judge(rows_of(world), parts, replicates=replicates, level=level, seed=seed)
     return _sensitive([judge.judged(statement) for statement in found], {one.key for one in found if one.equal})
 
 
@@ -119,15 +119,29 @@ def _sensitive(found: list[Claim], equal: set[str]) -> list[Claim]:
     return [replace(claim, verdict="inconclusive", note=note) if claim.key in unfounded else claim for claim in found]
 
 
-class _Judge:
-    """Judges statements about the same pairs with the same draws of models and images."""
+def rows_of(world: World) -> pd.DataFrame:
+    """Base, sidekick and FLOPs balance of a world's pairs."""
+    pairs = world.pairs
+    return pairs.index.to_frame(index=False).astype(object).assign(flops_balance=pairs["flops_balance", "duo"].to_numpy())
 
-    def __init__(self, pairs: pd.DataFrame, parts: Parts | None, replicates: int, level: float, seed: int) -> None:
-        self._rows = pairs.index.to_frame(index=False).astype(object).assign(flops_balance=pairs["flops_balance", "duo"].to_numpy())
-        self._draws = ModelDraws({name for pair in pairs.index for name in pair}, replicates=replicates, level=level, seed=seed)
+
+class Judge:
+    """Judges statements about the same rows with the same draws of models and images."""
+
+    def __init__(
+        self,
+        rows: pd.DataFrame,
+        parts: Parts | None,
+        *,
+        replicates: int = REPLICATES,
+        level: float = LEVEL,
+        seed: int = 0,
+    ) -> None:
+        """Of rows with base, sidekick and flops_balance."""
+        self._rows = rows
+        self._draws = ModelDraws({*rows["base"], *rows["sidekick"]}, replicates=replicates, level=level, seed=seed)
         self._few = parts is not None and not parts.tables
-        count = parts.tables["softmax"]["split"].nunique() if parts and parts.tables else 0
-        self._steps = steps(count, replicates, seed + 1) if count else None
+        self._steps = steps(parts.count, replicates, seed + 1) if parts and parts.count else None
 
     def judged(self, statement: Statement) -> Claim:
         """Judge one statement, whose values stand in the order of the pairs."""
@@ -148,7 +162,7 @@ class _Judge:
             share=share,
             asked=statement.asked,
             interval=interval,
-            verdict="inconclusive" if few else _verdict(interval, most, statement.asked, found),
+            verdict="inconclusive" if few else verdict_of(interval, most, statement.asked, found),
             pairs=found,
             measured=statement.measured,
             images=self._steps is not None and statement.moves is not None,
@@ -179,7 +193,8 @@ class _Judge:
         return moved
 
 
-def _verdict(interval: Interval | None, most: float, asked: float, pairs: pd.DataFrame) -> Verdict:
+def verdict_of(interval: Interval | None, most: float, asked: float, pairs: pd.DataFrame) -> Verdict:
+    """Return the verdict on a claim from its interval, and the upper end of that of pairs that do not speak against it."""
     models = {*pairs["base"], *pairs["sidekick"]}
     if interval is None or len(models) < MODELS or asked ** len(pairs) > 1 / 40:
         return "too few models"

@@ -8,6 +8,7 @@ import pandas as pd
 
 from duo_core.analysis.claims import Claim, claims
 from duo_core.analysis.parts import parts_of
+from duo_core.analysis.related import related_claims
 from duo_core.analysis.roles import judged_reversed, named, without
 from duo_core.common.arrays import UncertaintyKind
 from duo_core.logits import LogitSet
@@ -55,10 +56,12 @@ def judged_claims(
     memory = memory or Memory()
     table = tables["softmax"]
     pairs = list(dict.fromkeys(named(table)))
-    found = judged_reversed(table, on_fit(own, pairs, memory), len(own.labels[split]))
+    fit = on_fit(own, pairs, memory)
+    found = judged_reversed(table, fit, len(own.labels[split]))
     left_out = set() if reversed_too else found
     asked = {kind: without(rows, left_out) for kind, rows in tables.items()}
     kept = [pair for pair in pairs if pair not in left_out]
     parts = parts_of(own, split, kept, store=store, memory=memory, progress=progress)
     answers = claims(asked["softmax"], asked.get("entropy"), parts=parts, replicates=replicates, seed=seed)
+    answers += related_claims(own, split, asked["softmax"], fit, parts=parts, memory=memory, replicates=replicates, seed=seed)
     return Judged(answers, len(pairs), len(found))

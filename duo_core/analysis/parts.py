@@ -39,6 +39,11 @@ class Parts:
     images: int
     """In all parts together."""
 
+    @property
+    def count(self) -> int:
+        """How many parts there are; 0 where there are too few images."""
+        return self.tables["softmax"]["split"].nunique() if self.tables else 0
+
 
 def parts_of(
     own: LogitSet,
@@ -58,14 +63,14 @@ def parts_of(
     if count < FEWEST or not pairs:
         return Parts({}, images)
     models = sorted({model for pair in pairs for model in pair})
-    cut, memory = _cut(own, split, models, count), memory or Memory()
+    cut, memory = cut_set(own, split, models, count), memory or Memory()
     known = Memory(memory.calibrated, memory.fitted, on_fit=memory.on_fit, nll_fit=memory.nll_fit)
     if store is None:
         return Parts(sweeps(cut, only=pairs, memory=known, progress=progress), images)
     return Parts(swept(cut, store, only=pairs, memory=known, progress=progress), images)
 
 
-def _cut(own: LogitSet, split: str, models: Collection[str], count: int) -> LogitSet:
+def cut_set(own: LogitSet, split: str, models: Collection[str], count: int) -> LogitSet:
     """Some models of the set on the fit split and the parts of a split; every image is in one part, whatever their order is."""
     order = torch.from_numpy(np.random.default_rng(0).permutation(len(own.labels[split])))
     rows = {f"{split} {at + 1}/{count}": order[at::count].sort().values for at in range(count)}

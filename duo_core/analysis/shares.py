@@ -29,6 +29,11 @@ class ModelDraws:
         self._counts = np.random.default_rng(seed).multinomial(m, np.full(m, 1 / m), size=replicates).astype(float)
         self._level, self._seed = level, seed
 
+    def counts(self, model: str) -> Floats:
+        """How often each draw takes a model, (replicates,)."""
+        found: Floats = self._counts[:, self._place[model]]
+        return found
+
     def interval(self, members: Sequence[Sequence[str]], agrees: ArrayLike) -> Interval | None:
         """Percentile interval of the mean of `agrees`.
 

@@ -28,6 +28,8 @@ COUNTS = ("accuracy", "sac98")
 """Metrics that are a number of images over all."""
 NEEDED = ("base", "duo", "unweighted", "uq_only")
 """Variants that the claims compare."""
+_VARIANTS = (*NEEDED, "sidekick")
+"""Those that a world has, as far as its table does."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,11 @@ class World:
         self.step = ONE_IMAGE / images if images else 1e-12
         self._parts = None if parts is None else _by_part(parts, self.pairs.index)
 
+    @property
+    def models(self) -> list[str]:
+        """All that are in a pair, in alphabetical order."""
+        return sorted({model for pair in self.pairs.index for model in pair})
+
     def number(self, of: Callable[[pd.DataFrame], pd.Series]) -> tuple[Floats, Floats | None]:
         """A number by pair, (p,), and its effects by part, (parts, p); NaN where parts leave it open how far to trust it."""
         value = of(self.pairs).to_numpy(float)
@@ -134,7 +141,7 @@ def _by_pair(table: pd.DataFrame) -> pd.DataFrame:
     missing = {*NEEDED} - {*table["variant"]} if len(table) else set()
     if missing:
         raise InputError(f"expected the variants {', '.join(NEEDED)} of every pair, got none of {', '.join(sorted(missing))}")
-    rows = table[table["variant"].isin(NEEDED)]
+    rows = table[table["variant"].isin(_VARIANTS)]
     if rows.duplicated(["base", "sidekick", "variant"]).any():
         raise InputError(f"expected the pairs of one split, got the splits {', '.join(sorted({*rows['split']}))}; take one of them")
     return _wide(rows, ["base", "sidekick"])
@@ -142,14 +149,14 @@ def _by_pair(table: pd.DataFrame) -> pd.DataFrame:
 
 def _by_part(parts: pd.DataFrame, pairs: pd.Index) -> pd.DataFrame:
     """One row a (part, pair), part by part in the order of the pairs."""
-    wide = _wide(parts[parts["variant"].isin(NEEDED)], ["split", "base", "sidekick"])
+    wide = _wide(parts[parts["variant"].isin(_VARIANTS)], ["split", "base", "sidekick"])
     names = parts["split"].unique()
     return wide.reindex(pd.MultiIndex.from_tuples([(name, *pair) for name in names for pair in pairs], names=wide.index.names))
 
 
 def _wide(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     wide = rows.set_index([*by, "variant"])[_COLUMNS].astype(float).unstack("variant")
-    return wide.reindex(columns=pd.MultiIndex.from_product([_COLUMNS, NEEDED]))
+    return wide.reindex(columns=pd.MultiIndex.from_product([_COLUMNS, _VARIANTS]))
 
 
 def _compared(

@@ -83,6 +83,18 @@ port = whole("a port in 1..65535", 1, 65535)
 seed = whole("a whole number from 0 to 2^64 - 1", 0, 2**64 - 1)
 
 
+def budget(text: str) -> float:
+    """Read a share of at least 0, or per cent with their sign; a number that is meant as per cent is not read as a multiple.
+
+    >>> budget("0.15"), budget("15%"), budget("2")
+    (0.15, 0.15, 2.0)
+    """
+    expected = "a share such as 0.15, or 15%, of the base's multiply-adds"
+    if text.endswith("%"):
+        return real(expected, lambda value: value >= 0)(text[:-1].rstrip()) / 100
+    return real(f"{expected}, at most 10 (1000%)", lambda value: 0 <= value <= 10)(text)
+
+
 def unique(pairs: Sequence[tuple[str, Any]], option: str) -> dict[str, Any]:
     """Return what an option says by name; InputError where it says two things of one."""
     values = dict(pairs)

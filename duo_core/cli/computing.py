@@ -2,17 +2,21 @@
 
 import argparse
 import sys
-from dataclasses import asdict, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from duo_core.cli.arguments import assignment, input_size, not_negative, unique
 from duo_core.cli.options import (
+    BENCHMARKS,
     Commands,
     about_options,
     class_options,
     compute_options,
     fit_option,
+    images_of,
     json_option,
     model_options,
     new_command,
@@ -21,10 +25,12 @@ from duo_core.cli.options import (
 )
 from duo_core.cli.printing import say, show
 from duo_core.cli.sets import rows_of
+from duo_core.cli.tasks import cut_options, engine_options, run_tasks, write_plan
 from duo_core.common.arrays import InputError
 from duo_core.logits.store import Store
 
 if TYPE_CHECKING:
+    from duo_core.cluster import Planned
     from duo_core.models.zoo import LoadedModel, ModelSpec
 
 
@@ -57,7 +63,9 @@ def add_logits(commands: Commands) -> None:
     text = "compute the logits that a set lacks; stopped, it goes on where it was"
     command = new_command(commands, "logits", logits, text)
     command.add_argument("--set", required=True, metavar="NAME", help="logit set to make or to fill")
-    repeated_option(command, "--images", assignment, "SPLIT=SOURCE", "folder, tar, torch/..., hfds/...", required=True)
+    repeated_option(
+        command, "--images", assignment, "SPLIT=SOURCE", f"folder, tar, torch/..., hfds/...; or {BENCHMARKS}", required=True
+    )
     repeated_option(command, "--models", str, "MODEL", "NAME, ID=NAME, or a .yaml or .toml list", required=True)
     fit_option(command, "draw `val` out of `test`'s images, stratified by class")
     repeated_option(command, "--corrupt", assignment, "SPLIT=KIND:SEVERITY", "a split of `test`'s images, corrupted")
@@ -73,6 +81,8 @@ def add_logits(commands: Commands) -> None:
     about_options(command, "images")
     model_options(command)
     compute_options(command)
+    engine_options(command, "the models")
+    cut_options(command)
     store_option(command)
 
 
@@ -85,9 +95,9 @@ def zoo(options: argparse.Namespace) -> None:
 
 def cost(options: argparse.Namespace) -> None:
     """Profile models, built with random weights, at the input size and number of classes in use."""
-    from duo_core.inference import compute_device
+    from duo_core.models.devices import check_precision, compute_device
 
-    compute_device(options.device)  # before anything is counted
+    check_precision(options.precision, compute_device(options.device))  # before anything is counted
     show([_profile(spec, options) for spec in _specs(options, distinct=False)], options.json)
 
 
@@ -119,32 +129,37 @@ def _second_count(model: "LoadedModel") -> dict[str, Any]:
 def _speed(model: "LoadedModel | None", options: argparse.Namespace) -> dict[str, Any]:
     if model is None:
         return {"images_per_second": None, "device": None, "batch_size": None}
-    from duo_core.inference import compute_device
     from duo_core.models.cost import throughput
+    from duo_core.models.devices import compute_device
 
-    device = compute_device(options.device)
-    batch = {"batch_size": options.batch_size} if options.batch_size else {}
-    speed = throughput(model.module, model.transform.input_size, device=device, precision=options.precision, **batch)
+    device, size = compute_device(options.device), model.transform.input_size
+    speed = throughput(model.module, size, device=device, precision=options.precision, batch_size=options.batch_size)
     return {"images_per_second": round(speed.images_per_second, 2), "device": speed.device, "batch_size": speed.batch_size}
 
 
 def logits(options: argparse.Namespace) -> None:
     """Compute what a set lacks, then say what stands in it."""
-    import torch
-
-    from duo_core.inference import compute, compute_device
+    from duo_core.inference import compute
     from duo_core.inference.doubts import doubts
     from duo_core.inference.progress import Printer
-    from duo_core.models.zoo import load
+    from duo_core.models.devices import check_precision, compute_device
 
     store = Store(options.store)
-    store.own_folder(options.set)  # before models are read, which may take long
-    compute_device(options.device)
+    store.own_folder(options.set)  # before images are listed and models read, which may take long
+    check_precision(options.precision, compute_device(options.device))
     splits = _splits(options)
-    models = [load(spec) for spec in _specs(options)]
-    _say(*(model.note for model in models))
+    specs = _specs(options)
+    if options.dry_run:
+        _estimate(specs, splits, store, options)
+        return
+    if options.plan:
+        write_plan(options, _planned(specs, store, options).tasks)
+        return
+    failed = _by_tasks(specs, splits, store, options) if options.engine == "ray" or store.has_shards(options.set) else []
+    if failed:
+        raise InputError(*failed)
     summary = compute(
-        models,
+        specs,
         splits,
         store,
         options.set,
@@ -154,20 +169,94 @@ def logits(options: argparse.Namespace) -> None:
         device=options.device,
         precision=options.precision,
         batch_size=options.batch_size,
-        dtype=getattr(torch, options.dtype),
+        dtype=torch_dtype(options),
         workers=options.workers,
         skip_unreadable=options.skip_unreadable,
         progress=Printer(sys.stderr),
         costs=lambda model: _card_costs(model, options),
+        tell=_say,
     )
-    for split, names in summary.left_out.items():
-        if names:
-            say(f"left out of '{split}', unreadable: {', '.join(names)}", file=sys.stderr)
+    _say_left_out(summary.left_out)
     made = ", ".join(summary.computed) or "nothing"
     say(f"computed {made} ({summary.decoded:,} images decoded); there already: {', '.join(summary.present) or 'none'}")
     opened = store.open(options.set)
     show(rows_of(opened), False)
     _say(*doubts(opened, (*summary.computed, *summary.present), splits))
+
+
+def _say_left_out(left_out: Mapping[str, Sequence[str]]) -> None:
+    for split, names in left_out.items():
+        if names:
+            say(f"left out of '{split}', unreadable: {', '.join(names)}", file=sys.stderr)
+
+
+def _planned(specs: list["ModelSpec"], store: Store, options: argparse.Namespace) -> "Planned":
+    """What the set lacks as tasks."""
+    from duo_core.cluster.planning import ON_GPU, THROUGHPUT, Cut, plan
+    from duo_core.cluster.tasks import Images
+    from duo_core.inference.computing import checked
+    from duo_core.inference.filling import Filling
+
+    where, size = checked(options.device, options.precision, torch_dtype(options), options.batch_size)
+    rate = options.throughput or THROUGHPUT.get(where.type, ON_GPU)
+    at = f"{options.task_minutes:g} minutes at {rate:.3g} multiply-adds a second"
+    _say(f"tasks of {at} (--task-minutes, --throughput), {size} images a batch")
+    sources = {split: _absolute(text) for split, text in images_of(options, None, lambda _: None).items()}
+    corrupt = unique(options.corrupt, "--corrupt")
+    class_index = _absolute(options.class_index) if Path(options.class_index).suffix else options.class_index
+    images = Images(sources, class_index, options.class_folder, options.fit, options.seed, corrupt)
+    filling = Filling(store, options.set, {}, (), options.title or options.set, options.source, options.licence)
+    cut = Cut(
+        options.precision, options.dtype, size, options.skip_unreadable, not options.no_throughput, options.task_minutes, rate
+    )
+    return plan(specs, images, filling, cut, _say)
+
+
+def _by_tasks(specs: list["ModelSpec"], splits: Mapping[str, Any], store: Store, options: argparse.Namespace) -> list[str]:
+    """Run what tasks there are, join what they and others have left; return what those said that failed.
+
+    In one process only models are taken that others have begun: the rest go through one pass together.
+    """
+    from duo_core.cluster import join
+
+    if options.engine == "local":
+        specs = [spec for spec in specs if any(store.partial(options.set, spec.name).glob("*.shard"))]
+    planned = _planned(specs, store, options) if specs else None
+    if planned is None:
+        return []
+    # The set says where its images are in the words of this command.
+    planned = replace(planned, filling=replace(planned.filling, splits=splits))
+    left = Counter(one.model["name"] for one in planned.tasks)
+
+    def ended(one: Any) -> None:
+        left[one.model["name"]] -= 1
+        if not left[one.model["name"]]:
+            join(planned)  # so that who looks at the set sees the model at once
+
+    failed = run_tasks(options, planned.tasks, ended)
+    _say_left_out(join(planned))
+    return failed
+
+
+def _absolute(text: str) -> str:
+    """A path as other processes find it; the name of a dataset stays."""
+    return str(Path(text).resolve()) if Path(text).exists() else text
+
+
+def torch_dtype(options: argparse.Namespace) -> Any:
+    """What --dtype names."""
+    import torch
+
+    return getattr(torch, options.dtype)
+
+
+def _estimate(specs: list["ModelSpec"], splits: Mapping[str, Any], store: Store, options: argparse.Namespace) -> None:
+    """Say what there is to do and how long it takes, and do nothing."""
+    from duo_core.cluster.estimating import estimate
+
+    lines = estimate(specs, splits, store, options.set, options)
+    show(lines.rows, False)
+    say(lines.said)
 
 
 def _say(*sentences: str) -> None:
@@ -176,21 +265,11 @@ def _say(*sentences: str) -> None:
 
 
 def _card_costs(model: "LoadedModel", options: argparse.Namespace) -> dict[str, Any]:
-    """What a model's card says of its cost; the throughput with the device, precision and batch size it was measured at."""
-    from duo_core.models.cost import cost as profile
+    from duo_core.inference.facts import card_costs
+    from duo_core.models.devices import compute_device
 
-    try:
-        counted = asdict(profile(model.module, model.transform.input_size))
-    except InputError as error:
-        say(f"duo logits: the cost of '{model.spec.name}' stays unknown: {error}", file=sys.stderr)
-        counted = {"multiply_adds": None, "parameters": sum(p.numel() for p in model.module.parameters())}
-    speed = _speed(None if options.no_throughput else model, options)
-    stated = f"{speed['device']}, {options.precision}, batch of {speed['batch_size']}" if speed["device"] else None
-    return {
-        **counted,
-        "images_per_second": speed["images_per_second"],
-        "device": stated,
-    }
+    device = compute_device(options.device)
+    return card_costs(model, device, options.precision, options.batch_size, not options.no_throughput, _say)
 
 
 def _specs(options: argparse.Namespace, distinct: bool = True) -> list["ModelSpec"]:
@@ -214,7 +293,7 @@ def _splits(options: argparse.Namespace) -> dict[str, Any]:
 
     sources = {
         split: open_source(text, options.class_index, options.class_folder)
-        for split, text in unique(options.images, "--images").items()
+        for split, text in images_of(options, None, _say).items()
     }
     _say(*(note for source in sources.values() for note in source.notes))
     corrupt = {split: Corruption.parse(text) for split, text in unique(options.corrupt, "--corrupt").items()}

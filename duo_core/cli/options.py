@@ -1,11 +1,21 @@
 """Commands and their options: how a command registers itself, and the options that several share, each defined once."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from duo_core.cli.arguments import assignment, choice, cost_of, count_or_fraction, json_assignment, positive, probability, seed
+from duo_core.cli.arguments import (
+    assignment,
+    choice,
+    cost_of,
+    count_or_fraction,
+    json_assignment,
+    positive,
+    probability,
+    seed,
+    unique,
+)
 from duo_core.common.arrays import InputError
 from duo_core.formats import FLOOR
 from duo_core.systems.system import check_members
@@ -13,6 +23,8 @@ from duo_core.systems.system import check_members
 Commands = Any
 """What argparse calls the subparsers' action; it has no public type."""
 Run = Callable[[argparse.Namespace], None]
+BENCHMARKS = "imagenet=FOLDER, imagenetv2=FOLDER, caltech256=FOLDER, iwildcam=FOLDER, laid out as their makers ship them"
+"""What --images takes beside sources of single splits."""
 
 
 def new_command(commands: Commands, name: str, run: Run, text: str) -> argparse.ArgumentParser:
@@ -122,6 +134,16 @@ def model_options(command: argparse.ArgumentParser) -> None:
         repeated_option(command, option, kind, form, text)
 
 
+def images_of(options: argparse.Namespace, wanted: Collection[str] | None, tell: Callable[[str], None]) -> dict[str, str]:
+    """Sources by split of --images, a benchmark's splits among them; what a benchmark was taken for is told."""
+    from duo_core.images.benchmarks import expanded
+
+    sources, notes = expanded(unique(options.images, "--images"), wanted)
+    for note in notes:
+        tell(note)
+    return sources
+
+
 def class_options(command: argparse.ArgumentParser) -> None:
     """Add which folders are classes, and in which order."""
     command.add_argument(
@@ -141,11 +163,20 @@ def class_options(command: argparse.ArgumentParser) -> None:
 
 def compute_options(command: argparse.ArgumentParser) -> None:
     """Add where and how models run."""
-    command.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
+    device_option(command)
     command.add_argument(
-        "--precision", choices=["float32", "bfloat16"], default="float32", help="bfloat16 is autocast (default float32)"
+        "--precision",
+        choices=["float32", "tf32", "float16", "bfloat16"],
+        default="float32",
+        help="what models compute in, but for the layer of the logits: tf32 rounds products of float32 numbers, float16 and "
+        "bfloat16 are autocast (default float32)",
     )
     command.add_argument("--batch-size", type=positive, metavar="N", help="images a batch (default by device)")
+
+
+def device_option(command: argparse.ArgumentParser) -> None:
+    """Add --device."""
+    command.add_argument("--device", default="auto", help="auto (default: a GPU where there is one), cpu, cuda, cuda:N, mps or xpu")
 
 
 def pair_options(command: argparse.ArgumentParser, base: str | None = None, required: bool = False) -> None:

@@ -14,7 +14,6 @@ from duo_core.common.files import check_output, write_text
 from duo_core.logits import LogitSet
 from duo_core.logits.store import Store
 from duo_core.metrics import METRICS
-from duo_core.report import pair_report, set_report
 from duo_core.systems.pair_judging import Memory
 from duo_core.systems.sweep import check_judged, evaluate
 
@@ -49,11 +48,15 @@ def report(options: argparse.Namespace) -> None:
 
 
 def _of_pair(own: LogitSet, options: argparse.Namespace) -> str:
+    from duo_core.report import pair_report  # brings plotly, which no other command needs
+
     found = evaluate(own, options.base, options.sidekick, options.split, kind=options.uncertainty)
     return pair_report(found, metric=options.metric, seed=options.bootstrap_seed, created=_today())
 
 
 def _of_set(own: LogitSet, options: argparse.Namespace) -> str:
+    from duo_core.report import set_report
+
     tables, memory = tables_of(own, options, [options.split]), Memory()
     store = None if options.file else Store(options.store).path
     judged = judged_claims(own, options.split, tables, store=store, memory=memory, seed=options.bootstrap_seed)

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from duo_core.cli.arguments import port
 from duo_core.cli.options import Commands, new_command, store_option
-from duo_core.common import places
+from duo_core.common import places, settings
 from duo_core.common.arrays import InputError
-from duo_core.formats import Limits
 
 
 def add_app(commands: Commands) -> None:
@@ -25,12 +24,11 @@ def add_app(commands: Commands) -> None:
 
 def app(options: argparse.Namespace) -> None:
     """Run the dashboard's server until it is stopped."""
-    page = places.ROOT / "app" / "main.py"
+    page = places.ROOT / "app" / "hosted.py"
     if not page.exists():
         raise InputError(f"expected the dashboard at '{page}', got nothing there; install the package again")
-    Limits.from_environment()  # a wrong one is said here, not on a page
+    settings.check()  # what is wrong is said here, not on a page
     sys.path.insert(0, str(places.ROOT))
-    importlib.import_module("app.budget").budget()
     importlib.import_module("app.internals").check()
     _check_free(options.host, options.port)
     if options.store:

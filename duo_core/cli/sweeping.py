@@ -2,8 +2,10 @@
 
 import argparse
 import sys
+import time
 from collections.abc import Mapping
-from math import isnan
+from itertools import combinations
+from math import comb, isnan
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +17,20 @@ from duo_core.cli.printing import print_json, say
 from duo_core.cli.uploading import logit_set_of, progress_of, tables_of
 from duo_core.common.arrays import InputError
 from duo_core.common.files import check_output, csv_text, replaced
-from duo_core.logits import LogitSet
+from duo_core.logits import FIT_SPLIT, LogitSet
 from duo_core.logits.store import Store
 from duo_core.metrics import METRICS
 from duo_core.systems.enumeration import Results, SystemTables, every_system, results, tables
 from duo_core.systems.growing import Plan, plan
 from duo_core.systems.pair_judging import Memory
 from duo_core.systems.remembered_systems import swept_systems
-from duo_core.systems.sweep import check_fit_split, check_judged
+from duo_core.systems.sweep import check_fit_split, check_judged, sweeps
 from duo_core.systems.system import RULES, System
 
 PAIRS = 2
 """The size at which the table is that of pairs."""
+FEW = 3
+"""Pairs that --dry-run times."""
 SHOWN = 20
 """Systems of a split that people are shown."""
 
@@ -52,6 +56,7 @@ def add_sweep(commands: Commands) -> None:
         "--rule", action="append", choices=list(RULES), help="of --size 3 and more: only this rule; may be repeated"
     )
     command.add_argument("--out", type=Path, metavar="FILE", help="write the table to a .parquet or .csv file")
+    command.add_argument("--dry-run", action="store_true", help="say what there is to do and how long it takes, and sweep nothing")
     force_option(command)
     set_options(command)
     json_option(command)
@@ -62,7 +67,9 @@ def sweep(options: argparse.Namespace) -> None:
     _check_asked(options)
     if options.out:
         check_output(options.out, options.force)
-    if options.size == PAIRS:
+    if options.dry_run:
+        _estimate(options)
+    elif options.size == PAIRS:
         _sweep_pairs(options)
     else:
         _sweep_systems(options)
@@ -74,6 +81,33 @@ def _check_asked(options: argparse.Namespace) -> None:
             raise InputError(f"expected --{name} with --size 3 or more, got it with pairs; add --size, or leave --{name} out")
     if options.out and options.out.suffix not in (".parquet", ".csv"):
         raise InputError(f"expected a file ending in .parquet or .csv for --out, got '{options.out}'")
+
+
+def _estimate(options: argparse.Namespace) -> None:
+    """Say how many pairs or systems there are and how long they take, by the time that a few pairs take; remember nothing."""
+    from duo_core.inference.progress import clock
+
+    logit_set = logit_set_of(options, alone=options.size != PAIRS)
+    check_fit_split(logit_set)
+    splits = list(dict.fromkeys(options.split or logit_set.evaluation_splits))
+    for split in splits:
+        check_judged(logit_set, split)
+    names = logit_set.models(FIT_SPLIT, *splits)
+    some = list(combinations(names, 2))[:FEW]
+    began = time.perf_counter()
+    sweeps(logit_set, splits, only=some)
+    each = (time.perf_counter() - began) / max(1, len(some))
+    sizes = [2] if options.size == PAIRS else list(range(1, options.size + 1))
+    count = sum(comb(len(names), size) for size in sizes)
+    worth = sum(comb(len(names), size) * size / 2 for size in sizes)
+    images = sum(len(logit_set.labels[split]) for split in (FIT_SPLIT, *splits))
+    larger = f"choices of up to {options.size} members, before --budget and the limit of what is swept,"
+    what = "pairs" if options.size == PAIRS else larger
+    say(
+        f"{count:,} {what} of {len(names)} models on {images:,} images of {logit_set.k:,} classes, "
+        f"{len(names) * images * logit_set.k * 4 / 1e6:,.1f} MB of logits in float32; about {clock(each * worth)} here, "
+        f"as {len(some)} pairs took {each:.3f} s each; what was swept before is remembered and takes none"
+    )
 
 
 def _sweep_pairs(options: argparse.Namespace) -> None:

@@ -3,32 +3,30 @@
 import argparse
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from duo_core.cli.arguments import assignment, json_object, number, positive, seed, unique
-from duo_core.cli.options import Commands, class_options, json_option, new_command
+from duo_core.cli.options import BENCHMARKS, Commands, class_options, device_option, images_of, json_option, new_command
 from duo_core.cli.printing import print_json, say, show
+from duo_core.cli.tasks import engine_options, fail_with, run_tasks, write_plan
 from duo_core.common import places
 from duo_core.common.arrays import InputError
 from duo_core.common.files import checked_name
 
 if TYPE_CHECKING:
-    from duo_core.images.splits import Split
-    from duo_core.models.zoo import LoadedModel, ModelSpec
+    from duo_core.models.zoo import LoadedModel
+    from duo_core.training.asking import Asked
     from duo_core.training.finetune import Job
     from duo_core.training.folders import Run
-    from duo_core.training.recipes import Recipe
 
 METHODS = ("uniform", "greedy", "stock")
 RECIPES = ("paper", "paper-v1", "scratch")
 METRICS = ("accuracy", "macro_f1")
 RANGES = ("learning_rate", "weight_decay")
-ROLES = {
-    "train": "the images that models are trained on",
-    "val": "the images that choose hyper-parameters and soups, and that temperatures may be fitted on",
-}
+SPLITS = ("train", "val")
+ROLES = {"val": "the images that choose hyper-parameters and soups, and that temperatures may be fitted on"}
 
 
 def add_finetune(commands: Commands) -> None:
@@ -53,16 +51,19 @@ def add_finetune(commands: Commands) -> None:
         )
     command.add_argument("--batchnorm", choices=["frozen", "train"], help="its statistics (default frozen; of scratch: train)")
     command.add_argument("--no-augment", action="store_true", help="leave out RandAugment and the flips")
-    command.add_argument("--metric", choices=METRICS, default="accuracy", help="what trials are chosen by (default accuracy)")
+    command.add_argument("--metric", choices=METRICS, help="what trials are chosen by (default accuracy; of iwildcam macro_f1)")
     command.add_argument("--seed", type=seed, default=0, help="of everything that is drawn (default 0)")
-    command.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
+    device_option(command)
     command.add_argument(
         "--precision",
-        choices=["auto", "float32", "bfloat16"],
+        choices=["auto", "float32", "tf32", "bfloat16"],
         default="auto",
         help="of training; auto (default) is bfloat16 autocast where the processor has it",
     )
     _image_options(command)
+    engine_options(command, "the trials")
+    command.add_argument("--throughput", type=number, metavar="X", help="multiply-adds a second, to say how long so many take")
+    command.add_argument("--dry-run", action="store_true", help="say what there is to do and how long it takes, and train nothing")
 
 
 def add_soup(commands: Commands) -> None:
@@ -80,14 +81,20 @@ def add_soup(commands: Commands) -> None:
     )
     command.add_argument("--name", metavar="NAME", help="of the file (default: the method, and what it is of)")
     command.add_argument("--model", metavar="MODEL", help="module:callable, where the run is of own code")
-    command.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
+    device_option(command)
     _image_options(command)
 
 
 def _image_options(command: argparse.ArgumentParser) -> None:
     """Add where the images are, how they are read, and where runs lie."""
     command.add_argument(
-        "--images", nargs="+", action="extend", default=[], type=assignment, metavar="SPLIT=SOURCE", help="train=... val=..."
+        "--images",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=assignment,
+        metavar="SPLIT=SOURCE",
+        help=f"train=... val=...; or {BENCHMARKS}",
     )
     command.add_argument("--runs", type=Path, metavar="DIR", help="folder of runs (default: DUO_RUNS, else runs/ of a checkout)")
     class_options(command)
@@ -102,18 +109,71 @@ def finetune(options: argparse.Namespace) -> None:
     for option in ("name", "model"):
         if not getattr(options, option):
             raise InputError(f"expected --name, --model and --images, or --show RUN, got no --{option}")
+    asked = _asked(options)
+    job, pretrained = asked.job(options.device, _tell)
+    _tell(f"{job.precision} on {job.device}; val has {ROLES['val']}; test is not read")
+    if options.dry_run:
+        _say_cost(job, options)
+        return
+    if options.plan or options.engine == "ray":
+        _tasks(asked, job, pretrained, options)
+        if options.plan:
+            return
+    else:
+        _say_cost(job, options)
+    _make(asked.run, job, pretrained)
+    _show(asked.run, options.json)
+
+
+def _make(run: "Run", job: "Job", pretrained: "LoadedModel") -> None:
+    """Bring a run to its end: what other processes have trained is found."""
     from duo_core.inference.progress import Printer
-    from duo_core.training.costs import training_cost
     from duo_core.training.meter import Meter
     from duo_core.training.runs import make
 
-    run = _run(options, options.name)
-    images = _images(options, list(ROLES))
-    job, pretrained = _job(options, images)
-    _tell(f"{job.precision} on {job.device}; val has {ROLES['val']}; test is not read")
-    _tell(str(training_cost(job, measured=True)))
     make(run, job, pretrained, _tell, Meter(job, Printer(sys.stderr), _best(run, job)))
-    _show(run, options.json)
+
+
+def _say_cost(job: "Job", options: argparse.Namespace) -> None:
+    from duo_core.inference.progress import clock
+    from duo_core.training.costs import training_cost
+
+    found = training_cost(job, measured=True)
+    rate = options.throughput
+    _tell(f"{found}; {clock(found.multiply_adds * found.images / rate)} at {rate:.3g} a second" if rate else str(found))
+
+
+def _tasks(asked: "Asked", job: "Job", pretrained: "LoadedModel", options: argparse.Namespace) -> None:
+    """Write down or run the trials that have not ended; what all start from is made first."""
+    from duo_core.cluster.trials import TrialTask, trial_tasks
+    from duo_core.training.runs import agree
+
+    agree(asked.run, job, pretrained, _tell)
+    tasks = trial_tasks(asked, job.recipe.trials)
+    if options.plan:
+        write_plan(options, tasks)
+        return
+    first = [TrialTask(asdict(asked), None)] if job.recipe.probe and tasks else []
+    fail_with(run_tasks(options, first))
+    fail_with(run_tasks(options, tasks))
+
+
+def _asked(options: argparse.Namespace) -> "Asked":
+    """The options as plain values, paths as other processes find them."""
+    from duo_core.images.benchmarks import metric_of
+    from duo_core.training.asking import Asked
+
+    images = images_of(options, SPLITS, _tell)
+    texts = {name: str(Path(text).resolve()) if Path(text).exists() else text for name, text in images.items()}
+    same = [*RANGES, "batchnorm", "no_augment", "seed", "precision", "model", "class_index", "class_folder"]
+    same += ["weights", "arguments", "transform", "recipe", "trials", "epochs", "batch_size"]
+    return Asked(
+        folder=str(_run(options, options.name).folder.resolve()),
+        images=texts,
+        checkpoint=str(options.checkpoint.resolve()) if options.checkpoint else None,
+        metric=options.metric or metric_of(unique(options.images, "--images")),
+        **{key: getattr(options, key) for key in same},
+    )
 
 
 def _tell(sentence: str) -> None:
@@ -124,72 +184,6 @@ def _run(options: argparse.Namespace, name: str) -> "Run":
     from duo_core.training.folders import Run
 
     return Run((options.runs or places.runs()) / checked_name(name, "run"))
-
-
-def _images(options: argparse.Namespace, needed: list[str]) -> "dict[str, Split]":
-    """The images of each split, with the classes of both seen to be the same."""
-    from duo_core.images import open_source
-    from duo_core.images.splits import splits
-
-    texts = unique(options.images, "--images")
-    other = [name for name in texts if name not in ROLES]
-    missing = [name for name in needed if name not in texts]
-    if other or missing:
-        got = f"'{other[0]}'" if other else f"none for {' and '.join(missing)}"
-        raise InputError(f"expected --images {' '.join(f'{name}=SOURCE' for name in ROLES)}, got {got}; training reads no others")
-    sources = {name: open_source(text, options.class_index, options.class_folder) for name, text in texts.items()}
-    for source in sources.values():
-        for note in source.notes:
-            say(f"duo {options.command}: {note}", sys.stderr)
-        if source.classes is None:
-            raise InputError(
-                f"expected images whose classes all have names, got numbers with gaps in '{source.text}'; give a class map"
-            )
-    return dict(splits(sources))
-
-
-def _job(options: argparse.Namespace, images: "Mapping[str, Split]") -> "tuple[Job, LoadedModel]":
-    """What is trained on what, and the model whose trunk is probed."""
-    from duo_core.inference import compute_device
-    from duo_core.models.zoo import load
-    from duo_core.training.costs import precision_here
-    from duo_core.training.finetune import Job
-    from duo_core.training.norms import check_statistics
-    from duo_core.training.runs import job_model
-
-    device, recipe = compute_device(options.device), _recipe(options)
-    pretrained = load(_spec(options), random_weights=not recipe.probe)
-    if pretrained.note:
-        _tell(pretrained.note)
-    if recipe.probe:
-        check_statistics(pretrained.module, recipe.statistics, pretrained.spec.name)
-    model = job_model(pretrained, images["train"].source.classes or (), recipe.probe)
-    precision = precision_here(device) if options.precision == "auto" else options.precision
-    return Job(model, images["train"], images["val"], recipe, options.seed, options.metric, device, precision), pretrained
-
-
-def _spec(options: argparse.Namespace) -> "ModelSpec":
-    from duo_core.models.zoo import resolve
-    from duo_core.models.zoo.references import with_transform
-
-    found = resolve(options.model)
-    if len(found) != 1:
-        raise InputError(f"expected one model to train, got {len(found)} in '{options.model}'; name one of them")
-    spec = replace(found[0], arguments={**found[0].arguments, **options.arguments})
-    if options.checkpoint:
-        spec = replace(spec, checkpoint=options.checkpoint)
-    if options.weights:
-        spec = replace(spec, choice=options.weights)
-    return spec if options.transform is None else with_transform(spec, options.transform)
-
-
-def _recipe(options: argparse.Namespace) -> "Recipe":
-    from duo_core.training.recipes import RECIPES as KNOWN
-
-    given: dict[str, Any] = {key: getattr(options, key) for key in ("trials", "epochs", "batch_size")}
-    given |= {key: tuple(value) if (value := getattr(options, key)) else None for key in RANGES}
-    given |= {"statistics": options.batchnorm, "augment": False if options.no_augment else None}
-    return KNOWN[options.recipe].with_options(given)
 
 
 def _best(run: "Run", job: "Job") -> Any:
@@ -223,8 +217,12 @@ def _show(run: "Run", as_json: bool) -> None:
 
 def soup(options: argparse.Namespace) -> None:
     """Average trials of a run; say what went in and what came of it."""
-    from duo_core.inference import compute_device
+    from duo_core.models.devices import compute_device
+    from duo_core.training.asking import images_of as splits_of
     from duo_core.training.soups import make_soup
+
+    def tell(sentence: str) -> None:
+        say(f"duo soup: {sentence}", sys.stderr)
 
     device = compute_device(options.device)
     run = _run(options, options.run_name)
@@ -232,7 +230,7 @@ def soup(options: argparse.Namespace) -> None:
     found = make_soup(
         run,
         options.method,
-        _images(options, ["val"]),
+        splits_of(images_of(options, SPLITS, tell), options.class_index, options.class_folder, ["val"], tell),
         of=options.of,
         name=options.name,
         own_code=options.model,

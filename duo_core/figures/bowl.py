@@ -26,7 +26,7 @@ def nll_bowl(
     Parameters
     ----------
     surface
-        NLL on a grid. Every grid point can be clicked; its temperatures are the point's x and y.
+        NLL on a grid. Every other grid point can be clicked; its temperatures are the point's x and y.
     marks
         Temperatures and exact NLL by variant; that of `duo` is the bottom of the bowl.
     sliders
@@ -78,14 +78,15 @@ def _rings(figure: go.Figure, surface: Bowl, marks: Mapping[str, tuple[Temperatu
 
 
 def _grid(figure: go.Figure, surface: Bowl) -> None:
-    """Every grid point, not to be seen but to be pointed at and clicked."""
-    points = surface.table()
+    """Every other grid point, not to be seen but to be pointed at and clicked: each takes a node of the page."""
+    coarse = Bowl(surface.base[::2], surface.sidekick[::2], surface.nll[::2, ::2], surface.images)
+    points = coarse.table()
     figure.add_scatter(
         x=points["T_base"],
         y=points["T_sidekick"],
         customdata=points["nll"].round(5),
         mode="markers",
-        marker={"size": 12, "opacity": 0},
+        marker={"size": 20, "opacity": 0},
         hovertemplate=_hover("Here", "%{customdata:.4f}"),
         showlegend=False,
     )

@@ -6,18 +6,22 @@ Axes show percent where the tables hold fractions, and say in which direction be
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from duo_core.common.numbers import percent
 from duo_core.figures.frame import cost_axis, layout, level, note, ratio_axis
 from duo_core.figures.screen import COSTS, LABELS, LIGHT, SCREEN, STYLES, Colours, cost_column, metric_title
 from duo_core.metrics import METRICS
 
 
-def risk_coverage(table: pd.DataFrame, *, coverage: float | None = None, colours: Colours = LIGHT) -> go.Figure:
+def risk_coverage(table: pd.DataFrame, *, coverage: float | None = None, start: float = 0.0, colours: Colours = LIGHT) -> go.Figure:
     """Draw selective error against coverage, one line a column of `curves.risk_coverage`'s table, the duo last.
 
-    `coverage` is marked by a vertical line. Points carry their coverage in customdata, so that a click can set it.
+    `coverage` is marked by a vertical line; the axis begins at `start`. A click anywhere picks the nearest of the points of the
+    trace "Coverage", one a percent, which carry their coverage in customdata: lines without a node for each of their points
+    are drawn many times as fast.
     """
     figure = go.Figure(layout=layout("Coverage: share of images kept (%)", "Selective error (%), lower is better"))
     x = table["coverage"] * 100
@@ -26,19 +30,36 @@ def risk_coverage(table: pd.DataFrame, *, coverage: float | None = None, colours
             x=x,
             y=table[key] * 100,
             name=LABELS[key],
-            mode="lines+markers",  # a line without markers cannot be clicked
+            mode="lines",
             line={"color": _colour(colours, key), "dash": STYLES[key].dash, "width": STYLES[key].width},
-            marker={"color": "rgba(0, 0, 0, 0)", "size": 10, "line": {"width": 0}},
-            unselected={"marker": {"opacity": 1}},
-            customdata=table["coverage"],
             hovertemplate="%{y:.2f} %",
         )
+    _clickable(figure, table)
     figure.update_layout(hovermode="x unified", hoverdistance=-1, legend_traceorder="reversed")
-    figure.update_xaxes(range=[0, 100.5], hoverformat=".1f", unifiedhovertitle_text="Keep %{x} %")
-    figure.update_yaxes(range=[0, _top(table) * 100])
+    figure.update_xaxes(range=[start * 100, 100.5], hoverformat=".1f", unifiedhovertitle_text="Keep %{x} %")
+    figure.update_yaxes(range=[0, _top(table[table["coverage"] >= start]) * 100])
     if coverage is not None:
         figure.add_vline(x=coverage * 100, line={"color": colours["neutral"], "width": 1.2})
     return figure
+
+
+def _clickable(figure: go.Figure, table: pd.DataFrame) -> None:
+    """A point a percent on the last line, not to be seen."""
+    last = next((key for key in reversed(STYLES) if key in table), None)
+    if last is not None:
+        hundredths = np.arange(1, 101) / 100
+        figure.add_scatter(
+            x=hundredths * 100,
+            y=np.interp(hundredths, table["coverage"], table[last]) * 100,
+            name="Coverage",
+            mode="markers",
+            marker={"size": 10, "opacity": 0},
+            selected={"marker": {"opacity": 0}},
+            unselected={"marker": {"opacity": 0}},
+            customdata=hundredths,
+            hoverinfo="none",
+            showlegend=False,
+        )
 
 
 def metric_by_cost(
@@ -133,10 +154,10 @@ def _hover(row: Mapping[str, Any], column: str, key: str) -> str:
     lines = [
         f"<b>{row['base']} + {row['sidekick']}</b>",
         f"{LABELS[row['variant']]}: {value}",
-        f"Accuracy alone: base {row['base_accuracy']:.1%}, sidekick {row['sidekick_accuracy']:.1%}",
+        f"Accuracy alone: base {percent(row['base_accuracy'])}, sidekick {percent(row['sidekick_accuracy'])}",
     ]
     cost = {"flops_balance": "compute", "parameter_balance": "parameters"}.get(column)
-    return "<br>".join([*lines, f"+{row[column]:.1%} {cost}"] if cost else lines)
+    return "<br>".join([*lines, f"+{percent(row[column])} {cost}"] if cost else lines)
 
 
 def _ring(figure: go.Figure, table: pd.DataFrame, axes: tuple[str, str], chosen: str | None, colours: Colours) -> None:

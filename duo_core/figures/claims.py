@@ -7,6 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from duo_core.analysis.claims import CALIBRATED, KEPT, Claim
+from duo_core.common.numbers import significant
 from duo_core.figures.frame import cost_axis, layout, level, note, ticks
 from duo_core.figures.screen import COSTS, LIGHT, SCREEN, Colours
 from duo_core.metrics import METRICS
@@ -94,7 +95,10 @@ def _points(figure: go.Figure, rows: pd.DataFrame, name: str, marker: dict[str, 
         mode="markers",
         marker=marker,
         customdata=rows[["base", "sidekick"]],
-        text=[f"<b>{row.base} + {row.sidekick}</b><br>{row.y:+.3g}<br>{name.lower()}" for row in rows.itertuples()],
+        text=[
+            f"<b>{row.base} + {row.sidekick}</b><br>{significant(row.y, 3, sign=True)}<br>{name.lower()}"
+            for row in rows.itertuples()
+        ],
         hovertemplate="%{text}<extra></extra>",
         unselected={"marker": {"opacity": 1}},
     )

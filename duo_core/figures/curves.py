@@ -53,6 +53,19 @@ def risk_coverage(predictions: Mapping[str, Predictions], *, oracle_of: str | No
     return Curves(pd.DataFrame({"coverage": (kept + 1) / n, **{name: risk[kept] for name, risk in risks.items()}}), error)
 
 
+def parting(table: pd.DataFrame, *, of: str = "base", share: float = 0.05, latest: float = 0.8) -> float:
+    """Return the coverage at which curves part enough to be told apart, rounded down to a twentieth.
+
+    That is where `of` has a twentieth of its error at full coverage: before, all lie on the axis.
+
+    >>> parting(pd.DataFrame({"coverage": [0.2, 0.4, 0.6, 1.0], "base": [0.0, 0.0, 0.01, 0.1]}))
+    0.4
+    """
+    risk = table[of].to_numpy()
+    small = table["coverage"].to_numpy()[risk <= share * risk[-1]]
+    return float(np.floor(20 * min(small.max(initial=0.0), latest) + 1e-9) / 20)
+
+
 def oracle_risks(predictions: Predictions) -> Floats:
     """Selective risks, (n,), if every right image were ranked before every wrong one: no ranking does better."""
     covered = np.arange(1, len(predictions) + 1)

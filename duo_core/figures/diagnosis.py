@@ -85,7 +85,7 @@ def class_gains(
 ) -> go.Figure:
     """Draw the duo's gain in each class of a table of `diagnosis.gain_by_class` with a column `name`, the first row on top.
 
-    Filled where the difference stands.
+    Filled where the difference is significant.
     """
     unit = {"accuracy": "Accuracy", "f1": "F1"}[score]
     figure = go.Figure(layout=layout(f"{unit} gained (pp), right is better", "Class"))
@@ -94,7 +94,7 @@ def class_gains(
     figure.add_scatter(x=[None], y=[None], name="Base", mode="lines", line=line, hoverinfo="skip")
     found = [intervals.get(int(c)) for c in table["class"]]
     stands = np.array([bool(gain and gain.stands) for gain in found], dtype=bool)
-    for name, rows, symbol in (("Difference stands", stands, "circle"), ("May be chance", ~stands, "circle-open")):
+    for name, rows, symbol in (("Significant", stands, "circle"), ("Not significant", ~stands, "circle-open")):
         kept = [gain for gain, row in zip(found, rows, strict=True) if row]
         figure.add_scatter(
             x=table.loc[rows, "gain"] * 100,

@@ -1,11 +1,13 @@
 """Fits in pictures: temperature ratios of all pairs, and refits on fewer images."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from duo_core.common.numbers import number, percent
 from duo_core.figures.frame import cost_axis, layout, level, note, ratio_axis
 from duo_core.figures.screen import COSTS, LABELS, LIGHT, SCREEN, STYLES, Colours, cost_column, metric_title
 
@@ -83,7 +85,7 @@ def ratios_by_gain(table: pd.DataFrame, *, colours: Colours = LIGHT) -> go.Figur
             marker={"symbol": symbol, "size": 10, "color": gains[rows], "coloraxis": "coloraxis"},
             customdata=duos.loc[rows, ["base", "sidekick"]],
             text=[
-                f"{_pair_hover(row, column)}<br>Accuracy {gain:+.2f} pp"
+                f"{_pair_hover(row, column)}<br>Accuracy {number(gain, 2, sign=True)} pp"
                 for row, gain in zip(duos[rows].to_dict("records"), gains[rows], strict=True)
             ],
             hovertemplate="%{text}<extra></extra>",
@@ -100,10 +102,10 @@ def paired(table: pd.DataFrame) -> pd.DataFrame:
     return table[(table["variant"] == "duo") & table["T_ratio"].notna() & ~table["reversed"]]
 
 
-def _pair_hover(row: Mapping[str, object], column: str) -> str:
+def _pair_hover(row: Mapping[str, Any], column: str) -> str:
     cost = {"flops_balance": "compute", "parameter_balance": "parameters"}.get(column)
     lines = [f"<b>{row['base']} + {row['sidekick']}</b>", f"Temperature ratio {row['T_ratio']:.2f}"]
-    return "<br>".join([*lines, f"+{row[column]:.1%} {cost}"] if cost else lines)
+    return "<br>".join([*lines, f"+{percent(row[column])} {cost}"] if cost else lines)
 
 
 def _pair_ring(figure: go.Figure, row: pd.DataFrame, column: str, colours: Colours) -> None:

@@ -13,7 +13,7 @@ def layout(x: str, y: str) -> go.Layout:
         xaxis={"title": {"text": x, "standoff": 12}, "zeroline": False},
         yaxis={"title": {"text": y, "standoff": 12}, "zeroline": False, "automargin": True},
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "xanchor": "left", "x": 0, "title": {"text": ""}},
-        margin={"l": 8, "r": 12, "t": 64, "b": 8},
+        margin={"l": 8, "r": 12, "t": 48, "b": 8},
         height=440,
         hoverlabel={"align": "left"},
         clickmode="event+select",

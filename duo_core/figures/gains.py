@@ -5,6 +5,7 @@ from itertools import cycle
 import pandas as pd
 import plotly.graph_objects as go
 
+from duo_core.common.numbers import percent
 from duo_core.figures.frame import layout, note
 from duo_core.figures.screen import HUES, LABELS, LIGHT, STYLES, SYMBOLS, Colours
 from duo_core.metrics import METRICS
@@ -42,7 +43,7 @@ def gains_by_split(table: pd.DataFrame, *, colours: Colours = LIGHT) -> go.Figur
             name=split,
             mode="markers",
             marker={"color": colours[("duo", *HUES)[place % (1 + len(HUES))]], "symbol": symbol, "size": 10},
-            text=[f"{METRICS[row.metric].label}: {row.mean:+.1%} ± {row.std:.1%}, {row.pairs} pairs" for row in rows.itertuples()],
+            text=_texts(rows),
             hovertemplate="%{text}<extra>%{fullData.name}</extra>",
         )
     _ends(figure, table, colours)
@@ -68,9 +69,16 @@ def _means(figure: go.Figure, rows: pd.DataFrame, shift: float, colours: Colours
         name=LABELS[variant],
         mode="markers",
         marker={"color": colours[variant], "symbol": STYLES[variant].symbol, "size": 10, "line": {"width": 1.5}},
-        text=[f"{METRICS[row.metric].label}: {row.mean:+.1%} ± {row.std:.1%}, {row.pairs} pairs" for row in rows.itertuples()],
+        text=_texts(rows),
         hovertemplate="%{text}<extra></extra>",
     )
+
+
+def _texts(rows: pd.DataFrame) -> list[str]:
+    numbers = zip(rows["metric"], rows["mean"], rows["std"], rows["pairs"], strict=True)
+    return [
+        f"{METRICS[key].label}: {percent(mean, sign=True)} ± {percent(std)}, {pairs} pairs" for key, mean, std, pairs in numbers
+    ]
 
 
 def _ends(figure: go.Figure, table: pd.DataFrame, colours: Colours) -> None:
@@ -85,7 +93,6 @@ def _ends(figure: go.Figure, table: pd.DataFrame, colours: Colours) -> None:
     if len(outside):
         figure.update_yaxes(range=[len(METRICS) + 0.2, -0.5])  # room for the note under the last metric
         whose = outside["split"] if "split" in outside else outside["variant"].map(LABELS)
-        said = [
-            f"{METRICS[row.metric].label} of {of} at {row.mean:.0%}" for row, of in zip(outside.itertuples(), whose, strict=True)
-        ]
-        note(figure, f"Outside: {', '.join(said)}".replace("-", "−"), colours)
+        means = zip(outside["metric"], outside["mean"], whose, strict=True)
+        said = [f"{METRICS[key].label} of {of} at {percent(mean, 0)}" for key, mean, of in means]
+        note(figure, f"Outside: {', '.join(said)}", colours)

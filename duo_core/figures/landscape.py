@@ -9,6 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from duo_core.analysis.advice import pareto
+from duo_core.common.numbers import percent
 from duo_core.figures.frame import cost_axis, layout, level, note, ticks
 from duo_core.figures.screen import COSTS, HUES, LABELS, LIGHT, SCREEN, SYMBOLS, Colours, metric_title
 from duo_core.metrics import METRICS
@@ -196,8 +197,8 @@ def _points(
 
 
 def _hover(row: Mapping[str, Any], key: str, cost: str) -> str:
-    gain = "" if pd.isna(row["gain"]) else f", {row['gain']:+.1%} of the way to perfect"
-    price = f"+{row[cost]:.1%} {UNITS[cost]} · " if cost in UNITS else ""
+    gain = "" if pd.isna(row["gain"]) else f", {percent(row['gain'], sign=True)} of the way to perfect"
+    price = f"+{percent(row[cost])} {UNITS[cost]} · " if cost in UNITS else ""
     price = f"{BY_COLUMN[cost].text(row[cost])} in all · " if cost in BY_COLUMN else price
     return (
         f"<b>{row['base']} + {row['sidekick']}</b><br>{LABELS[row['variant']]}: {METRICS[key].label} {SCREEN[key].text(row[key])}"

@@ -6,9 +6,9 @@ A meaning has one colour, one dash and one symbol everywhere, so that it is told
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
+from duo_core.common.numbers import UNDEFINED, number
 from duo_core.metrics import METRICS
 from duo_core.systems.duo import VARIANTS
 
@@ -80,7 +80,8 @@ class Screen:
         >>> Screen(100, " %", 1).text(0.9167), Screen().text(None)
         ('91.7 %', 'n/a')
         """
-        return "n/a" if value is None or np.isnan(value) else f"{value * self.factor:.{self.decimals}f}{self.unit}"
+        text = number(value if value is None else value * self.factor, self.decimals)
+        return text if text == UNDEFINED else f"{text}{self.unit}"
 
 
 SCREEN = {key: Screen() for key in METRICS} | {key: Screen(100, " %", 1) for key in ("accuracy", "macro_f1", "ece", "sac98")}

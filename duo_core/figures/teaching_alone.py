@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from duo_core.common.numbers import number
 from duo_core.figures.charts import risk_coverage
 from duo_core.figures.diagnosis import reliability_diagram
 from duo_core.figures.frame import layout
@@ -75,7 +76,7 @@ def softmax_bars(
             "color": [colours["base"] if c == label else "rgba(0, 0, 0, 0)" for c in shown],
             "line": {"color": colours["base"], "width": 1.5},
         },
-        text=[f"{round(logits[c], 1) + 0.0:.1f}" for c in shown],
+        text=[number(logits[c], 1) for c in shown],
         textposition="outside",
         cliponaxis=False,
         hovertemplate="%{x}: logit %{text}, %{y:.1f} %<extra></extra>",

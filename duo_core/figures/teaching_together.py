@@ -7,6 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from duo_core.analysis.bowl import Bowl
+from duo_core.common.numbers import percent
 from duo_core.figures.bowl import nll_bowl
 from duo_core.figures.charts import risk_coverage
 from duo_core.figures.frame import cost_axis, layout, level
@@ -107,7 +108,7 @@ def newton_bowl(
         customdata=path[["step", "nll"]],
         hovertemplate="Step %{customdata[0]}: T_base %{x:.3f}, T_sidekick %{y:.3f}<br>NLL %{customdata[1]:.4f}<extra></extra>",
     )
-    return figure.update_layout(height=HEIGHT - 30, margin={"b": 8})
+    return figure.update_layout(height=HEIGHT - 75, margin={"b": 8})
 
 
 def reranked(table: pd.DataFrame, shown: str, *, colours: Colours = LIGHT) -> go.Figure:
@@ -132,7 +133,7 @@ def offers(
     level(figure, 0.0, "Base alone", colours)
     within = table["flops_balance"] <= budget
     _offers(figure, table[within], "Within the budget", "circle", colours["duo"])
-    _offers(figure, table[~within], "Dearer", "circle-open", colours["neutral"])
+    _offers(figure, table[~within], "More expensive", "circle-open", colours["neutral"])
     _ringed(figure, table, best, "Best within it", {"symbol": "circle-open", "color": colours["duo"]})
     _ringed(figure, table, picked, "This pair", {"symbol": "square-open", "color": colours["neutral"]})
     cost_axis(figure, table["flops_balance"], logarithmic=True)
@@ -169,7 +170,8 @@ def _ringed(figure: go.Figure, table: pd.DataFrame, pair: tuple[str, str] | None
 
 def _offer(row: Mapping[str, Any]) -> str:
     screen = SCREEN["aurc"]
+    cost, gain = percent(row["flops_balance"]), percent(-row["gain"], sign=True)
     return (
-        f"<b>{row['base']} + {row['sidekick']}</b><br>+{row['flops_balance']:.1%} compute, {-row['gain']:+.1%} of the AURC<br>"
+        f"<b>{row['base']} + {row['sidekick']}</b><br>+{cost} compute, {gain} of the AURC<br>"
         f"AURC × 1000: {screen.text(row['alone'])} alone, {screen.text(row['aurc'])} as a duo"
     )

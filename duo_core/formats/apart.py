@@ -12,9 +12,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from duo_core.common.settings import MIB
 from duo_core.formats import unpacking
 from duo_core.formats.footers import damaged
-from duo_core.formats.limits import MIB, Limits
+from duo_core.formats.limits import Limits
 from duo_core.formats.problems import Flaw, shown
 
 ROOM = 512 * MIB

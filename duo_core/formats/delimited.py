@@ -19,6 +19,8 @@ from duo_core.formats.tables import Columns, column_members, columns
 from duo_core.formats.uploads import Member, Upload
 
 CHUNK = 1 << 20
+BLOCK = 2 << 20
+"""Bytes of text that are parsed at once, up to the end of a line."""
 FLOAT32_DIGITS = 9
 """Significant digits that tell every float32 apart; a table of numbers with no more of them holds float32."""
 
@@ -70,7 +72,7 @@ def _parsed(
 ) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[Any]]]:
     """Each model's logits (n, k) as float64, and the columns that have a role as text; at most n rows."""
     logits = {model: np.empty((n, len(of_model))) for model, of_model in found.models.items()}
-    texts: dict[str, list[str]] = {name: [] for name in found.texts}
+    texts: dict[str, list[pa.ChunkedArray]] = {name: [] for name in found.texts}  # not yet Python's, which take more room
     sizes, done = dict.fromkeys(texts, 0), 0
     try:
         for rows in _tables(view, table, found):
@@ -80,13 +82,16 @@ def _parsed(
             sizes = {name: size + rows[name].nbytes for name, size in sizes.items()}
             limits.check_texts(max(sizes.values(), default=0))
             for name, column in texts.items():
-                column.extend(map(unguarded, rows[name].to_pylist()))
+                column.append(rows[name])
             done += len(rows)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _unparsed(error) from None
     return (
         {model: array[:done] for model, array in logits.items()},
-        {name: np.array(values, dtype=object) for name, values in texts.items()},
+        {
+            name: np.array([unguarded(text) for part in parts for text in part.to_pylist()], dtype=object)
+            for name, parts in texts.items()
+        },
     )
 
 
@@ -107,7 +112,7 @@ def _line_blocks(view: memoryview, headings: int) -> Iterator[memoryview]:
     """The text behind the headings in parts of whole lines; empty lines at the end of one may be left out."""
     start = _end_of_line(view, 0) if headings else 0
     while start < len(view):
-        end = len(view) if len(view) - start <= HEADER else _end_of_line(view, start + HEADER)
+        end = len(view) if len(view) - start <= BLOCK else _end_of_line(view, start + BLOCK)
         if bytes(view[start : start + 2]).strip() or bytes(view[start:end]).strip():
             yield view[start:end]
         start = end
@@ -115,7 +120,8 @@ def _line_blocks(view: memoryview, headings: int) -> Iterator[memoryview]:
 
 def _end_of_line(view: memoryview, start: int) -> int:
     """Where the line that a place lies in ends, its end included; no line is longer than the limit."""
-    end = bytes(view[start : start + HEADER + 1]).find(b"\n")
+    ends = (bytes(view[start : start + size]).find(b"\n") for size in (CHUNK, HEADER + 1))
+    end = next((end for end in ends if end >= 0), -1)
     return len(view) if end < 0 else start + end + 1
 
 

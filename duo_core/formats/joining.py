@@ -12,7 +12,7 @@ from duo_core.common.arrays import InputError, Integers
 from duo_core.formats.naming import ROWS
 from duo_core.formats.parts import Part
 from duo_core.formats.problems import UNREAD, Flaw, Report, listed
-from duo_core.images.splits import drawn
+from duo_core.images.draws import drawn
 from duo_core.logits import FIT_SPLIT
 
 FRACTION, LEAST, MOST = 0.2, 200, 5000

@@ -1,13 +1,11 @@
 """How large a file may be, checked on what it declares before anything is unpacked."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from duo_core.common.arrays import InputError
+from duo_core.common.settings import MIB, number
 from duo_core.formats.problems import Flaw
 
-MIB = 1 << 20
 HEADER = 8 * MIB
 """Bytes of a safetensors header or a csv line."""
 FOOTER_BYTES = 32 * MIB
@@ -29,12 +27,13 @@ SPLITS = 64
 
 
 SETTINGS = {
-    "file_bytes": ("DUO_MAX_FILE_MIB", MIB),
-    "decoded_bytes": ("DUO_MAX_UNPACKED_MIB", MIB),
-    "rows": ("DUO_MAX_ROWS", 1),
-    "classes": ("DUO_MAX_CLASSES", 1),
+    "file_bytes": "DUO_MAX_FILE_MIB",
+    "decoded_bytes": "DUO_MAX_UNPACKED_MIB",
+    "rows": "DUO_MAX_ROWS",
+    "classes": "DUO_MAX_CLASSES",
+    "all_bytes": "DUO_MAX_SESSION_MIB",
 }
-"""Environment variables that set limits, and their units."""
+"""Environment variables that set limits."""
 
 
 @dataclass(frozen=True)
@@ -49,26 +48,23 @@ class Limits:
     classes: int = 25_000
     text_bytes: int = 64 * MIB
     """Of all ids, or of all names of splits, of a file; of arrays of fixed width, characters."""
+    all_bytes: int = 1 << 50
+    """Of all arrays of all files together."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Limits":
-        """Return the limits that the environment sets, the others as they are by default.
+        """Return the limits that the environment sets, the others as they are by default, or lower in public mode.
 
-        >>> Limits.from_environment({"DUO_MAX_FILE_MIB": "20", "DUO_MAX_ROWS": "50000"})
-        Limits(file_bytes=20971520, decoded_bytes=1073741824, rows=50000, classes=25000, text_bytes=67108864)
+        >>> Limits.from_environment({"DUO_MAX_FILE_MIB": "20"}).file_bytes, Limits.from_environment({"DUO_PUBLIC": "1"}).file_bytes
+        (20971520, 67108864)
 
         Raises
         ------
         InputError
             Where a value is no whole number above 0.
         """
-        environment, found = os.environ if environment is None else environment, {}
-        for name, (variable, unit) in SETTINGS.items():
-            if text := environment.get(variable, "").strip():
-                if not (text.isdecimal() and int(text)):
-                    raise InputError(f"expected a whole number above 0 in the environment as {variable}, got '{text}'")
-                found[name] = int(text) * unit
-        return cls(**found)
+        found = {name: number(variable, environment) for name, variable in SETTINGS.items()}
+        return cls(**{name: value for name, value in found.items() if value is not None})
 
     def check_file(self, size: int) -> None:
         """Raise a Flaw for a file of too many bytes."""
@@ -80,6 +76,13 @@ class Limits:
         if size > self.decoded_bytes:
             raise Flaw(
                 "E105", f"the arrays take {words(size)} unpacked", limit=f"at most {words(self.decoded_bytes)} a file, unpacked"
+            )
+
+    def check_all(self, size: int) -> None:
+        """Raise a Flaw for arrays of several files that take too many bytes together."""
+        if size > self.all_bytes:
+            raise Flaw(
+                "E105", f"the arrays of all files take {words(size)} unpacked", limit=f"at most {words(self.all_bytes)} together"
             )
 
     def check_rows(self, n: int) -> None:

@@ -112,7 +112,7 @@ def _read(files: Sequence[Upload], options: Options) -> Reading:
 
 def _parts(files: Sequence[Upload], options: Options, report: Report) -> tuple[list[Part], list[FileFacts]]:
     """What each file has; a file that cannot be opened is reported and left out."""
-    parts, facts, found = [], [], dict[str, list[Member]]()
+    parts, facts, found, unpacked = [], [], dict[str, list[Member]](), 0
     for file in files:
         view, members, read = memoryview(b""), list[Member](), list[Member]()
         with report.at(file.label):
@@ -121,6 +121,8 @@ def _parts(files: Sequence[Upload], options: Options, report: Report) -> tuple[l
             if not len(view):
                 raise Flaw("E102", "the file is empty", format=file.suffix)
             members = opener(file, view, options.limits, report)
+            unpacked += sum(member.size * member.dtype.itemsize for member in members)
+            options.limits.check_all(unpacked)
             read = named(file, members, options.limits, report)
             parts.append(part_of(file.label, read, options.limits, report))
         lines = tuple(f"{shown(member.label)} {dtype_name(member)} {member.shape}" for member in members if not member.offered)

@@ -17,7 +17,7 @@ from duo_core.common.arrays import InputError
 from duo_core.images import orders
 from duo_core.images.listing import Found, Listing, in_folder, in_tar
 from duo_core.images.names import shown
-from duo_core.images.pixels import largest_value, opened, reason, rgb
+from duo_core.images.pixels import decoded, largest_value, opened, reason, rgb
 
 DATASET_OPTIONS = ("root", "split", "download", "input_key", "target_key")
 SAMPLE = 32
@@ -50,6 +50,8 @@ class Source:
         Other orders in which the folders might be meant: from each class index to that order's.
     notes
         Sentences on what was chosen or left out.
+    how
+        How a benchmark's part came about, in words; empty for all that there is.
     """
 
     text: str
@@ -60,6 +62,7 @@ class Source:
     dataset: Any
     others: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    how: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -67,7 +70,7 @@ class Source:
     def image(self, row: int) -> Image.Image:
         """Decode one image to RGB; raises UnreadableImageError, which names it."""
         try:
-            return rgb(_opened(self.dataset, row))
+            return _image(self.dataset, row)
         except Exception as error:  # a broken file makes Pillow raise almost anything
             raise UnreadableImageError(
                 f"the image '{self.ids[row]}' of '{self.text}' cannot be read ({reason(error)}); "
@@ -81,7 +84,8 @@ def open_source(text: str, class_index: str = "auto", class_folder: str = "leaf"
     Parameters
     ----------
     text
-        A folder or a tar file with one folder a class, `torch/NAME?root=FOLDER[&split=...]` or `hfds/NAME?split=...`.
+        A folder or a tar file with one folder a class, `torch/NAME?root=FOLDER[&split=...]`, `hfds/NAME?split=...`, or a part of a
+        benchmark, as `benchmarks.expanded` writes it.
     class_index
         `natural`, `text` or `numeric` (see `orders.ORDERS`); a path: a class map, one name a line (.txt), or a list of names or
         an object of name -> index (.json); `auto`: `numeric` where every name is a number of its own, else `natural`.
@@ -93,7 +97,13 @@ def open_source(text: str, class_index: str = "auto", class_folder: str = "leaf"
     InputError
         Where there is nothing, nothing readable, or no label.
     """
+    from duo_core.images.benchmarks import is_part, open_part  # which makes sources
+
     prefix = text.partition("/")[0].lower()
+    if is_part(text):
+        if class_index != "auto":
+            raise InputError(f"'{text}' numbers its classes itself, got --class-index {class_index}; leave it out")
+        return open_part(text)
     if prefix in ("torch", "hfds"):
         return _dataset(text, prefix, class_index)
     if prefix in ("hfids", "tfds", "wds"):
@@ -197,20 +207,19 @@ def _own_labels(text: str, dataset: Any) -> tuple[Tensor, tuple[str, ...] | None
     return torch.tensor(labels, dtype=torch.int64), classes or None
 
 
-def _opened(dataset: Any, row: int) -> Image.Image:
-    """Open an image; not through timm's own dataset, which puts the next image in the place of one it cannot read."""
+def _image(dataset: Any, row: int) -> Image.Image:
+    """Decode an image; not through timm's own dataset, which puts the next image in the place of one it cannot read."""
     if isinstance(dataset, list):
-        return opened(dataset[row].read())
+        return decoded(dataset[row].read())
     reader = getattr(dataset, "reader", None)
     if reader is None:
-        image: Image.Image = dataset[row][0]
-        return image
+        return rgb(dataset[row][0])
     with reader[row][0] as file:
-        return opened(file.read())
+        return decoded(file.read())
 
 
 def _loaded(file: str) -> Image.Image:
-    return opened(Path(file).read_bytes())
+    return decoded(Path(file).read_bytes())
 
 
 def _unique(text: str, ids: Sequence[str]) -> tuple[str, ...]:

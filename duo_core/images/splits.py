@@ -1,8 +1,6 @@
 """Splits of a logit set: given sources, a stratified draw for fitting, and corrupted copies."""
 
-import hashlib
 import unicodedata
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +10,7 @@ from torch import Tensor
 
 from duo_core.common.arrays import InputError
 from duo_core.images.corruptions import Corruption
+from duo_core.images.draws import drawn
 from duo_core.images.sources import Source
 from duo_core.logits import FIT_SPLIT
 
@@ -70,7 +69,10 @@ def splits(
         Where splits would share rows, clash in name, disagree on the classes, or lack the `test` they are made from.
     """
     _agreeing(sources)
-    made = {name: Split(source, tuple(range(len(source))), how=f"all of {source.text}") for name, source in sources.items()}
+    made = {
+        name: Split(source, tuple(range(len(source))), how=source.how or f"all of {source.text}")
+        for name, source in sources.items()
+    }
     if fit is not None:
         if FIT_SPLIT in made:
             raise InputError(f"expected either images for '{FIT_SPLIT}' or a draw (--fit), got both; leave one out")
@@ -80,31 +82,6 @@ def splits(
             raise InputError(f"expected a new name for the split of {corruption}, got '{name}'; call it test-{corruption.kind}")
         made[name] = replace(_test(made, "corrupt"), corruption=corruption, how=f"test after {corruption}")
     return made
-
-
-def drawn(labels: Sequence[int], ids: Sequence[str], size: int | float, seed: int) -> tuple[list[int], list[int]]:
-    """Draw rows stratified by class; return those drawn and the rest, both in order.
-
-    Each class gives its share of `size`, rounded by largest remainder, so that the total is exact. Lots are drawn by hashing
-    seed and id: the same images fall to the same side in a folder and in its tar, with any version of any library.
-
-    >>> drawn([0, 0, 0, 0, 1, 1], list("abcdef"), 3, seed=0)
-    ([0, 3, 5], [1, 2, 4])
-    """
-    n = len(ids)
-    count = round(size * n) if isinstance(size, float) else size
-    if not 0 < count < n:
-        raise InputError(f"expected to draw between 1 and {n - 1} of the {n} images of 'test', got {size}")
-    members: dict[int, list[int]] = defaultdict(list)
-    for row, label in enumerate(labels):
-        members[label].append(row)
-    quota = {label: divmod(count * len(rows), n) for label, rows in members.items()}
-    by_remainder = sorted(quota, key=lambda label: (-quota[label][1], _lot(seed, f"class {label}")))
-    extra = set(by_remainder[: count - sum(whole for whole, _ in quota.values())])
-    chosen: set[int] = set()
-    for label, rows in members.items():
-        chosen.update(sorted(rows, key=lambda row: _lot(seed, ids[row]))[: quota[label][0] + (label in extra)])
-    return sorted(chosen), [row for row in range(n) if row not in chosen]
 
 
 def fit_size(text: str) -> int | float:
@@ -131,10 +108,6 @@ def _divided(test: Split, fit: int | float, seed: int) -> dict[str, Split]:
         FIT_SPLIT: replace(test, rows=tuple(test.rows[i] for i in taken), how=how),
         "test": replace(test, rows=tuple(test.rows[i] for i in left), how=f"all of {test.source.text} but {FIT_SPLIT}'s images"),
     }
-
-
-def _lot(seed: int, name: str) -> bytes:
-    return hashlib.sha256(f"{seed}\n{name}".encode()).digest()
 
 
 def _test(made: Mapping[str, Split], purpose: str) -> Split:

@@ -2,6 +2,6 @@
 
 from duo_core.inference.computing import Summary, compute
 from duo_core.inference.progress import Printer, Progress
-from duo_core.inference.runner import compute_device
+from duo_core.models.devices import compute_device
 
 __all__ = ["Printer", "Progress", "Summary", "compute", "compute_device"]

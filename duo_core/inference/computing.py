@@ -2,32 +2,31 @@
 
 import contextlib
 import errno
-import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
 
 from duo_core.common.arrays import InputError
 from duo_core.images.splits import Split
-from duo_core.inference.decoding import Batch, Decoder, View, batches, stage
 from duo_core.inference.filling import Filling
-from duo_core.inference.progress import Progress, ProgressCallback
-from duo_core.inference.runner import PRECISIONS, Runner, compute_device, fitting_classes
+from duo_core.inference.groups import groups, in_memory, spec_of
+from duo_core.inference.jobs import Job, Meter, Tell, passes, run_pass
+from duo_core.inference.progress import ProgressCallback
+from duo_core.inference.runner import Runner, check_names, fitting_classes
 from duo_core.logits.store import Store
-from duo_core.logits.store.journal import Journal
+from duo_core.models.devices import check_precision, compute_device, current, device_name
 
-if TYPE_CHECKING:  # only the record's shape is needed, not torchvision and timm
-    from duo_core.models.zoo import LoadedModel
+if TYPE_CHECKING:  # only the records' shapes are needed, not torchvision and timm
+    from duo_core.models.zoo import LoadedModel, ModelSpec
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-BATCH_SIZE = {"cpu": 64, "cuda": 256}
-SAVE_SECONDS = 2.0
-"""Rows are made durable at the first batch boundary after so long; a sync for every small batch would cost more than the batch."""
+BATCH_SIZE = {"cpu": 64}
+ON_GPU = 256
+"""Images a batch on anything but a CPU."""
+Costs = Callable[["LoadedModel"], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Summary:
 
 
 def compute(
-    models: Sequence["LoadedModel"],
+    models: Sequence["LoadedModel | ModelSpec"],
     splits: Mapping[str, Split],
     store: Store,
     set_name: str,
@@ -60,7 +59,8 @@ def compute(
     workers: int | None = None,
     skip_unreadable: bool = False,
     progress: ProgressCallback | None = None,
-    costs: Callable[["LoadedModel"], Mapping[str, Any]] | None = None,
+    costs: Costs | None = None,
+    tell: Tell | None = None,
 ) -> Summary:
     """Compute the logits that a set lacks and leave each model whole in the store.
 
@@ -69,22 +69,27 @@ def compute(
 
     Parameters
     ----------
+    models
+        Loaded, or to be loaded when they are needed: those that the set has are not, and where all do not fit into memory
+        together, one group after another is.
     device
-        `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`.
+        `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:N`, `mps`, `xpu`.
     precision
-        `float32`, or `bfloat16` for autocast. On CUDA, torch's own setting of TF32 rules the convolutions of `float32`.
+        `float32`, `tf32`, `float16` or `bfloat16`; the layers that give the logits compute in float32 in all of them.
     batch_size
-        Images a batch; default 64 on a CPU, 256 on CUDA. One that does not fit is halved for the model in question.
+        Images a batch; default 64 on a CPU, 256 elsewhere. One that does not fit is halved for the model in question.
     dtype
         What the logits are stored as, float32 or float16.
     workers
-        Processes that decode; default one a core, or none for few images.
+        Processes that decode; default one a core, as far as memory allows, or none for few images.
     skip_unreadable
         Leave out an image that cannot be decoded, for all models, instead of ending.
     progress
         Called after every batch.
     costs
         Returns what a model's card says of `multiply_adds`, `parameters`, `images_per_second`, `device`; asked at the start.
+    tell
+        Called with sentences: what decodes, which weights were chosen, what waits.
 
     Raises
     ------
@@ -92,145 +97,85 @@ def compute(
         Before anything is computed where models, images and set do not fit together; later where an image cannot be read,
         logits are not finite or do not fit float16, or the disk is full. What was computed by then is kept.
     """
-    where, size = _checked(device, precision, dtype, batch_size)
-    filling = Filling(store, set_name, splits, fitting_classes(models, splits), title or set_name, source, licence)
-    missing = filling.missing(models)
-    todo = [model for model in models if missing[model.spec.name]]
+    where, size = checked(device, precision, dtype, batch_size)
+    check_names([spec_of(model).name for model in models], splits)
+    filling = Filling(store, set_name, splits, (), title or set_name, source, licence, precision)
+    loaded = in_memory(models)
+    if loaded:  # what does not fit is said before anything is loaded or computed
+        filling = replace(filling, classes=fitting_classes(loaded, splits))
+        filling.missing(loaded)
     filling.check(skip_unreadable)
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(_full_disk(store))
-        cards = [filling.card(model, costs(model) if costs else {}) for model in todo]
-        runners = [stack.enter_context(Runner(model, where, precision, size)) for model in todo]
-        jobs = []
-        for runner in runners:
-            for split in missing[runner.model.spec.name]:
-                journal = filling.journal(runner.model, split, dtype, precision)
-                stack.callback(journal.close)
-                jobs.append(_Job(runner, split, splits[split], journal))
-        meter = _Meter(jobs, progress)
-        for together in _passes(jobs):
-            _run(together, size, workers, skip_unreadable, meter)
-        journals = {(job.runner.model.spec.name, job.split_name): job.journal for job in jobs}
-        left_out = filling.finish(cards, journals, skip_unreadable)
-    present = tuple(model.spec.name for model in models if not missing[model.spec.name])
-    return Summary(tuple(card.name for card in cards), present, left_out, meter.decoded)
+    present = [spec.name for spec in map(spec_of, models) if all(spec is not model.spec for model in loaded) and filling.has(spec)]
+    todo = [model for model in models if spec_of(model).name not in present]
+    rows = sum(map(len, splits.values()))
+    run = _Run(filling, where, size, precision, dtype, workers, skip_unreadable, costs, tell or _silent)
+    run.meter = Meter(len(todo) * rows, progress)
+    with _full_disk(store), current(where):
+        for group in groups(todo, where, run.tell):
+            run.fill(group, len(group) * rows)
+            group.clear()
+    there = {*present, *run.present}
+    names = tuple(name for name in (spec_of(model).name for model in models) if name in there)
+    return Summary(tuple(run.computed), names, run.left_out, run.meter.decoded)
+
+
+def _silent(_: str) -> None:
+    """Say nothing."""
 
 
 @dataclass
-class _Job:
-    """One model on one split: rows kept in its journal, and those that wait to be saved."""
+class _Run:
+    """What is computed how, and what came of it so far."""
 
-    runner: Runner
-    split_name: str
-    split: Split
-    journal: Journal
-    waiting: list[Tensor] = field(default_factory=list)
+    filling: Filling
+    where: torch.device
+    size: int
+    precision: str
+    dtype: torch.dtype
+    workers: int | None
+    skip_unreadable: bool
+    costs: Costs | None
+    tell: Tell
+    meter: Meter = field(default_factory=lambda: Meter(0))
+    computed: list[str] = field(default_factory=list)
+    present: list[str] = field(default_factory=list)
+    left_out: dict[str, list[str]] = field(default_factory=dict)
 
-    @property
-    def done(self) -> int:
-        return self.journal.done + sum(len(rows) for rows in self.waiting)
-
-    def take(self, logits: Tensor, batch: Batch) -> None:
-        """Keep the rows of a batch that are not done yet; an image that was left out has a row of NaN."""
-        self._check_finite(logits, batch)
-        rows = torch.full((batch.stop - batch.start, self.journal.shape[1]), torch.nan)
-        rows[batch.kept] = logits
-        stored = rows.to(self.journal.dtype)
-        if torch.isinf(stored).any():
-            raise InputError(
-                f"'{self.runner.model.spec.name}' gives logits up to {logits.abs().max():.4g}, but float16 ends at 65504; "
-                "store float32"
-            )
-        self.waiting.append(stored[self.done - batch.start :])
-
-    def save(self) -> None:
-        if self.waiting:
-            rows, self.waiting = torch.cat(self.waiting), []
-            self.journal.append(rows)
-
-    def _check_finite(self, logits: Tensor, batch: Batch) -> None:
-        finite = torch.isfinite(logits).all(dim=1)
-        if not finite.all():
-            row = batch.start + batch.kept[int(torch.nonzero(~finite)[0])]
-            raise InputError(
-                f"expected finite logits, got NaN or infinity from '{self.runner.model.spec.name}' for the image "
-                f"'{self.split.ids[row]}' of '{self.split_name}'; check the checkpoint, or compute in float32"
-            )
-
-
-class _Meter:
-    """Counts what is done and tells whoever asked."""
-
-    def __init__(self, jobs: Sequence[_Job], callback: ProgressCallback | None) -> None:
-        self._callback, self._began = callback, time.monotonic()
-        self._total = sum(len(job.split) for job in jobs)
-        self._done = self._earlier = sum(job.done for job in jobs)
-        self.decoded = 0
-
-    def add(self, images: int, predictions: int) -> None:
-        self.decoded += images
-        self._done += predictions
-        if self._callback:
-            self._callback(Progress(self._done, self._total, self._earlier, time.monotonic() - self._began))
+    def fill(self, group: Sequence["LoadedModel"], expected: int) -> None:
+        """Compute what the set lacks of some models, of which so many predictions were expected, and write it."""
+        splits, classes = self.filling.splits, fitting_classes(group, self.filling.splits)
+        self.filling = filling = replace(self.filling, classes=self.filling.classes or classes)
+        filling.check(self.skip_unreadable)
+        missing = filling.missing(group)
+        self.present += [model.spec.name for model in group if not missing[model.spec.name]]
+        todo = [model for model in group if missing[model.spec.name]]
+        with contextlib.ExitStack() as stack:
+            cards = [filling.card(model, self.costs(model) if self.costs else {}) for model in todo]
+            runners = [stack.enter_context(Runner(model, self.where, self.precision, self.size)) for model in todo]
+            jobs, journals = [], {}
+            for runner in runners:
+                for split in missing[runner.model.spec.name]:
+                    journal = filling.journal(runner.model, split, self.dtype, device_name(self.where))
+                    stack.callback(journal.close)
+                    jobs.append(Job(runner, split, splits[split], journal))
+                    journals[runner.model.spec.name, split] = journal
+            self.meter.open(jobs, expected)
+            for together in passes(jobs):
+                run_pass(together, self.size, self.workers, self.skip_unreadable, self.meter, self.tell)
+            for split, names in filling.finish(cards, journals, self.skip_unreadable).items():
+                self.left_out[split] = names
+        self.computed += [card.name for card in cards]
 
 
-def _passes(jobs: Sequence[_Job]) -> list[list[_Job]]:
-    """Jobs that see the same images together: those of a split and of its corrupted copies."""
-    groups: dict[tuple[int, tuple[int, ...]], list[_Job]] = defaultdict(list)
-    for job in jobs:
-        if job.done < len(job.split):
-            groups[id(job.split.source), job.split.rows].append(job)
-    return list(groups.values())
-
-
-def _run(jobs: Sequence[_Job], size: int, workers: int | None, skip_unreadable: bool, meter: _Meter) -> None:
-    """Bring the jobs of a pass to their end; whatever ends it sooner, the rows so far are saved."""
-    n = len(jobs[0].split)
-    spans = [range(at, min(at + size, n)) for at in range(min(job.done for job in jobs), n, size)]
-    views = {_view(job): View(job.split, job.runner.transform) for job in jobs}
-    decoder = Decoder(list(views.values()), spans, skip_unreadable)
-    saved = time.monotonic()
-    try:
-        for batch in batches(decoder, workers, jobs[0].runner.device.type == "cuda"):
-            _take(batch, dict(zip(views, batch.views, strict=False)), jobs, meter)
-            if time.monotonic() - saved > SAVE_SECONDS:
-                _save(jobs)
-                saved = time.monotonic()
-    finally:
-        _save(jobs)
-
-
-def _take(batch: Batch, pixels: Mapping[Any, Tensor], jobs: Sequence[_Job], meter: _Meter) -> None:
-    """Run a batch through every model that has not seen it; all models before any logits, so that a GPU need not wait."""
-    if batch.problem:
-        raise InputError(batch.problem)
-    behind = [job for job in jobs if job.done < batch.stop]
-    fresh = sum(batch.stop - job.done for job in behind)
-    outputs = [job.runner(pixels[_view(job)]) if batch.kept else torch.empty(0, job.journal.shape[1]) for job in behind]
-    for job, logits in zip(behind, outputs, strict=True):
-        job.take(logits.cpu(), batch)
-    meter.add(batch.stop - batch.start, fresh)
-
-
-def _view(job: _Job) -> tuple[Any, ...]:
-    return job.split.corruption, stage(job.runner.transform)
-
-
-def _save(jobs: Sequence[_Job]) -> None:
-    for job in jobs:
-        job.save()
-
-
-def _checked(device: str, precision: str, dtype: torch.dtype, batch_size: int | None) -> tuple[torch.device, int]:
+def checked(device: str, precision: str, dtype: torch.dtype, batch_size: int | None) -> tuple[torch.device, int]:
     """Return the device and the batch size, once the options are seen to make sense."""
-    if precision not in PRECISIONS:
-        raise InputError(f"expected the precision {' or '.join(PRECISIONS)}, got '{precision}'")
     if dtype not in DTYPES:
         raise InputError(f"expected logits stored as float32, float16 or bfloat16, got {dtype}")
     if batch_size is not None and batch_size < 1:
         raise InputError(f"expected a batch of at least one image, got {batch_size}")
     where = compute_device(device)
-    return where, batch_size or BATCH_SIZE[where.type]
+    check_precision(precision, where)
+    return where, batch_size or BATCH_SIZE.get(where.type, ON_GPU)
 
 
 @contextlib.contextmanager

@@ -1,24 +1,22 @@
 """Batches of pixels: each image decoded once, for every split and transform that shows it, in other processes."""
 
-import os
-import shutil
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from duo_core.common.arrays import InputError
 from duo_core.images import UnreadableImageError
 from duo_core.images.splits import Split
+from duo_core.inference.workers import PREFETCHED, Crew, crew
 from duo_core.models.transforms import Transform
 
-FEW_IMAGES = 256
-"""So few are decoded before worker processes have started."""
-PREFETCHED = 2
-"""Batches that each worker holds ready."""
+Pixels = NDArray[np.uint8]
+"""Of an image, (h, w, 3)."""
 
 
 class View(NamedTuple):
@@ -36,7 +34,7 @@ class Batch(NamedTuple):
     kept: list[int]
     """Which of them could be read, counted from `start`."""
     views: list[Tensor]
-    """uint8 (kept, 3, h, w) for each view."""
+    """uint8 (kept, 3, h, w) for each view, channels last in memory."""
     problem: str
     """Why the run has to stop, or nothing; an exception would not come through from another process as it was."""
 
@@ -49,7 +47,7 @@ def stage(transform: Transform) -> tuple[Any, ...]:
 
 
 class Decoder(Dataset[Batch]):
-    """Batches of a pass over rows that all its views share.
+    """Parts of batches of a pass over rows that all its views share.
 
     Parameters
     ----------
@@ -63,12 +61,22 @@ class Decoder(Dataset[Batch]):
 
     def __init__(self, views: Sequence[View], spans: Sequence[range], skip_unreadable: bool) -> None:
         self.views, self.spans, self.skip_unreadable = views, spans, skip_unreadable
+        self.parts: Sequence[range] = spans
+
+    def cut(self, images: int) -> None:
+        """Decode so many images of a batch at once, whatever the size of the batches."""
+        self.parts = [span[at : at + images] for span in self.spans for at in range(0, len(span), images)]
+
+    @property
+    def image_bytes(self) -> int:
+        """Pixels of an image, in all views."""
+        return sum(view.transform.input_size[1] * view.transform.input_size[2] * 3 for view in self.views)
 
     def __len__(self) -> int:
-        return len(self.spans)
+        return len(self.parts)
 
     def __getitem__(self, number: int) -> Batch:
-        span = self.spans[number]
+        span = self.parts[number]
         try:
             kept, views = self._decoded(span)
         except InputError as error:
@@ -77,7 +85,7 @@ class Decoder(Dataset[Batch]):
 
     def _decoded(self, span: range) -> tuple[list[int], list[Tensor]]:
         kept: list[int] = []
-        pixels: list[list[Tensor]] = [[] for _ in self.views]
+        pixels: list[list[Pixels]] = [[] for _ in self.views]
         for position in span:
             try:
                 seen = self._seen(position)
@@ -90,32 +98,92 @@ class Decoder(Dataset[Batch]):
                 into.append(image)
         return kept, [self._stacked(images, kept, span) for images in pixels] if kept else []
 
-    def _seen(self, position: int) -> list[Tensor]:
+    def _seen(self, position: int) -> list[Pixels]:
         """Decode one image, corrupt it once a corruption, and give every view its pixels."""
         first = self.views[0].split
         image = first.source.image(first.rows[position])
         corrupted = {view.split.corruption: view.split for view in self.views}
         shown = {corruption: split.view(image, position) for corruption, split in corrupted.items()}
         try:
-            return [view.transform.pixels(shown[view.split.corruption]) for view in self.views]
+            return [view.transform.array(shown[view.split.corruption]) for view in self.views]
         except InputError as error:
             raise InputError(f"{error} (image '{first.ids[position]}')") from None
 
-    def _stacked(self, images: list[Tensor], kept: list[int], span: range) -> Tensor:
+    def _stacked(self, images: list[Pixels], kept: list[int], span: range) -> Tensor:
         for image, place in zip(images, kept, strict=True):
-            if image.shape != images[0].shape:
-                raise InputError(
-                    f"expected images of one size, {images[0].shape[1]} x {images[0].shape[2]}, for a transform without "
-                    f"antialiasing, got {image.shape[1]} x {image.shape[2]} in '{self.views[0].split.ids[span[place]]}'; "
-                    "give the transform antialias true"
-                )
-        return torch.stack(images)
+            self.check_size(images[0].shape[:2], image.shape[:2], span[place])
+        return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+
+    def check_size(self, first: Sequence[int], own: Sequence[int], position: int) -> None:
+        """Raise InputError where an image of a size (height, width) cannot stand in one batch with the first."""
+        if tuple(own) != tuple(first):
+            raise InputError(
+                f"expected images of one size, {first[0]} x {first[1]}, for a transform without antialiasing, got {own[0]} x "
+                f"{own[1]} in '{self.views[0].split.ids[position]}'; give the transform antialias true"
+            )
 
 
 def batches(decoder: Decoder, workers: int | None, pinned: bool) -> Iterator[Batch]:
-    """Run a decoder ahead of whoever takes the batches, in `workers` processes (None: as many as suit this machine)."""
+    """Run a decoder ahead of whoever takes the batches, in `workers` processes (None: as many as suit this machine).
+
+    Parts of a batch are copied into place as they come, so that the memory that processes share holds only what is on its way;
+    `pinned` puts the batches where a GPU fetches them without waiting.
+    """
+    whole = {span.start: span for span in decoder.spans}
+    filled: _Filled | None = None
+    for part in _parts(decoder, crew_for(decoder, workers)):
+        if part.problem:
+            yield part
+            return
+        filled = filled or _Filled(decoder, whole[part.start], pinned)
+        problem = filled.add(part)
+        if problem or part.stop == filled.span.stop:
+            yield filled.batch(problem)
+            filled = None
+        if problem:
+            return
+
+
+def crew_for(decoder: Decoder, workers: int | None) -> Crew:
+    """How a decoder is run: so many processes, and images of a part."""
+    return crew(sum(map(len, decoder.spans)), decoder.image_bytes, workers)
+
+
+class _Filled:
+    """A batch that fills part by part."""
+
+    def __init__(self, decoder: Decoder, span: range, pinned: bool) -> None:
+        self._decoder, self.span, self._pinned = decoder, span, pinned
+        self._kept: list[int] = []
+        self._views: list[Tensor] = []
+
+    def add(self, part: Batch) -> str:
+        """Copy a part into place; say why it cannot be, or nothing."""
+        if not part.kept:
+            return ""
+        if not self._views:
+            shapes = [(len(self.span), *view.shape[2:], 3) for view in part.views]
+            laid_out = [torch.empty(shape, dtype=torch.uint8, pin_memory=self._pinned) for shape in shapes]
+            self._views = [pixels.permute(0, 3, 1, 2) for pixels in laid_out]
+        at = len(self._kept)
+        for view, pixels in zip(self._views, part.views, strict=True):
+            try:
+                self._decoder.check_size(view.shape[2:], pixels.shape[2:], part.start + part.kept[0])
+            except InputError as error:
+                return str(error)
+            view[at : at + len(pixels)] = pixels
+        self._kept += [part.start - self.span.start + place for place in part.kept]
+        return ""
+
+    def batch(self, problem: str) -> Batch:
+        views = [view[: len(self._kept)] for view in self._views]
+        return Batch(self.span.start, self.span.stop, self._kept, views if self._kept else [], problem)
+
+
+def _parts(decoder: Decoder, chosen: Crew) -> Iterator[Batch]:
+    decoder.cut(chosen.images)
     try:
-        yield from loader(decoder, workers, pinned)
+        yield from loader(decoder, chosen.workers)
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
@@ -124,36 +192,11 @@ def batches(decoder: Decoder, workers: int | None, pinned: bool) -> Iterator[Bat
         ) from None
 
 
-def loader(decoder: Decoder, workers: int | None, pinned: bool) -> DataLoader[Batch]:
-    """Return the loader that `batches` takes from."""
-    count = _workers(decoder) if workers is None else workers
-    return DataLoader(
-        decoder,
-        batch_size=None,
-        num_workers=count,
-        collate_fn=_as_it_is,
-        pin_memory=pinned,
-        prefetch_factor=PREFETCHED if count else None,
-    )
+def loader(decoder: Dataset[Any], workers: int) -> DataLoader[Any]:
+    """Return what gives the items of a decoder in order, from so many processes."""
+    ahead = PREFETCHED if workers else None
+    return DataLoader(decoder, batch_size=None, num_workers=workers, collate_fn=_as_it_is, prefetch_factor=ahead)
 
 
 def _as_it_is(batch: Any) -> Any:
     return batch
-
-
-def _workers(decoder: Decoder) -> int:
-    largest = max((len(span) for span in decoder.spans), default=0)
-    pixels = sum(view.transform.input_size[1] * view.transform.input_size[2] * 3 for view in decoder.views)
-    return workers_for(sum(len(span) for span in decoder.spans), len(decoder), pixels * largest)
-
-
-def workers_for(images: int, tasks: int, task_bytes: int) -> int:
-    """One a core, none for few images or where the memory shared between processes is too small, as in many containers."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = min(cores, 16, tasks)
-    return 0 if images <= FEW_IMAGES or not _room(task_bytes, count) else count
-
-
-def _room(task_bytes: int, workers: int) -> bool:
-    shared = Path("/dev/shm")
-    return not shared.exists() or shutil.disk_usage(shared).free > 2 * task_bytes * workers * (PREFETCHED + 1)

@@ -6,20 +6,34 @@ import hashlib
 import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 
 from duo_core.common.arrays import InputError
 from duo_core.images.splits import Split
-from duo_core.logits import Card, LogitSet
+from duo_core.logits import Card, LogitSet, join_devices, same_precision
 from duo_core.logits.store import Store
 from duo_core.logits.store.journal import Journal
 
 if TYPE_CHECKING:  # only the record's shape is needed, not torchvision and timm
-    from duo_core.models.zoo import LoadedModel
+    from duo_core.models.zoo import LoadedModel, ModelSpec
+
+
+class Full(Protocol):
+    """All rows of a model and split, and what they take up beside the set: a journal that is full, or shards."""
+
+    @property
+    def computed_on(self) -> tuple[str, ...]:
+        """Processors that the rows are from."""
+
+    def tensor(self) -> Tensor:
+        """All rows (n, k)."""
+
+    def discard(self) -> None:
+        """Remove them: they stand in the set now."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +47,21 @@ class Filling:
     title: str
     source: str
     licence: str
+    precision: str = "float32"
+
+    def has(self, spec: "ModelSpec") -> bool:
+        """Whether the set has a model of that name for all splits, which is seen to be this one without loading it.
+
+        The weights of a library are known by their name there, a checkpoint by its file's digest; what is known by neither is
+        loaded, and so is a checkpoint of several weights.
+        """
+        there = self._opened()
+        if there is None or set(self.splits) - set(there.labels) or spec.name not in there.models(*self.splits):
+            return False
+        card = there.cards[spec.name]
+        if spec.source == "python" or card.weights_key is not None:
+            return False
+        return card.model == spec.reference and _known_weights(card, spec) and not self._differing(card, _facts(spec))
 
     def missing(self, models: Sequence["LoadedModel"]) -> dict[str, list[str]]:
         """Return the splits that each model lacks in the set.
@@ -56,7 +85,7 @@ class Filling:
             return
         shared = [split for split in self.splits if split in there.labels]
         absent = {split: self._absent(there, split) if skip_unreadable else [] for split in shared}
-        self._prepare(shared, absent)
+        replace(self, classes=self.classes or there.classes)._prepare(shared, absent)
 
     def card(self, model: "LoadedModel", costs: Mapping[str, Any]) -> Card:
         """Return what is to be known of a model beside its logits."""
@@ -69,22 +98,29 @@ class Filling:
             weights_key=model.weights_key,
             input_size=model.transform.input_size,
             transform=model.transform.to_dict(),
-            arguments=_arguments(model),
+            arguments=_arguments(model.spec),
             family=model.spec.family or None,
             created=datetime.datetime.now(datetime.UTC).date().isoformat(),
             versions=versions(),
             training=model.spec.training,
+            recipe=model.spec.recipe,
+            methodology=model.spec.methodology,
+            data=model.spec.data,
+            precision=self.precision,
+            tf32=self.precision == "tf32",
             **costs,
         )
 
-    def journal(self, model: "LoadedModel", split: str, dtype: torch.dtype, precision: str) -> Journal:
-        """Open what was computed so far of a model and split."""
+    def journal(self, model: "LoadedModel", split: str, dtype: torch.dtype, computed_on: str) -> Journal:
+        """Open what was computed so far of a model and split, to go on with on a device of that name."""
         shape = (len(self.splits[split]), len(self.classes))
-        fingerprint = _fingerprint(model, self.splits[split], precision)
-        return self.store.journal(self.name, model.spec.name, split, shape=shape, dtype=dtype, fingerprint=fingerprint)
+        mark = fingerprint(model, self.splits[split], self.precision)
+        return self.store.journal(
+            self.name, model.spec.name, split, shape=shape, dtype=dtype, fingerprint=mark, computed_on=computed_on
+        )
 
     def finish(
-        self, cards: Sequence[Card], journals: Mapping[tuple[str, str], Journal], skip_unreadable: bool
+        self, cards: Sequence[Card], journals: Mapping[tuple[str, str], Full], skip_unreadable: bool
     ) -> dict[str, list[str]]:
         """Write the models whose journals are full into the set; return the images of each split that were left out.
 
@@ -102,22 +138,31 @@ class Filling:
             self._prepare(list(self.splits), absent)
         for card in cards:
             own = {split: rows[name, split] for name, split in rows if name == card.name}
-            self.store.write_model(self.name, card, {split: _without(tensor, absent[split]) for split, tensor in own.items()})
+            devices = [place for key, journal in journals.items() if key[0] == card.name for place in journal.computed_on]
+            complete = replace(card, computed_on=join_devices(devices))
+            self.store.write_model(self.name, complete, {split: _without(tensor, absent[split]) for split, tensor in own.items()})
         for journal in journals.values():
             journal.discard()
         return names
 
     def _check_same(self, card: Card, model: "LoadedModel") -> None:
-        same = {
-            "weights": card.weights_sha256 == model.weights_sha256 and _same_key(card, model),
-            "preprocessing": json.dumps(card.transform, sort_keys=True) == json.dumps(model.transform.to_dict(), sort_keys=True),
-            "arguments": None in (own := (card.arguments, _arguments(model))) or own[0] == own[1],
-        }
-        for what in [part for part, holds in same.items() if not holds]:
+        same = card.weights_sha256 == model.weights_sha256 and _same_key(card, model)
+        facts = model.transform.to_dict(), _arguments(model.spec)
+        for what in [*([] if same else ["weights"]), *self._differing(card, facts)]:
             raise InputError(
                 f"the set '{self.name}' has '{card.name}' with other {what}; name this one ID={model.spec.reference}, "
                 f"or delete {card.name}.safetensors there"
             )
+
+    def _differing(self, card: Card, facts: tuple[dict[str, Any], dict[str, Any] | None]) -> list[str]:
+        """What besides the weights differs between what the set has and what is asked for."""
+        transform, arguments = facts
+        same = {
+            "preprocessing": json.dumps(card.transform, sort_keys=True) == json.dumps(transform, sort_keys=True),
+            "arguments": None in (card.arguments, arguments) or card.arguments == arguments,
+            f"precision ({card.precision}, not {self.precision})": same_precision(card.precision, self.precision),
+        }
+        return [what for what, holds in same.items() if not holds]
 
     def _opened(self) -> LogitSet | None:
         return self.store.open(self.name) if self.name in self.store.names() else None
@@ -150,10 +195,26 @@ def _same_key(card: Card, model: "LoadedModel") -> bool:
     return card.weights_key == model.weights_key or (card.weights_key is None and not model.averaged)
 
 
-def _arguments(model: "LoadedModel") -> dict[str, Any] | None:
+def _known_weights(card: Card, spec: "ModelSpec") -> bool:
+    """Whether a card's weights are those of a spec, by the file's digest or by the name that their library gives them."""
+    from duo_core.models.zoo import checkpoints
+    from duo_core.models.zoo.loading import weights_name
+
+    if spec.checkpoint is not None:
+        return spec.choice is None and card.weights_sha256 == checkpoints.file_sha256(spec.checkpoint)
+    return card.weights is not None and card.weights == weights_name(spec)
+
+
+def _facts(spec: "ModelSpec") -> tuple[dict[str, Any], dict[str, Any] | None]:
+    from duo_core.models.zoo.loading import transform_of
+
+    return transform_of(spec).to_dict(), _arguments(spec)
+
+
+def _arguments(spec: "ModelSpec") -> dict[str, Any] | None:
     """The model's constructor arguments as a header can hold them; None where one of them is no plain value."""
     try:
-        found: dict[str, Any] = json.loads(json.dumps(dict(model.spec.arguments)))
+        found: dict[str, Any] = json.loads(json.dumps(dict(spec.arguments)))
     except TypeError:
         return None
     return found
@@ -176,7 +237,7 @@ def _without(tensor: Tensor, rows: Sequence[int]) -> Tensor:
     return tensor[keep]
 
 
-def _fingerprint(model: "LoadedModel", split: Split, precision: str) -> str:
+def fingerprint(model: "LoadedModel", split: Split, precision: str) -> str:
     """Everything that says which numbers a journal holds; where and in what batches they were computed may change."""
     about = {
         "model": [model.spec.reference, dict(model.spec.arguments), model.weights_sha256, model.weights_key],

@@ -1,40 +1,25 @@
 """One model on its device: whether it fits the images, and logits of batches that shrink until they fit in memory."""
 
+import contextlib
+import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from duo_core.common.arrays import InputError
 from duo_core.images import Source
 from duo_core.images.splits import Split
+from duo_core.models.devices import computing, empty_cache, out_of_memory, why_too_large
+from duo_core.models.shapes import last_layers
 
 if TYPE_CHECKING:  # only the record's shape is needed, not torchvision and timm
     from duo_core.models.zoo import LoadedModel
 
-PRECISIONS = ("float32", "bfloat16")
 WORDNET = re.compile(r"n\d{8}")
-
-
-def compute_device(name: str) -> torch.device:
-    """Read `auto` (CUDA where there is one, else the CPU), `cpu`, `cuda` or `cuda:N`.
-
-    >>> compute_device("cpu")
-    device(type='cpu')
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
-        raise InputError(f"expected auto, cpu, cuda or cuda:N as the device, got '{name}'")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(
-            f"the device '{name}' was asked for, but {torch.cuda.device_count()} CUDA devices are here; use auto or cpu"
-        )
-    return device
 
 
 class Runner:
@@ -47,27 +32,39 @@ class Runner:
     device
         Where.
     precision
-        `float32` or `bfloat16` (autocast).
+        One of `devices.PRECISIONS`; the layers that give the logits compute in float32 in all of them.
     chunk
         Images that go through at once to begin with.
     """
 
     def __init__(self, model: "LoadedModel", device: torch.device, precision: str, chunk: int) -> None:
         self.model, self.transform, self.device, self.chunk = model, model.transform, device, chunk
-        self._autocast = precision == "bfloat16"
+        self._precision = precision
         self._module = model.module.eval()
+        self._constants: tuple[Tensor, Tensor] | None = None
+        self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "Runner":
         try:
             self._module.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        except torch.OutOfMemoryError:
+            self._constants = self.transform.constants(self.device)  # once, as each time would wait for the device
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+        if self._constants is None:  # outside the handler, whose traceback holds what did fit
+            self.__exit__(None, None, None)
             raise InputError(
-                f"'{self.model.spec.name}' does not fit on {self.device} beside the models before it; run fewer at once"
-            ) from None
+                f"'{self.model.spec.name}' does not fit on {self.device} beside the models before it; use another device"
+            )
+        if self._precision != "float32":
+            self._stack.enter_context(logits_in_float32(self._module, self.transform.input_size, self.device))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stack.close()
+        self._constants = None
         self._module.cpu()
+        empty_cache(self.device)
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Return float32 logits (b, k) on the device for uint8 pixels (b, 3, h, w).
@@ -80,33 +77,48 @@ class Runner:
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
-            self._halve(len(pixels))  # outside the handler, whose traceback holds the tensors that did not fit
+                why = why_too_large(error)
+            self._halve(len(pixels), why)  # outside the handler, whose traceback holds the tensors that did not fit
 
     @torch.inference_mode()
     def _logits(self, pixels: Tensor) -> Tensor:
         expected = (len(pixels), self.model.classes)
-        inputs = self.transform.batch(pixels.to(self.device, non_blocking=True))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):
+        inputs = self.transform.batch(pixels.to(self.device, non_blocking=True), self._constants)
+        with computing(self.device, self._precision):
             logits: Tensor = self._module(inputs)
         if tuple(logits.shape) != expected:
             raise InputError(f"expected logits of shape {expected} from '{self.model.spec.name}', got {tuple(logits.shape)}")
         return logits.float()
 
-    def _halve(self, images: int) -> None:
+    def _halve(self, images: int, why: str) -> None:
         tried = min(self.chunk, images)
         if tried == 1:
             raise InputError(
-                f"'{self.model.spec.name}' does not fit in the memory of {self.device} with a single image; use another device"
+                f"'{self.model.spec.name}' does not fit in the memory of {self.device} with a single image{why}; use another device"
             )
         self.chunk = tried // 2
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        empty_cache(self.device)
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """CUDA has an exception of its own, the CPU's allocator only words."""
-    words = ("can't allocate memory", "not enough memory")
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(part in str(error) for part in words)
+@contextlib.contextmanager
+def logits_in_float32(module: nn.Module, input_size: tuple[int, int, int], device: torch.device) -> Iterator[None]:
+    """Let the layers that give a module's logits compute in float32, whatever the rest does: rounded logits tie."""
+    layers = [module.get_submodule(name) for name in last_layers(module, input_size)]
+    before = [vars(layer).get("forward") for layer in layers]
+    for layer in layers:
+        vars(layer)["forward"] = functools.partial(_in_float32, layer.forward, device)
+    try:
+        yield
+    finally:
+        for layer, own in zip(layers, before, strict=True):
+            vars(layer)["forward"] = own
+            if own is None:  # as always, but where somebody has put a method of its own there
+                del vars(layer)["forward"]
+
+
+def _in_float32(forward: Callable[..., Tensor], device: torch.device, *inputs: Tensor) -> Tensor:
+    with computing(device, "float32"):
+        return forward(*(tensor.float() for tensor in inputs))
 
 
 def fitting_classes(models: Sequence["LoadedModel"], splits: Mapping[str, Split]) -> tuple[str, ...]:
@@ -119,12 +131,8 @@ def fitting_classes(models: Sequence["LoadedModel"], splits: Mapping[str, Split]
     InputError
         Where number or names of the classes differ; the message says both sides.
     """
-    if not models or not splits:
-        raise InputError(f"expected at least one model and one split, got {len(models)} models and {len(splits)} splits")
     names = [model.spec.name for model in models]
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"expected models of different names in a set, got '{name}' {names.count(name)} times; use ID=NAME")
+    check_names(names, splits)
     for model in models:
         for name, split in splits.items():
             _check_fit(model, name, split)
@@ -135,6 +143,15 @@ def fitting_classes(models: Sequence["LoadedModel"], splits: Mapping[str, Split]
             )
     known = [split.source.classes for split in splits.values()] + [_class_names(model) for model in models]
     return next((found for found in known if found), tuple(str(index) for index in range(models[0].classes)))
+
+
+def check_names(names: Sequence[str], splits: Mapping[str, Split]) -> None:
+    """Raise InputError where there is nothing to compute, or two models would have one place in the set."""
+    if not names or not splits:
+        raise InputError(f"expected at least one model and one split, got {len(names)} models and {len(splits)} splits")
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"expected models of different names in a set, got '{name}' {names.count(name)} times; use ID=NAME")
 
 
 def _check_fit(model: "LoadedModel", name: str, split: Split) -> None:

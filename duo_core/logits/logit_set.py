@@ -1,7 +1,7 @@
 """LogitSet: labels, logits by model and split, costs, class names and ids, in memory; no I/O."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,8 +39,20 @@ class Card:
     family: str | None = None
     created: str | None = None
     versions: Mapping[str, str] | None = None
+    precision: str | None = None
+    """What it computed in: float32, tf32, float16 or bfloat16; None in sets of earlier versions."""
+    computed_on: str | None = None
+    """The processor, or those, that its logits are from."""
+    tf32: bool | None = None
+    """Whether products of float32 numbers were rounded to TF32."""
     training: Mapping[str, Any] | None = None
     """How it was trained here, or of which trials it is the average: method, recipe, seed, anchor, ingredients."""
+    recipe: str | None = None
+    """Name of its group of trainings: equal among models of one architecture that differ in their seed alone."""
+    methodology: str | None = None
+    """How it learned: supervised, distilled, contrastive, LP-FT, greedy soup, ..."""
+    data: str | None = None
+    """What it learned from."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +142,24 @@ class LogitSet:
             for model, split in keys
         ]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def same_precision(known: str | None, asked: str | None) -> bool:
+    """Whether logits in a set are in the precision that is asked for; what earlier versions wrote is taken for float32.
+
+    >>> same_precision("float32", "bfloat16"), same_precision(None, "float32")
+    (False, True)
+    """
+    return (known or "float32") == (asked or "float32")
+
+
+def join_devices(names: Iterable[str | None]) -> str | None:
+    """Names of processors as one text, each once; None where there is none.
+
+    >>> join_devices(["H200", None, "A100; H200"])
+    'A100; H200'
+    """
+    return "; ".join(sorted({part for name in names if name for part in name.split("; ")})) or None
 
 
 def check_pair(base: str, sidekick: str) -> None:

@@ -3,7 +3,7 @@
 import contextlib
 import copy
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,8 @@ from duo_core.common.arrays import InputError
 
 PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 WRAPPERS = (*PARALLEL, AveragedModel)
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Bilinear)
+"""What multiplies by weights."""
 
 
 @contextlib.contextmanager
@@ -74,19 +76,46 @@ def output_shape(module: nn.Module, input_size: tuple[int, int, int]) -> tuple[i
         Where the module does not take such an image.
     """
     with torch.no_grad(), taking(input_size):
-        try:
-            result = outline(module)(torch.empty(1, *input_size, device="meta"))
-        except Exception as error:
-            if not needs_numbers(error):
-                raise
-            copied = stand_in(module)
-            result = copied(torch.zeros(1, *input_size, device=device_of(copied)))
+        result = _run_without_numbers(module, input_size)
     return tuple(result.shape) if isinstance(result, Tensor) else ()
 
 
 def needs_numbers(error: Exception) -> bool:
     """Whether a model may have failed because shapes alone have no numbers, and not because of the image's size."""
     return isinstance(error, NotImplementedError | RuntimeError) or (not isinstance(error, InputError) and "meta" in str(error))
+
+
+def last_layers(module: nn.Module, input_size: tuple[int, int, int]) -> list[str]:
+    """Names of the layers that logits come from: the convolution or linear layer that runs last, and others of its output's shape.
+
+    >>> last_layers(nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)), (3, 8, 8))
+    ['3']
+    """
+    ran: dict[str, tuple[int, ...]] = {}
+
+    def watched(copied: nn.Module) -> nn.Module:
+        for name, part in copied.named_modules():
+            if isinstance(part, LAYERS):
+                part.register_forward_hook(lambda _, __, output, name=name: ran.update({name: tuple(output.shape)}))
+        return copied
+
+    with torch.no_grad(), taking(input_size):
+        _run_without_numbers(module, input_size, watched)
+    last = list(ran)[-1:]
+    return [name for name, shape in ran.items() if name in last or (len(shape) == 2 and shape == ran[last[0]])]
+
+
+def _run_without_numbers(
+    module: nn.Module, input_size: tuple[int, int, int], watched: Callable[[nn.Module], nn.Module] = lambda copied: copied
+) -> object:
+    """What a copy of the module gives for one image, in shapes; where an operator has no shape rule it runs on zeros."""
+    try:
+        return watched(outline(module))(torch.empty(1, *input_size, device="meta"))
+    except Exception as error:
+        if not needs_numbers(error):
+            raise
+        copied = watched(stand_in(module))
+        return copied(torch.zeros(1, *input_size, device=device_of(copied)))
 
 
 @contextlib.contextmanager

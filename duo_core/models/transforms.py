@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
@@ -69,7 +70,11 @@ class Transform:
             raise InputError(f"expected a transform with {complaint}")
 
     def pixels(self, image: Image.Image) -> Tensor:
-        """Decode, resize and crop one image: uint8 (3, h, w); what is left for `batch` is arithmetic."""
+        """Resize and crop one image: uint8 (3, h, w); what is left for `batch` is arithmetic."""
+        return torch.from_numpy(np.array(self.array(image))).permute(2, 0, 1)
+
+    def array(self, image: Image.Image) -> NDArray[np.uint8]:
+        """The same pixels as they lie in the image: uint8 (h, w, 3), perhaps only to be read."""
         image = rgb(image)
         if self.antialias and self.resize is not None:
             width, height = _resized(image.size, self.resize)
@@ -81,12 +86,17 @@ class Transform:
                 f"expected images of {self.input_size[1]} x {self.input_size[2]} pixels for a transform that neither resizes "
                 f"nor crops, got {image.height} x {image.width}; give the transform a resize"
             )
-        return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+        return np.asarray(image)
 
-    def batch(self, pixels: Tensor) -> Tensor:
+    def constants(self, device: torch.device | str) -> tuple[Tensor, Tensor]:
+        """Mean and deviation (3, 1, 1) on a device, for many batches there: bringing them to a GPU waits for all that it does."""
+        mean, std = (torch.tensor(numbers, device=device).view(3, 1, 1) for numbers in (self.mean, self.std))
+        return mean, std
+
+    def batch(self, pixels: Tensor, constants: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Normalise pixels, uint8 (b, 3, h, w) on any device -> float32 (b, *input_size), channels last."""
         values = pixels.to(torch.float32, memory_format=torch.channels_last) / 255
-        mean, std = (torch.tensor(numbers, device=pixels.device).view(3, 1, 1) for numbers in (self.mean, self.std))
+        mean, std = constants or self.constants(pixels.device)
         values = (values - mean) / std
         if not self.antialias:
             corners = {} if self.interpolation == "nearest" else {"align_corners": False}

@@ -2,6 +2,7 @@
 
 from duo_core.analysis.bowl import bowl, marks_of
 from duo_core.analysis.diagnosis import exchange, mean_gap, reliability
+from duo_core.common.numbers import percent
 from duo_core.figures.bowl import nll_bowl
 from duo_core.figures.charts import risk_coverage as coverage_chart
 from duo_core.figures.curves import risk_at, risk_coverage
@@ -73,7 +74,7 @@ def _header(found: Evaluation, title: str, gains: dict[str, Interval | None], me
     before, after = (found.metrics[key]["accuracy"] or 0.0 for key in (found.better, "duo"))
     names = {"base": found.base, "sidekick": found.sidekick}
     stands = words.stands(metric, gains[metric], "" if found.better == "base" else f"{found.sidekick} alone")
-    lead = f"{sentences.headline(found.flops_balance, before, after)}. {stands}"
+    lead = f"{sentences.headline(found.flops_balance, before, after, gains['accuracy'])}. {stands}"
     said = sentences.fit_warnings(found.fit, names)
     if found.better == "sidekick":
         said.append(sentences.reversed_line(found.base, found.sidekick, [found.split], found.better))
@@ -120,17 +121,14 @@ def _value(found: Evaluation, gains: Gains, key: str, variant: str) -> Content:
 def _risks(found: Evaluation, charts: Charts) -> Section:
     drawn = risk_coverage(found.predictions, oracle_of="duo")
     duo, base = (risk_at(found.predictions[key], 0.8) for key in ("duo", "base"))
-    said = f"Of the 80 % surest images the duo gets {sentences.percent(duo, 2)} wrong, the base {sentences.percent(base, 2)}."
+    said = f"Of the 80 % surest images the duo gets {percent(duo, 2)} wrong, the base {percent(base, 2)}."
     figure = coverage_chart(drawn.table, coverage=0.8)
     caption = f"{said} The oracle ranks every right image of the duo before every wrong one: no ranking does better."
     alternative = f"Selective error against coverage of every variant. {said}"
     rows: list[list[Content]] = [
         [
-            words.number(coverage, sentences.percent(coverage, 0)),
-            *(
-                words.number(risk, sentences.percent(risk, 2))
-                for risk in (risk_at(p, coverage) for p in found.predictions.values())
-            ),
+            words.number(coverage, percent(coverage, 0)),
+            *(words.number(risk, percent(risk, 2)) for risk in (risk_at(p, coverage) for p in found.predictions.values())),
         ]
         for coverage in COVERAGES
     ]
@@ -182,10 +180,10 @@ def _calibration(found: Evaluation, charts: Charts) -> Section:
     raw = pair_predictions(*logits, own.labels[found.split], Temperatures(1.0, 0.0), classes="base")
     systems = {"uncalibrated": raw, "base": found.predictions["base"], "duo": found.predictions["duo"]}
     tables = {key: reliability(p) for key, p in systems.items()}
-    said = " · ".join(f"{SYSTEMS[key]} {sentences.percent(mean_gap(bins))}" for key, bins in tables.items())
+    said = " · ".join(f"{SYSTEMS[key]} {percent(mean_gap(bins))}" for key, bins in tables.items())
     rows: list[list[Content]] = [
         [
-            f"{sentences.percent(lower, 0)[:-2]} to {sentences.percent(lower + 1 / len(tables['duo']), 0)}",
+            f"{percent(lower, 0)[:-2]} to {percent(lower + 1 / len(tables['duo']), 0)}",
             *(cell for bins in tables.values() for cell in _bin(bins.iloc[place])),
         ]
         for place, lower in enumerate(tables["duo"]["lower"])
@@ -205,7 +203,7 @@ def _calibration(found: Evaluation, charts: Charts) -> Section:
 
 
 def _bin(row: "dict[str, float]") -> list[Content]:
-    return [words.whole(int(row["images"])), words.number(row["accuracy"], sentences.percent(row["accuracy"]))]
+    return [words.whole(int(row["images"])), words.number(row["accuracy"], percent(row["accuracy"]))]
 
 
 def _exchange(found: Evaluation, gain: Interval | None) -> Section:

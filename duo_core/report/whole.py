@@ -8,6 +8,7 @@ from duo_core.analysis.advice import mean_gains
 from duo_core.analysis.claims import Claim
 from duo_core.analysis.judged import Judged, judged_claims
 from duo_core.common.arrays import UncertaintyKind
+from duo_core.common.numbers import percent
 from duo_core.figures.fitting import all_ratios
 from duo_core.figures.gains import gains_by_metric
 from duo_core.logits import FIT_SPLIT, LogitSet
@@ -95,7 +96,7 @@ def _header(whole: Whole, found: Sequence[Claim]) -> Html:
     contradicted = sum(claim.verdict == "contradicted" for claim in found)
     lead = (
         f"The duo has the better {METRICS[whole.metric].label} than its better member in **{better} of {len(duos)} pairs**, and a "
-        f"mean gain of {sentences.percent(duos['gain'].mean())} of the way to perfect. {whole.left_out} Of the paper's claims: "
+        f"mean gain of {percent(duos['gain'].mean())} of the way to perfect. {whole.left_out} Of the paper's claims: "
         f"{sentences.claims_that_hold(found)} here, and {contradicted} {'is' if contradicted == 1 else 'are'} contradicted."
     )
     return joined([tag("p", where, class_="eyebrow"), tag("h1", f"{own.title}: all pairs"), paragraph(lead, class_="lead")])
@@ -110,7 +111,7 @@ def _gains(whole: Whole, charts: Charts) -> Section:
         [
             METRICS[row["metric"]].label,
             VARIANTS[row["variant"]].label,
-            *(words.number(row[column], sentences.percent(row[column])) for column in ("mean", "std")),
+            *(words.number(row[column], percent(row[column])) for column in ("mean", "std")),
             words.whole(row["pairs"]),
         ]
         for row in summary.to_dict("records")
@@ -132,13 +133,13 @@ def _claims(judged: Judged, split: str) -> Section:
 
 def _claim_row(claim: Claim) -> list[Content]:
     interval = claim.interval
-    between = f"[{sentences.percent(interval.low, 0)}, {sentences.percent(interval.high, 0)}]" if interval else ""
+    between = f"[{percent(interval.low, 0)}, {percent(interval.high, 0)}]" if interval else ""
     return [
         claim.text,
         sentences.said(claim.verdict).replace(" ", words.NARROW),
-        Number(claim.share, sentences.percent(claim.share, 0), between),
+        Number(claim.share, percent(claim.share, 0), between),
         words.whole(len(claim.pairs)),
-        words.number(claim.asked, f"> {sentences.percent(claim.asked, 0)}"),
+        words.number(claim.asked, f"> {percent(claim.asked, 0)}"),
         claim.source,
     ]
 
@@ -157,7 +158,7 @@ def _alone(whole: Whole) -> Section:
         [str(name), whole.own.cards[str(name)].family or "unknown", *(words.measured(key, row[key]) for key in METRICS)]
         for name, row in whole.alone.iterrows()
     ]
-    listed = table("models_alone", "Every model alone, calibrated; dearest first", columns, rows, sortable=True)
+    listed = table("models_alone", "Every model alone, calibrated; most expensive first", columns, rows, sortable=True)
     return Section("alone", "The models alone", [tag("div", listed, class_="wide")])
 
 

@@ -5,10 +5,11 @@ from html import escape
 
 import pandas as pd
 
+from duo_core.common.numbers import share
 from duo_core.figures.screen import SCREEN
 from duo_core.metrics.intervals import Interval
 from duo_core.report.markup import Number
-from duo_core.wording.sentences import drawn, label, no_interval, points, share, signed, verdict
+from duo_core.wording.sentences import drawn, label, no_interval, points, signed, verdict
 
 MEANINGS = {
     "accuracy": "Share of images classified right.",
@@ -38,7 +39,7 @@ def cost(balance: float | None) -> str:
 
 
 def cell(key: str, gain: Interval | None) -> str:
-    """A difference with its interval as a table's cell has room for it, and a star where it stands; nothing without one.
+    """A difference with its interval as a table's cell has room for it, and a star where it is significant; nothing without one.
 
     >>> cell("accuracy", Interval(0.0053, 0.002, 0.0085)).replace(NARROW, " "), cell("accuracy", None)
     ('+0.53 pp [+0.20, +0.85] *', '')
@@ -53,7 +54,7 @@ def stands(key: str, gain: Interval | None, other: str = "") -> str:
     """A metric's difference, to another system where it is not the base, in a sentence.
 
     >>> stands("auroc", None), stands("aurc", Interval(-0.001, -0.002, 0.0))
-    ('AUROC is undefined here.', 'AURC × 1000 −1.00, 95 % interval −2.00 to +0.00: **it may be chance**.')
+    ('AUROC is undefined here.', 'AURC × 1000 −1.00, 95 % interval −2.00 to 0.00: **not significant**.')
     """
     against = f" against {other}" if other else ""
     return no_interval(key) if gain is None else f"{label(key)}{against} {verdict(key, gain)}."
@@ -61,7 +62,7 @@ def stands(key: str, gain: Interval | None, other: str = "") -> str:
 
 def draws(replicates: int, seed: int) -> str:
     """How the intervals came about, and what a star is."""
-    return f"{drawn(replicates, seed)} A star marks those that stand."
+    return f"{drawn(replicates, seed)} A star marks those that are significant."
 
 
 def number(value: float | None, text: str | None = None, *, decimals: int = 4) -> Number:

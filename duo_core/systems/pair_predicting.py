@@ -12,7 +12,7 @@ from torch import Tensor
 
 from duo_core.common.arrays import Floats, InputError, Integers, Predictions, UncertaintyKind, same_length
 from duo_core.common.parallel import cores, over_blocks
-from duo_core.systems import pair_loops, pair_on_device
+from duo_core.systems import pair_loops
 from duo_core.systems.duo import VARIANTS, Fit, Temperatures
 
 WIDE = 128
@@ -28,9 +28,6 @@ _BLOCKS, _ROWS = 8, 512
 
 _UNTHREADED = 1 << 15
 """Up to so many elements, torch runs an operator on the calling core and waits for no thread of its own."""
-
-_DEVICE_ELEMENTS = 1 << 24
-"""Logits of one model a block on a GPU: some hundred megabytes of double precision at work."""
 
 
 class _Scratch:
@@ -199,26 +196,22 @@ def reduce_blocks(
     def loop(block: Floats, true: Integers, own: NDArray[np.int32], masked: bool, ordered: bool, *out: NDArray[Any]) -> None:
         pair_loops.reduce(block, true, own, first, second, weights, masked, ordered, *out)
 
-    def plainly(block: Sequence[Tensor], true: Tensor, own: Tensor) -> list[tuple[Tensor, Tensor]]:
-        return [pair_on_device.columns(block[i], block[j], true, (own[i], own[j]), temperatures) for i, j, temperatures in jobs]
-
-    reduce_jobs(models, labels, (len(pair_loops.COLUMNS), len(jobs)), (loop, plainly), keep, known)
+    reduce_jobs(models, labels, (len(pair_loops.COLUMNS), len(jobs)), loop, keep, known)
 
 
 def reduce_jobs(
     models: Sequence[Tensor],
     labels: Tensor,
     shape: tuple[int, int],
-    loops: tuple[Callable[..., None], Callable[..., list[tuple[Tensor, Tensor]]]],
+    loop: Callable[..., None],
     keep: Callable[[slice | Integers, Reduced], None],
     known: Mapping[int, NDArray[np.int32]] | None = None,
 ) -> None:
     """Reduce jobs of any kind as `reduce_blocks` does those of two models.
 
-    `shape` counts columns and jobs. The first of the loops is given a block (m, b, k), the labels (b,), the models' own classes
-    (m, b), whether a class is masked, whether to sum in the order of the logits, and two arrays to fill: the classes (jobs, b) and
-    the columns (columns, jobs, b). The second is given the models' logits (b, k) where they lie, labels and own classes, and
-    returns the same as tensors by job.
+    `shape` counts columns and jobs. The loop is given a block (m, b, k), the labels (b,), the models' own classes (m, b), whether a
+    class is masked, whether to sum in the order of the logits, and two arrays to fill: the classes (jobs, b) and the columns
+    (columns, jobs, b).
     """
     n, k = models[0].shape
     real = precision(*models)
@@ -234,14 +227,11 @@ def reduce_jobs(
             classes[:, rows] = own
             predicted = memory.array("predicted", (of_jobs, b), np.dtype(np.int32))
             columns = memory.array("columns", (of_columns, of_jobs, b), np.dtype(np.float64))
-            loops[0](block, true, own, masked, ordered, predicted, columns)
+            loop(block, true, own, masked, ordered, predicted, columns)
             keep(rows, Reduced(predicted, columns, own))
 
     size = max(1, min(_ELEMENTS // (k * len(models)), _ELEMENTS // max(of_jobs, 1), max(n // _BLOCKS, _ROWS)))
-    if on_device(models[0]):
-        _reduce_on_device(models, labels, loops[1], keep, classes)
-    else:
-        over_blocks(reduced, n, size)
+    over_blocks(reduced, n, size)
     again = _alike(models, classes)
     over_blocks(lambda part: reduced(again[part], np.dtype(np.float64), True), len(again), size)
 
@@ -270,11 +260,6 @@ def _repeated(values: NDArray[Any]) -> NDArray[np.bool_]:
     found = np.empty(len(values), dtype=bool)
     found[order] = same[1:] | same[:-1]
     return found
-
-
-def on_device(logits: Tensor) -> bool:
-    """Whether logits are reduced where they lie, in plain torch."""
-    return logits.device.type != "cpu"
 
 
 def precision(*models: Tensor) -> np.dtype[Any]:
@@ -329,25 +314,3 @@ def _check_sound(found: NDArray[Any], rows: slice | Integers, what: str = "NaN o
     if (wrong := (found < 0) & ~(found > -np.inf) if found.dtype.kind == "f" else found < 0).any():
         at = int(wrong.any(0).argmax())
         raise InputError(f"expected finite logits, got {what} in row {rows.start + at if isinstance(rows, slice) else rows[at]}")
-
-
-def _reduce_on_device(
-    models: Sequence[Tensor],
-    labels: Tensor,
-    plainly: Callable[..., list[tuple[Tensor, Tensor]]],
-    keep: Callable[[slice | Integers, Reduced], None],
-    classes: NDArray[np.int32],
-) -> None:
-    """The same in plain torch where the logits lie; larger blocks, so that the device is busy."""
-    labels = labels.to(models[0].device)
-    for start in range(0, len(labels), step := max(1, _DEVICE_ELEMENTS // models[0].shape[1])):
-        rows = slice(start, min(start + step, len(labels)))
-        block = [logits[rows] for logits in models]
-        own = pair_on_device.classes(torch.stack(block))
-        classes[:, rows] = own.numpy(force=True)
-        _check_sound(classes[:, rows], rows)
-        at_label = torch.stack([logits.gather(1, labels[rows, None])[:, 0] for logits in block])
-        _check_sound(at_label.numpy(force=True), rows, "minus infinity at the label")
-        found = plainly(block, labels[rows], own)
-        predicted, columns = (torch.stack(part).numpy(force=True) for part in zip(*found, strict=True))
-        keep(rows, Reduced(predicted.astype(np.int32), columns.transpose(1, 0, 2), classes[:, rows]))

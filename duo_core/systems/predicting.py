@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from duo_core.common.arrays import Floats, InputError, Integers, Predictions, UncertaintyKind, same_length
-from duo_core.systems import loops, on_device
+from duo_core.systems import loops
 from duo_core.systems.duo import Temperatures
 from duo_core.systems.pair_predicting import Job, Reduced, reduce_blocks, reduce_jobs
 from duo_core.systems.system import RULES, Fitted, System, Weights
@@ -150,7 +150,7 @@ def reduce_works(
         reduce_blocks(models, labels, [job for job in jobs if job is not None], keep_pairs)
     if len(others):
         rest, shape = [works[at] for at in others], (len(loops.COLUMNS), len(others))
-        reduce_jobs(models, labels, shape, (_loop(rest), _plainly(rest)), lambda rows, block: keep(rows, others, block), known)
+        reduce_jobs(models, labels, shape, _loop(rest), lambda rows, block: keep(rows, others, block), known)
 
 
 def _loop(works: Sequence[Work]) -> Callable[..., None]:
@@ -163,20 +163,5 @@ def _loop(works: Sequence[Work]) -> Callable[..., None]:
 
     def run(block: Floats, true: Integers, own: NDArray[np.int32], masked: bool, ordered: bool, *out: NDArray[Any]) -> None:
         loops.reduce(block, true, own, members, sizes, weights, finals, pooled, said, masked, ordered, *out)
-
-    return run
-
-
-def _plainly(works: Sequence[Work]) -> Callable[..., list[tuple[Tensor, Tensor]]]:
-    """The same in plain torch, where logits lie on a GPU."""
-
-    def run(block: Sequence[Tensor], true: Tensor, own: Tensor) -> list[tuple[Tensor, Tensor]]:
-        return [
-            on_device.columns(
-                [block[i] for i in work.members], true, [own[i] for i in work.members],
-                work.weights, work.final, work.pooled, work.members.index(work.said),
-            )
-            for work in works
-        ]  # fmt: skip
 
     return run

@@ -224,12 +224,11 @@ def sweep(
     *,
     kind: UncertaintyKind = "softmax",
     only: Collection[Pair] | None = None,
-    device: str = "cpu",
     memory: Memory | None = None,
     progress: Callable[[int, int], bool | None] | None = None,
 ) -> pd.DataFrame:
     """Evaluate all pairs with the images ranked by one uncertainty: the table that `sweeps` gives for it."""
-    return sweeps(logit_set, splits, only=only, device=device, memory=memory, progress=progress)[kind]
+    return sweeps(logit_set, splits, only=only, memory=memory, progress=progress)[kind]
 
 
 def sweeps(
@@ -237,7 +236,6 @@ def sweeps(
     splits: Iterable[str] | None = None,
     *,
     only: Collection[Pair] | None = None,
-    device: str = "cpu",
     memory: Memory | None = None,
     progress: Callable[[int, int], bool | None] | None = None,
 ) -> dict[UncertaintyKind, pd.DataFrame]:
@@ -252,8 +250,6 @@ def sweeps(
         Those to judge on; by default every one but the fit split.
     only
         The pairs to evaluate; by default those that `pairs` gives. A pair both ways costs little more than one way.
-    device
-        Where the logits of the judged split are put, whole, and the pairs evaluated; `cuda` in plain torch and double precision.
     memory
         What earlier sweeps of the same logits found; what this one finds is added, save the pairs' metrics.
     progress
@@ -272,7 +268,7 @@ def sweeps(
         fits = _fits(logit_set, every, steps, memory)
         for split, group in groups:
             models = dict.fromkeys(model for pair in group for model in pair)
-            values = _judged(logit_set, split, models, {pair: fits[pair] for pair in group}, device, steps, memory)
+            values = _judged(logit_set, split, models, {pair: fits[pair] for pair in group}, steps, memory)
             found |= {(*pair, split): (fits[pair], of) for pair, of in values.items()}
     order = sorted(found, key=lambda key: (key[0], key[1], chosen.index(key[2])))
     return {kind: table_of([row for key in order for row in rows_of(logit_set, *key, *found[key], kind)]) for kind in KINDS}
@@ -283,7 +279,7 @@ def judge_models(logit_set: LogitSet, split: str, models: Collection[str], memor
     calibrate_models(logit_set, models, memory)
     new = [model for model in models if (model, split) not in memory.judged]
     if new:
-        _judged(logit_set, split, new, {}, "cpu", Steps(0, None), memory)
+        _judged(logit_set, split, new, {}, Steps(0, None), memory)
 
 
 def _judged(
@@ -291,12 +287,11 @@ def _judged(
     split: str,
     names: Iterable[str],
     fits: Mapping[Pair, Fit],
-    device: str,
     steps: Steps,
     memory: Memory,
 ) -> dict[Pair, dict[str, Metrics]]:
     """The metrics of a group of pairs of calibrated models; the models' own are noted."""
-    models = {model: logit_set.logits(model, split).to(device) for model in names}
+    models = {model: logit_set.logits(model, split) for model in names}
     temperatures = {model: memory.calibrated[model].temperature for model in models}
     judged = {model: memory.judged[model, split] for model in models if (model, split) in memory.judged}
     classes = {model: memory.classes[model, split] for model in models if (model, split) in memory.classes}

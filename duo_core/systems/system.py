@@ -57,6 +57,8 @@ class Rule:
     """Whether a system of this rule may be recommended; the others are shown beside."""
     pools_probabilities: bool = False
     """Whether it is the members' probabilities that are averaged, not their logits."""
+    fits_weights: bool = False
+    """Whether each member has a weight that is fitted with the others'; else all count as much."""
 
 
 def _shares(fitted: Fitted) -> Weights:
@@ -64,7 +66,7 @@ def _shares(fitted: Fitted) -> Weights:
 
 
 RULES = {
-    "fitted": Rule("Fitted", lambda fitted: fitted.weights),
+    "fitted": Rule("Fitted", lambda fitted: fitted.weights, fits_weights=True),
     "equal": Rule("Equal", _shares),
     "ensemble": Rule("Ensemble", _shares, tempered=True),
     "mean": Rule("Mean of logits", lambda fitted: (1 / len(fitted.members),) * len(fitted.members), recommended=False),

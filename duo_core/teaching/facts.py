@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from duo_core.figures.screen import SCREEN, Screen
-from duo_core.teaching import alone, together
+from duo_core.teaching import alone, several, together
 from duo_core.teaching.experts import SEED, Classroom, classroom
 
 Facts = dict[str, str]
@@ -118,6 +118,31 @@ def _budget(offers: pd.DataFrame) -> Facts:
     }
 
 
+def _several(_room: Classroom, seed: int) -> Facts:
+    apart, alike = several.teams(0.1, seed), several.teams(0.6, seed)
+    three = apart["m"] == 3
+    return {
+        "apart": _percent(float(apart.loc[three, "team"].iloc[0])),
+        "large_apart": _percent(float(apart["large"].iloc[0])),
+        "alike": _percent(float(alike.loc[three, "team"].iloc[0])),
+        "large_alike": _percent(float(alike["large"].iloc[0])),
+        "one": _percent(float(alike["team"].iloc[0])),
+    }
+
+
+def _different(_room: Classroom, seed: int) -> Facts:
+    table = several.pairs(seed)
+    every, close = several.goes_with(table, 1.0), several.goes_with(table, 0.05)
+    mean = table[["error_inconsistency", "gain_over_mean"]].corr("spearman").iloc[0, 1]
+    return {
+        "pairs": str(every[1]),
+        "all": f"{every[0]:+.2f}",
+        "few": str(close[1]),
+        "close": f"{close[0]:+.2f}",
+        "mean": f"{mean:+.2f}",
+    }
+
+
 _OF: dict[str, Callable[[Classroom, int], Facts]] = {
     "confidence": _confidence,
     "temperature": _temperature,
@@ -126,4 +151,6 @@ _OF: dict[str, Callable[[Classroom, int], Facts]] = {
     "trap": _trap,
     "weights": _weights,
     "ranking": _ranking,
+    "several": _several,
+    "different": _different,
 }

@@ -1,4 +1,4 @@
-"""The course on one sheet of A4: the text of the eight steps, their questions and, on demand, the answers."""
+"""The course on one sheet of A4: the text of its first eight steps, their questions and, on demand, the answers."""
 
 import re
 from html import escape
@@ -9,7 +9,7 @@ from duo_core.common import places
 from duo_core.report.markup import Html, joined, tag
 from duo_core.teaching.experts import SEED
 from duo_core.teaching.facts import facts
-from duo_core.teaching.steps import STEPS, Step
+from duo_core.teaching.steps import ON_PAPER, Step
 
 TITLE = "Why a small sidekick helps a large classifier"
 
@@ -26,10 +26,10 @@ def handout(*, answers: bool = False, seed: int = SEED, offers: pd.DataFrame | N
     offers
         Of `together.offers`, for the numbers of the last answer; without them it has none.
     """
-    about = f"Eight steps that go with the page Learn. Numbers are computed from made-up experts, drawn with seed {seed}."
+    about = f"The first eight steps of the page Learn. Numbers are computed from made-up experts, drawn with seed {seed}."
     body = [
         tag("header", tag("h1", TITLE), tag("p", about)),
-        tag("main", joined(_step(n, step, answers, seed, offers) for n, step in enumerate(STEPS, 1))),
+        tag("main", joined(_step(n, step, answers, seed, offers) for n, step in enumerate(ON_PAPER, 1))),
     ]
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
     return (

@@ -1,4 +1,4 @@
-"""The course's text: eight steps, each with one idea, a question, and the terms it uses."""
+"""The course's text: ten steps, each with one idea, a question, and the terms it uses."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -261,7 +261,7 @@ STEPS = (
         question=Question(
             text="One sidekick costs 5 % of its base, another 30 % of its own. Which pair gains more?",
             options=(
-                "The dearer one: more computation, more gain",
+                "The more expensive one: more computation, more gain",
                 "The cheaper one: small sidekicks are better",
                 "The price alone does not tell",
             ),
@@ -276,5 +276,64 @@ STEPS = (
         terms=("FLOPs balance", "Relative improvement", "AURC", "Rank correlation"),
         explore={"page": "find", **_PAIR, "show": "gain", "budget": "20"},
     ),
+    Step(
+        key="several",
+        title="Three small ones or one large?",
+        idea=_prose("""
+            A large model costs as much computation as three small ones ([multiply-adds](#multiply-add) add up). Which
+            would you run? Each small expert here knows less than the large one. But a team of them answers together,
+            as a [system](#system) whose members have an equal say, and where one errs the others may not. If they err
+            alike, a team is hardly better than one of them, however many join. The chart stands on cost: a team of
+            three stands right under the large one that costs as much.
+        """),
+        try_it="Move how alike the small ones err, and watch where their line crosses that of the large one.",
+        question=Question(
+            text="When do three small experts beat the large one that costs as much?",
+            options=(
+                "Never: each of them knows less than the large one",
+                "Always: three opinions are better than one",
+                "Where they err differently enough",
+            ),
+            right=2,
+            because=_prose("""
+                With an overlap of 0.1 the three reach {apart}, the large one {large_apart}. With 0.6 they reach
+                {alike}, and it {large_alike}: below it by far, although one of them alone is right on {one}. Which side
+                wins on real models has to be measured.
+            """),
+        ),
+        terms=("Multiply-add", "System", "Errors in common", "Deep ensemble"),
+        explore={"page": "find", **_PAIR, "chart": "sizes", "metric": "accuracy"},
+    ),
+    Step(
+        key="different",
+        title="Different is not enough",
+        idea=_prose("""
+            Models that differ help each other: so should one look for the most different pair? Each dot is the large
+            expert with another one. Further right, more images are right for exactly one of them; further up, the
+            [duo](#duo) gains more over its better member. But a weak partner differs most of all, and adds little.
+            The [accuracy](#accuracy) gap rules both axes. Only among pairs of one gap does it show what being different
+            is worth; a [rank correlation](#rank-correlation) of 1 says that the orders agree.
+        """),
+        try_it="Narrow the accuracy gap, and read how the correlation of the pairs that are left changes.",
+        question=Question(
+            text="Over all pairs here, does the duo of the more different one gain more over its better member?",
+            options=(
+                "Yes: that is what different means",
+                "Hardly, but among partners of one quality it does",
+                "No: pairs that err alike always gain more",
+            ),
+            right=1,
+            because=_prose("""
+                Over all {pairs} pairs the rank correlation is {all}; over the {few} whose accuracies lie within 5 points
+                it is {close}. With the gain over the *mean* of both it is {mean} throughout, which says little: a weak
+                partner lowers that mean.
+            """),
+        ),
+        terms=("Duo", "Accuracy", "Rank correlation", "Errors in common"),
+        explore={"page": "alike", **_PAIR},
+    ),
 )
 """The course, first to last."""
+
+ON_PAPER = STEPS[:8]
+"""What has room on one sheet."""

@@ -3,15 +3,11 @@
 import math
 from dataclasses import dataclass
 
-import torch
-
 from duo_core.common.arrays import InputError
 from duo_core.inference.progress import clock
 from duo_core.models.cost import cost, throughput
 from duo_core.training.finetune import Job
-
-PASSES = 3
-"""Forward and backward, in forward passes: the backward pass computes gradients of inputs and of weights."""
+from duo_core.training.recipes import PASSES
 
 
 @dataclass(frozen=True)
@@ -53,14 +49,6 @@ def multiply_adds(job: Job) -> int | None:
         return cost(job.model.module, job.model.transform.input_size).multiply_adds
     except InputError:
         return None
-
-
-def precision_here(device: torch.device) -> str:
-    """Return bfloat16 where the processor multiplies such numbers itself, else float32."""
-    if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    known = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
-    return "bfloat16" if any(ask is not None and ask() for ask in known) else "float32"
 
 
 def _short(number: float) -> str:

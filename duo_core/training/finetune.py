@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from duo_core.common.arrays import InputError
 from duo_core.images.splits import Split
-from duo_core.inference.runner import out_of_memory
+from duo_core.models.devices import computing, current, empty_cache, out_of_memory, tf32
 from duo_core.models.zoo import LoadedModel
 from duo_core.training.heads import blank
 from duo_core.training.lessons import NETWORK, WEIGHTS, Lesson, Plan, lessons, seed_of
@@ -44,7 +44,7 @@ class Job:
     metric: Metric
     device: torch.device
     precision: str
-    """float32, or bfloat16 for autocast; scores are always float32."""
+    """float32, tf32, or bfloat16 for autocast; scores are always float32."""
 
 
 @dataclass
@@ -68,6 +68,8 @@ class Outcome:
 
     moment: Moment
     state: dict[str, Tensor]
+    threads: tuple[int, ...]
+    """Numbers of threads that it was trained with; of more than one, the last bits are those of no single number."""
     failed: str = ""
 
 
@@ -109,8 +111,10 @@ class Trial:
         self._module = self._built().to(device=job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._optimizer = torch.optim.AdamW(self._module.parameters(), lr=draw.learning_rate, weight_decay=draw.weight_decay)
         self._scheduler = LambdaLR(self._optimizer, schedule(job.recipe, self.plan.steps))
+        self._constants = job.model.transform.constants(job.device)
         self._chunk = self.plan.batch_size
         self._best: dict[str, Tensor] = {}
+        self._threads: tuple[int, ...] = (torch.get_num_threads(),)
 
     def _built(self) -> nn.Module:
         if self.job.recipe.probe:
@@ -125,8 +129,8 @@ class Trial:
         saved, devices = time.monotonic(), [self.job.device] if self.job.device.type == "cuda" else []
         todo = range(self.moment.step, self.plan.steps)
         try:
-            with torch.random.fork_rng(devices=devices):
-                for lesson in lessons(self.job.train, self.job.model.transform, self.plan, self.job.recipe.augment, todo):
+            with current(self.job.device), torch.random.fork_rng(devices=devices):
+                for lesson in lessons(self.job.train, self.job.model.transform, self.plan, self.job.recipe.augment, todo, tell):
                     self._learn(lesson, tell)
                     if self.moment.step % self.plan.steps_an_epoch == 0:
                         self._end_epoch()
@@ -137,8 +141,8 @@ class Trial:
                     saved = time.monotonic()
                     progress(self.moment)
         except FailedError as error:
-            return Outcome(self.moment, {}, str(error))
-        return Outcome(self.moment, self._best)
+            return Outcome(self.moment, {}, self._threads, str(error))
+        return Outcome(self.moment, self._best, self._threads)
 
     def _learn(self, lesson: Lesson, tell: Tell) -> None:
         """Take one step."""
@@ -168,11 +172,12 @@ class Trial:
     def _backward(self, pixels: Tensor, labels: Tensor, images: int) -> float:
         """Add a part's share of the gradient; return its share of the loss."""
         where = self.job.device
-        inputs = self.job.model.transform.batch(pixels.to(where, non_blocking=True))
-        with torch.autocast(where.type, torch.bfloat16, enabled=self.job.precision == "bfloat16"):
+        inputs = self.job.model.transform.batch(pixels.to(where, non_blocking=True), self._constants)
+        with computing(where, self.job.precision):
             logits = self._module(inputs)
         loss = functional.cross_entropy(logits.float(), labels.to(where), reduction="sum") / images
-        loss.backward()  # type: ignore[no-untyped-call]
+        with tf32(self.job.precision == "tf32"):
+            loss.backward()  # type: ignore[no-untyped-call]
         return loss.item()
 
     def _halve(self, images: int, tell: Tell) -> None:
@@ -183,7 +188,7 @@ class Trial:
                 "use another device, or smaller images"
             )
         self._chunk = max(LEAST_CHUNK, tried // 2)
-        torch.cuda.empty_cache()
+        empty_cache(self.job.device)
         tell(f"{tried} images do not fit into memory: {self._chunk} at once, added up to batches of {self.plan.batch_size}")
 
     def _end_epoch(self) -> None:
@@ -216,7 +221,7 @@ class Trial:
             for number, values in self._optimizer.state_dict()["state"].items()
             for name, value in values.items()
         }
-        return Saved(vars(self.moment), self._weights(), self._best, moments)
+        return Saved(vars(self.moment), self._weights(), self._best, moments, self._threads)
 
     def _resume(self, stored: Stored, tell: Tell) -> None:
         """Go on from what was stored, if anything was."""
@@ -234,7 +239,24 @@ class Trial:
         for group, rate in zip(self._optimizer.param_groups, self._scheduler.base_lrs, strict=True):
             group["lr"] = rate * self._scheduler.lr_lambdas[0](self.moment.step)
         self._scheduler._last_lr = [group["lr"] for group in self._optimizer.param_groups]
-        tell(f"trial {self.draw.trial} goes on at step {self.moment.step:,} of {self.plan.steps:,}")
+        (now,), before = self._threads, saved.threads
+        self._threads = tuple(dict.fromkeys((*before, now)))
+        tell(f"trial {self.draw.trial} goes on at step {self.moment.step:,} of {self.plan.steps:,}{_changed(before, now)}")
+
+
+def _changed(before: Sequence[int], now: int) -> str:
+    """Say that a trial's steps were taken with other numbers of threads, or nothing.
+
+    >>> _changed((2,), 4), _changed((2,), 2)
+    (', with 4 threads where it began with 2: the last bits may differ', '')
+    >>> _changed((2, 4), 2)
+    ', with 2 threads after steps with 4: the last bits may differ'
+    """
+    others = [number for number in before if number != now]
+    if not others:
+        return ""
+    earlier = f"where it began with {before[0]}" if before[0] != now else f"after steps with {others[-1]}"
+    return f", with {now} thread{'s' * (now != 1)} {earlier}: the last bits may differ"
 
 
 def _like(parameter: Tensor, name: str, value: Tensor) -> Tensor:

@@ -75,12 +75,23 @@ class Run:
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Hold the folder against another process that trains in it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(self.folder / "run.lock")
+        with self._lock(self.folder, "run.lock", f"the run '{self.name}'"):
+            yield
+
+    @contextlib.contextmanager
+    def held_trial(self, number: int) -> Iterator[None]:
+        """Hold one trial against another process that trains it."""
+        with self._lock(self.folder, f"trial-{number:03}.lock", f"trial {number} of the run '{self.name}'"):
+            yield
+
+    @contextlib.contextmanager
+    def _lock(self, folder: Path, name: str, what: str) -> Iterator[None]:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / name)
         try:
             lock.acquire(blocking=False)
         except filelock.Timeout:
-            raise InputError(f"another process trains the run '{self.name}'; wait for it, or name another run") from None
+            raise InputError(f"another process trains {what}; wait for it, or name another run") from None
         try:
             yield
         finally:

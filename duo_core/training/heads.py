@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from duo_core.common.arrays import InputError
 from duo_core.images.splits import Split
+from duo_core.models.devices import computing
 from duo_core.models.zoo import LoadedModel, load
 from duo_core.models.zoo.checkpoints import fill
 from duo_core.models.zoo.loading import takes_classes
@@ -65,9 +66,11 @@ def features(model: LoadedModel, head: Head, split: Split) -> Tensor:
     seen: list[Tensor] = []
     where = device_of(model.module.eval())
     hook = head.layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].float().cpu()))
+    constants = model.transform.constants(where)
     try:
-        for pixels in evaluation_batches(split, model.transform):
-            model.module(model.transform.batch(pixels.to(where)))
+        with computing(where, "float32"):
+            for pixels in evaluation_batches(split, model.transform):
+                model.module(model.transform.batch(pixels.to(where), constants))
     finally:
         hook.remove()
     return torch.cat(seen)

@@ -5,7 +5,7 @@ order of an epoch, the augmentation of a batch and what a network draws in a ste
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from duo_core.common.arrays import InputError
 from duo_core.images.splits import Split
-from duo_core.inference.decoding import workers_for
+from duo_core.inference.decoding import loader
+from duo_core.inference.workers import crew
 from duo_core.models.transforms import Transform
 
 ORDER, AUGMENTATION, NETWORK, WEIGHTS = range(4)
@@ -113,17 +114,14 @@ def _augmentation() -> Any:
     return v2.Compose([v2.RandAugment(num_ops=2, magnitude=9), v2.RandomHorizontalFlip()])
 
 
-def lessons(split: Split, transform: Transform, plan: Plan, augment: bool, steps: range) -> Iterator[Lesson]:
+def lessons(
+    split: Split, transform: Transform, plan: Plan, augment: bool, steps: range, tell: Callable[[str], None] = lambda _: None
+) -> Iterator[Lesson]:
     """Give the lessons of some steps, decoded ahead by as many processes as suit this machine; their number changes nothing."""
     taught = Lessons(split, transform, plan, augment, steps)
-    area = math.prod(transform.input_size)
-    workers = workers_for(plan.images, len(steps), area * plan.batch_size)
-    loader = DataLoader(taught, batch_size=None, num_workers=workers, collate_fn=_as_it_is, prefetch_factor=2 if workers else None)
-    for lesson in loader:
+    chosen = crew(plan.images, math.prod(transform.input_size), least=plan.batch_size)
+    tell(str(chosen))
+    for lesson in loader(taught, chosen.workers):
         if lesson.problem:
             raise InputError(lesson.problem)
         yield lesson
-
-
-def _as_it_is(lesson: Any) -> Any:
-    return lesson

@@ -6,6 +6,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from duo_core.common.arrays import InputError
 from duo_core.images.splits import Split
+from duo_core.models.devices import computing
 from duo_core.models.transforms import Transform
 from duo_core.training.passes import device_of, evaluation_batches
 
@@ -60,13 +61,15 @@ def recompute(module: nn.Module, split: Split, transform: Transform) -> None:
     momenta = [part.momentum for part in layers]
     counters = [part.num_batches_tracked.clone() if part.num_batches_tracked is not None else None for part in layers]
     where = device_of(module)
+    constants = transform.constants(where)
     try:
         for part in layers:
             part.reset_running_stats()
             part.momentum = None  # torch's word for the mean over all batches
             part.train()
-        for pixels in evaluation_batches(split, transform, least=LEAST_IMAGES):
-            module(transform.batch(pixels.to(where)))
+        with computing(where, "float32"):
+            for pixels in evaluation_batches(split, transform, least=LEAST_IMAGES):
+                module(transform.batch(pixels.to(where), constants))
     finally:
         module.eval()
         for part, momentum, counter in zip(layers, momenta, counters, strict=True):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from duo_core.common.arrays import InputError
 from duo_core.images.splits import Split
 from duo_core.inference.decoding import Decoder, View, batches
+from duo_core.models.devices import computing
 from duo_core.models.transforms import Transform
 
 BATCH_SIZE = 64
@@ -34,5 +35,8 @@ def logits_of(module: nn.Module, split: Split, transform: Transform) -> Tensor:
     """Logits of a split, float32 (n, k) on the CPU; the module is in evaluation mode after it."""
     module.eval()
     where = device_of(module)
-    found = [module(transform.batch(pixels.to(where))).float().cpu() for pixels in evaluation_batches(split, transform)]
+    constants = transform.constants(where)
+    with computing(where, "float32"):
+        batches = evaluation_batches(split, transform)
+        found = [module(transform.batch(pixels.to(where), constants)).float().cpu() for pixels in batches]
     return torch.cat(found)

@@ -10,6 +10,8 @@ from duo_core.common.arrays import InputError
 from duo_core.training.norms import STATISTICS
 
 Range = tuple[float, float]
+PASSES = 3
+"""Forward and backward, in forward passes: the backward pass computes gradients of inputs and of weights."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,16 @@ def draw(recipe: Recipe, seed: int, trial: int) -> Draw:
 def _log_uniform(bounds: Range, share: float) -> float:
     low, high = bounds
     return float(low * (high / low) ** share)
+
+
+def cost_of_trial(known: Mapping[str, Any]) -> int | None:
+    """Multiply-adds of one trial of a run, by what run.json says of it; None where those of an image are unknown.
+
+    >>> cost_of_trial({"multiply_adds": 10, "images": {"train": {"images": 7}}, "recipe": {"epochs": 2}})
+    420
+    """
+    once, seen = known["multiply_adds"], known["images"]["train"]["images"] * known["recipe"]["epochs"]
+    return None if once is None else PASSES * once * seen
 
 
 def _complaints(recipe: Recipe) -> list[str]:

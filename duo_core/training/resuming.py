@@ -25,6 +25,8 @@ class Saved:
     """The best so far; empty before the end of the first epoch."""
     moments: Mapping[str, Tensor]
     """Of the optimiser, by `NUMBER.NAME`."""
+    threads: tuple[int, ...] = ()
+    """Numbers of threads that its steps were taken with, the first first: sums are rounded otherwise by another number."""
 
 
 class Stored:
@@ -46,7 +48,7 @@ class Stored:
         tensors = {f"{part}.{key}": value for part in PARTS for key, value in getattr(saved, part).items()}
         best = saved.moment["best"]
         moment = {**saved.moment, "best": None if best is None else best.to_dict()}
-        checkpoints.write(self.file, tensors, {"fingerprint": self._fingerprint, "moment": moment})
+        checkpoints.write(self.file, tensors, {"fingerprint": self._fingerprint, "moment": moment, "threads": list(saved.threads)})
 
     def read(self, tell: Callable[[str], None]) -> Saved | None:
         """Return what was stored; None where there is nothing, or, which is said, something altered or of another trial."""
@@ -63,7 +65,7 @@ class Stored:
         moment = about["moment"]
         best = None if moment["best"] is None else Score(**moment["best"])
         parts = {part: _part(tensors, f"{part}.") for part in PARTS}
-        return Saved({**moment, "best": best}, **parts)
+        return Saved({**moment, "best": best}, **parts, threads=tuple(about.get("threads", ())))
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

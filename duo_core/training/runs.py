@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pandas as pd
 import torch
 
@@ -17,13 +18,13 @@ from duo_core.inference.filling import versions
 from duo_core.models.zoo import LoadedModel
 from duo_core.models.zoo.checkpoints import file_sha256, fill
 from duo_core.training import checkpoints
-from duo_core.training.costs import PASSES, multiply_adds
+from duo_core.training.costs import multiply_adds
 from duo_core.training.finetune import Job, Moment, Outcome, Tell, Trial
 from duo_core.training.folders import ANCHOR, Run
 from duo_core.training.heads import blank, features, head_of, with_classes
 from duo_core.training.norms import check_statistics
 from duo_core.training.probe import probe
-from duo_core.training.recipes import Draw, draw
+from duo_core.training.recipes import Draw, cost_of_trial, draw
 from duo_core.training.resuming import Stored
 
 MADE_WITH = "made_with"
@@ -72,19 +73,47 @@ def make(run: Run, job: Job, pretrained: LoadedModel, tell: Tell, progress: Prog
     tell, progress
         Called with sentences, and with a trial's number and moment.
     """
-    known = identity(job, pretrained)
+    _refuse(job, pretrained)
+    with run.held():
+        known, anchor = begin(run, job, pretrained, tell)
+        for number in range(job.recipe.trials):
+            with run.held_trial(number):
+                _trial(run, job, known, anchor, number, tell, progress)
+            write_text(run.folder / "table.csv", csv_text(run.table()))
+    return run.table()
+
+
+def _refuse(job: Job, pretrained: LoadedModel) -> None:
+    """See that what is asked for can be trained, before anything is written."""
     if job.recipe.probe:
         check_statistics(pretrained.module, job.recipe.statistics, pretrained.spec.name)
-    with run.held():
+
+
+def agree(run: Run, job: Job, pretrained: LoadedModel, tell: Tell) -> None:
+    """See that a run is the one that is there, or write down what it is."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(run.folder / "anchor.lock"):
+        _agree(run, identity(job, pretrained), job, tell)
+
+
+def begin(run: Run, job: Job, pretrained: LoadedModel, tell: Tell) -> tuple[dict[str, Any], str | None]:
+    """See that a run is the one that is there, or write down what it is; make its anchor where it has one and lacks it.
+
+    Of several processes one makes the anchor, and the others wait for it.
+    """
+    known = identity(job, pretrained)
+    _refuse(job, pretrained)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(run.folder / "anchor.lock"):
         _agree(run, known, job, tell)
-        anchor = None
-        if job.recipe.probe:
-            anchor = _anchored(run, job, known, tell)
-        for number in range(job.recipe.trials):
-            _trial(run, job, known, anchor, number, tell, progress)
-        table = run.table()
-        write_text(run.folder / "table.csv", csv_text(table))
-    return table
+        return known, _anchored(run, job, known, tell) if job.recipe.probe else None
+
+
+def one_trial(run: Run, job: Job, pretrained: LoadedModel, number: int, tell: Tell) -> None:
+    """Bring one trial to its end, beside other processes that train others; who joins them writes the table."""
+    known, anchor = begin(run, job, pretrained, tell)
+    with run.held_trial(number):
+        _trial(run, job, known, anchor, number, tell, lambda *_: None)
 
 
 def job_model(pretrained: LoadedModel, classes: tuple[str, ...], probed: bool) -> LoadedModel:
@@ -160,7 +189,6 @@ def _trial(run: Run, job: Job, known: dict[str, Any], anchor: str | None, number
         _write_trial(folder, run, known, anchor, drawn, outcome)
         if outcome.failed:
             tell(f"trial {number} failed: {outcome.failed}")
-        write_text(run.folder / "table.csv", csv_text(run.table()))
     stored.file.unlink(missing_ok=True)
 
 
@@ -174,6 +202,7 @@ def _write_trial(folder: Path, run: Run, known: dict[str, Any], anchor: str | No
         "best_epoch": None if outcome.failed else moment.best_epoch,
         "score": None if outcome.failed or moment.best is None else moment.best.to_dict(),
         "curve": moment.curve,
+        "threads": list(outcome.threads),
     }
     sha256 = None
     if not outcome.failed:
@@ -181,13 +210,8 @@ def _write_trial(folder: Path, run: Run, known: dict[str, Any], anchor: str | No
             **_about(known, run.name, anchor),
             **record,
             "methodology": "LP-FT" if anchor else "from random weights",
-            "training_multiply_adds": _training_cost(known),
+            "training_multiply_adds": cost_of_trial(known),
         }
         sha256 = checkpoints.write(folder / "model.safetensors", outcome.state, about)
     whole = {**record, "weights_sha256": sha256}
     write_text(folder / "trial.json", json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
-
-
-def _training_cost(known: dict[str, Any]) -> int | None:
-    once, seen = known["multiply_adds"], known["images"]["train"]["images"] * known["recipe"]["epochs"]
-    return None if once is None else PASSES * once * seen

@@ -97,11 +97,19 @@ def make_soup(
         "score": found.to_dict(),
         "statistics": statistics,
         **details,
+        "training_multiply_adds": _cost(ingredients),
         "failed": [record["trial"] for record in run.trials() if record["state"] == "failed"],
     }
     file = run.folder / "soups" / f"{checked}.safetensors"
     file.parent.mkdir(exist_ok=True)
     return Soup(file, checkpoints.write(file, state, about), about)
+
+
+def _cost(ingredients: Sequence[Ingredient]) -> int | None:
+    """Multiply-adds of all trials that were looked at, kept or not: a soup costs what it was chosen from."""
+    costs = [one.about.get("training_multiply_adds") for one in ingredients]
+    known = [int(cost) for cost in costs if cost is not None]
+    return sum(known) if len(known) == len(costs) else None
 
 
 def model_of(known: Mapping[str, Any], own_code: str | None = None) -> LoadedModel:

@@ -1,8 +1,11 @@
 """What is said of how different models are, and of whether that pays."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
 
 from duo_core.analysis.correlations import Correlation
+from duo_core.common.numbers import number, percent
 from duo_core.metrics.intervals import Interval
 
 LABELS = {
@@ -19,6 +22,8 @@ LABELS = {
 }
 """Headings by column."""
 
+ALIKE = ("kappa", "phi")
+"""Measures that are high where two models err alike; the others are high where they differ."""
 FEW_PAIRS = 10
 """Fewer say nothing of what goes with what."""
 
@@ -44,11 +49,74 @@ def of_difference(found: Iterable[Correlation], measure: str = "error_inconsiste
 def _number(value: float | None, interval: Interval | None) -> str:
     if value is None:
         return "undefined"
-    return f"{value:+.2f}" + (f" ({interval.low:+.2f} to {interval.high:+.2f})" if interval else "")
+    text, *ends = (number(each, 2, sign=True) for each in (value, *((interval.low, interval.high) if interval else ())))
+    return f"{text} ({' to '.join(ends)})" if ends else text
 
 
 def _verdict(better: Correlation) -> str:
     gap = "where the accuracy gap is the same"
     if better.interval_given_gap is None or not better.interval_given_gap.stands:
         return f"{gap}, other images might have it that models that differ more gain more over the better one, or less"
-    return f"{gap}, models that differ more gain {'more' if better.interval_given_gap.low > 0 else 'less'} over the better one"
+    more = (better.interval_given_gap.low > 0) != (better.measure in ALIKE)
+    return f"{gap}, models that differ more gain {'more' if more else 'less'} over the better one"
+
+
+MEANING = (
+    "Error inconsistency: the share of images that exactly one of two gets right. Kappa: errors in common beyond what two "
+    "accuracies give by chance; 1 where they err alike. Jensen-Shannon: how far apart their calibrated distributions lie."
+)
+GAP = (
+    "Colour: how far apart the two are in accuracy. Uneven models always differ, and the weaker one adds little to the better: "
+    "compare points of one colour."
+)
+CATEGORIES_MEAN = "How two trainings differ, as far as the models' cards say: seed, settings, architecture, method or data."
+
+
+def one_category(there: Sequence[str]) -> str:
+    """What the cards say where all pairs are of one category."""
+    return f"By the models' cards all pairs differ alike: {there[0] if there else 'there are none'}."
+
+
+def correlation_table(found: Iterable[Correlation]) -> pd.DataFrame:
+    """Every correlation in words, a row a measure and gain."""
+    return pd.DataFrame(
+        {
+            "Measure": LABELS[one.measure],
+            "Gain": GAIN_NAMES[one.gain],
+            "Spearman": _number(one.rank, one.interval),
+            "Given the accuracy gap": _number(one.given_gap, one.interval_given_gap),
+            "Pairs": one.pairs,
+        }
+        for one in found
+    )
+
+
+GAIN_NAMES = {"gain_over_mean": "equal pair over the mean", "gain_over_better": "duo over the better"}
+
+
+def correlations_caption(drawn: bool, pairs: int) -> str:
+    """How the correlations came about."""
+    said = "Rank correlations over pairs; the second with what the accuracy gap explains taken out of both (partial). "
+    if not drawn:
+        return f"{said}Of {pairs:,} pairs no intervals are drawn."
+    return f"{said}In brackets: 95 % intervals with other images; the models stay the same, and pairs share them."
+
+
+def alone(one: str, other: str, first: int, second: int, images: int) -> str:
+    """How many images each of two models alone gets right.
+
+    >>> alone("a", "b", 12, 5, 100)
+    'Of 100 images only a gets **12** right, and only b **5**. A perfect choice would gain the **5** over a alone.'
+    """
+    better, gained = (one, second) if first >= second else (other, first)
+    return (
+        f"Of {images:,} images only {one} gets **{first:,}** right, and only {other} **{second:,}**. A perfect choice would gain "
+        f"the **{gained:,}** over {better} alone."
+    )
+
+
+def class_table(classes: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
+    """What each is good at by class."""
+    shares = {f"Only {name}": classes[f"{place}_alone"].map(percent) for name, place in ((one, "first"), (other, "second"))}
+    balance = [percent(value, sign=True) for value in classes["specialisation"]]
+    return pd.DataFrame({"Class": classes["name"], "Images": classes["images"], **shares, "Difference": balance})

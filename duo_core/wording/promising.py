@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 
 from duo_core.analysis.guarantee import GUARANTEED, METHODS
+from duo_core.common.numbers import percent
 from duo_core.figures.screen import LABELS
-from duo_core.wording.words import percent
 
 SELDOM = 0.01
 """Chance below which splits are said to differ in kind."""
@@ -107,11 +107,11 @@ def seldom(chance: float) -> str:
     return f"less than once in {times:,} times"
 
 
-def promise_table(table: pd.DataFrame, fit_split: str, split: str) -> pd.DataFrame:
-    """The thresholds as a table of words; whether the target was met in words and a sign."""
+def promise_table(table: pd.DataFrame, fit_split: str, split: str, names: Mapping[str, str] = LABELS) -> pd.DataFrame:
+    """The thresholds as a table of words; whether the target was met in words and a sign. `names` are the systems'."""
     return pd.DataFrame(
         {
-            "System": table["system"].map(LABELS),
+            "System": table["system"].map(names),
             "Threshold": table["method"].map(METHODS),
             "Uncertainty up to": [_number(value) for value in table["threshold"]],
             f"On {fit_split}": _answers(table, "fit"),

@@ -5,12 +5,13 @@ import math
 import pandas as pd
 
 from duo_core.analysis.advice import PAIR, Advice, Row, losses, worth_it
+from duo_core.common.numbers import percent, share
 from duo_core.figures.landscape import BY_COLUMN, UNITS
 from duo_core.figures.screen import SCREEN
 from duo_core.metrics import METRICS
 from duo_core.metrics.intervals import Interval
 from duo_core.systems.duo import VARIANTS
-from duo_core.wording.sentences import label, no_interval, percent, share, verdict
+from duo_core.wording.sentences import label, no_interval, verdict
 
 
 def none_within(table: pd.DataFrame, cost: str, budget: float) -> str:
@@ -54,7 +55,7 @@ def signed_share(value: float) -> str:
     >>> signed_share(0.124), signed_share(-0.031)
     ('+12.4 %', '−3.1 %')
     """
-    return f"{value * 100:+.1f} %".replace("-", "−")
+    return percent(value, sign=True)
 
 
 def extra(row: Row, cost: str) -> str:
@@ -86,7 +87,7 @@ def given_up(found: Advice, key: str, cost: str, fit_split: str) -> str:
     """What the recommended pair gives up against the one that would be chosen at any cost."""
     best, overall = found.best, found.overall
     if not found.binds:
-        return f"Nothing against dearer pairs: on {fit_split} it is the best of all {found.pairs}."
+        return f"Nothing against more expensive pairs: on {fit_split} it is the best of all {found.pairs}."
     comparable = overall["base"] == best["base"] and overall["gain"] > 0 and best["gain"] > 0
     kept = f"; this pair keeps {percent(best['gain'] / overall['gain'], 0)} of its gain" if comparable else ""
     return (
@@ -116,10 +117,10 @@ def warning(row: Row, better: str, images: int, fit_split: str, split: str) -> s
 
 
 def stands(key: str, difference: Interval | None, other: str) -> str:
-    """Whether a difference to another system would stand on other images.
+    """Whether a difference to another system is significant.
 
     >>> stands("aurc", Interval(-0.001, -0.002, -0.0005), "a alone")
-    'AURC against a alone: −1.00, 95 % interval −2.00 to −0.50: **the gain stands**.'
+    'AURC against a alone: −1.00, 95 % interval −2.00 to −0.50: **significant gain**.'
     """
     if difference is None:
         return no_interval(key)

@@ -1,10 +1,11 @@
 """What is said of numbers in one and the same way on the pages and in reports: labels, differences, verdicts, fits."""
 
-import math
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from duo_core.analysis.claims import RULE, Claim, Verdict, by_chance
 from duo_core.analysis.diagnosis import Exchange
+from duo_core.common.numbers import number, percent, share
 from duo_core.figures.screen import SCREEN
 from duo_core.metrics import METRICS
 from duo_core.metrics.intervals import FEW, LEVEL, UNBIASED, Interval
@@ -13,23 +14,10 @@ from duo_core.systems.duo import Fit
 SIGNS: dict[Verdict, str] = {"holds": "✓", "contradicted": "✗", "inconclusive": "?", "too few models": "–"}
 """Of a claim's verdict."""
 
-
-def percent(value: float | None, decimals: int = 1) -> str:
-    """A fraction in percent.
-
-    >>> percent(0.0667), percent(0.33, 0), percent(None)
-    ('6.7 %', '33 %', 'n/a')
-    """
-    return "n/a" if value is None or math.isnan(value) else f"{value * 100:.{decimals}f} %"
-
-
-def share(value: float) -> str:
-    """A cost's share in percent, with as many decimals as it needs.
-
-    >>> share(0.33), share(0.084), share(13.9)
-    ('33 %', '8.4 %', '1390 %')
-    """
-    return percent(value, 0 if value >= 0.0995 else 1)
+UNCLEAR = "no clear difference"
+"""What is said of a difference whose interval holds 0."""
+Effect = Literal["better", "worse", "unclear"]
+"""What a difference to another system comes to."""
 
 
 def label(key: str) -> str:
@@ -41,19 +29,35 @@ def label(key: str) -> str:
     return METRICS[key].label + (" × 1000" if SCREEN[key].factor == 1000 else "")
 
 
-def headline(balance: float | None, base: float, duo: float) -> str:
-    """What a duo buys, for how much, given both accuracies.
+def effect(key: str, gain: Interval | None) -> Effect:
+    """What a difference in a metric comes to; unclear where its interval holds 0, or where it has none.
 
-    >>> headline(0.33, 0.933, 0.939)
+    >>> effect("aurc", Interval(-0.001, -0.002, -0.0005)), effect("aurc", Interval(-0.001, -0.002, 0.0005)), effect("ece", None)
+    ('better', 'unclear', 'unclear')
+    """
+    if gain is None or not gain.stands:
+        return "unclear"
+    return "better" if (gain.estimate > 0) == METRICS[key].higher_is_better else "worse"
+
+
+def headline(balance: float | None, base: float, duo: float, gain: Interval | None = None) -> str:
+    """What a duo buys, for how much, given both accuracies and the interval of their difference, without which nothing is claimed.
+
+    >>> headline(0.33, 0.933, 0.939, Interval(0.006, 0.002, 0.009))
     '33 % more compute, errors down from 6.7 % to 6.1 %'
-    >>> headline(None, 0.933, 0.933)
-    'Cost unknown, errors stay at 6.7 %'
+    >>> headline(0.25, 0.847, 0.854, Interval(0.007, -0.009, 0.023))
+    '25 % more compute, no clear difference in errors: 15.3 % and 14.6 %'
+    >>> headline(None, 0.933, 0.939)
+    'Cost unknown, errors 6.7 % and 6.1 %'
     """
     cost = "Cost unknown" if balance is None else f"{share(balance)} more compute"
     before, after = percent(1 - base), percent(1 - duo)
-    if before == after:
-        return f"{cost}, errors stay at {before}"
-    return f"{cost}, errors {'down' if duo > base else 'up'} from {before} to {after}"
+    if gain is None:
+        return f"{cost}, errors {before} and {after}"
+    found = effect("accuracy", gain)
+    if found == "unclear":
+        return f"{cost}, {UNCLEAR} in errors: {before} and {after}"
+    return f"{cost}, errors {'down' if found == 'better' else 'up'} from {before} to {after}"
 
 
 def reversed_line(base: str, sidekick: str, splits: Sequence[str], better: str) -> str:
@@ -86,10 +90,10 @@ def points(key: str) -> str:
 def signed(key: str, value: float) -> str:
     """A difference of a metric as a signed number.
 
-    >>> signed("aurc", -0.0004), signed("accuracy", 0.01)
-    ('−0.40', '+1.00')
+    >>> signed("aurc", -0.0004), signed("accuracy", 0.01), signed("accuracy", -1e-6)
+    ('−0.40', '+1.00', '0.00')
     """
-    return f"{value * SCREEN[key].factor:+.{decimals(key)}f}".replace("-", "−")
+    return number(value * SCREEN[key].factor, decimals(key), sign=True)
 
 
 def ends(key: str, gain: Interval) -> str:
@@ -102,15 +106,27 @@ def ends(key: str, gain: Interval) -> str:
 
 
 def verdict(key: str, gain: Interval) -> str:
-    """A difference of a metric with its interval, and whether it would stand on other images.
+    """A difference of a metric with its interval, and whether it is significant.
 
     >>> verdict("aurc", Interval(-0.001, -0.002, 0.0005)), verdict("aurc", Interval(-0.001, -0.002, -0.0005))
-    ('−1.00, 95 % interval −2.00 to +0.50: **it may be chance**', '−1.00, 95 % interval −2.00 to −0.50: **the gain stands**')
+    ('−1.00, 95 % interval −2.00 to +0.50: **not significant**', '−1.00, 95 % interval −2.00 to −0.50: **significant gain**')
     """
-    better = (gain.estimate > 0) == METRICS[key].higher_is_better
-    said = f"the {'gain' if better else 'loss'} stands" if gain.stands else "it may be chance"
+    said = SIGNIFICANT[effect(key, gain)]
     exact = "" if gain.p_value is None else f" ({exactly(gain.p_value)})"
     return f"{signed(key, gain.estimate)}{points(key)}, {percent(gain.level, 0)} interval {ends(key, gain)}: **{said}**{exact}"
+
+
+SIGNIFICANT: dict[Effect, str] = {"better": "significant gain", "worse": "significant loss", "unclear": "not significant"}
+
+
+def difference(key: str, gain: Interval) -> str:
+    """A difference with its interval, and the test that decided where one did.
+
+    >>> difference("accuracy", Interval(0.0053, -0.002, 0.0085))
+    '+0.53 pp, 95 % interval −0.20 to +0.85'
+    """
+    exact = "" if gain.p_value is None else f"; {exactly(gain.p_value)}"
+    return f"{signed(key, gain.estimate)}{points(key)}, {percent(gain.level, 0)} interval {ends(key, gain)}{exact}"
 
 
 def exactly(p_value: float) -> str:
@@ -137,7 +153,7 @@ def drawn(replicates: int, seed: int) -> str:
     """How intervals of differences came about."""
     return (
         f"Intervals of {percent(LEVEL, 0)}: paired bootstrap over the images, {replicates:,} draws, seed {seed}; a difference "
-        f"stands where its interval leaves out 0. Where one alone is right on fewer than {FEW} images, the exact "
+        f"is significant where its interval leaves out 0. Where one alone is right on fewer than {FEW} images, the exact "
         "McNemar test decides on accuracy and macro F1. Differences of ECE have no interval, as sampling raises an ECE."
     )
 

@@ -1,13 +1,15 @@
 """Differences in sentences: what a duo rescues and harms, and whether it would on other images."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from duo_core.analysis.diagnosis import Exchange, mean_gap
+from duo_core.common.numbers import UNDEFINED, share
 from duo_core.figures.diagnosis import SYSTEMS
-from duo_core.figures.screen import SCREEN
+from duo_core.figures.screen import SCREEN, metric_title
 from duo_core.metrics import METRICS
 from duo_core.metrics.intervals import REPLICATES, Interval
 from duo_core.wording import sentences
@@ -26,11 +28,11 @@ def exchanged(counted: Exchange) -> str:
 
 
 def exchange_line(counted: Exchange, gain: Interval | None, base: str) -> str:
-    """What that comes to, and whether it stands.
+    """What that comes to, and whether it is significant.
 
     >>> exchange_line(Exchange(90, 6, 1, 3), Interval(0.05, 0.01, 0.09), "large")
     'The duo is right on **6** images that large gets wrong, and wrong on **1** that large gets right: 5 more right of 100. \
-Accuracy +5.00 pp, 95 % interval +1.00 to +9.00: **the gain stands**.'
+Accuracy +5.00 pp, 95 % interval +1.00 to +9.00: **significant gain**.'
     """
     text = sentences.exchanged(counted, base)
     return text if gain is None else f"{text} Accuracy {verdict('accuracy', gain)}."
@@ -58,11 +60,11 @@ def calibration_line(tables: Mapping[str, pd.DataFrame]) -> str:
 
 
 def classes_line(shown: pd.DataFrame, gains: Mapping[int, Interval | None]) -> str:
-    """In how many of the classes shown the duo gains, and where that stands.
+    """In how many of the classes shown the duo gains, and where that is significant.
 
     >>> shown = pd.DataFrame({"class": [3, 5, 8], "name": ["cat", "dog", "ship"], "gain": [0.02, 0.0, -0.01]})
     >>> classes_line(shown, {3: Interval(0.02, 0.01, 0.03), 5: None, 8: Interval(-0.01, -0.03, 0.01)})
-    'Of 3 classes the duo gains in **1** and loses in **1**; beyond chance, corrected for the number of \
+    'Of 3 classes the duo gains in **1** and loses in **1**; significant, corrected for the number of \
 classes: cat +2.00 pp.'
     """
     up, down = int((shown["gain"] > 0).sum()), int((shown["gain"] < 0).sum())
@@ -71,15 +73,15 @@ classes: cat +2.00 pp.'
         for row in shown.to_dict("records")
         if (gain := gains.get(row["class"])) is not None and gain.stands
     ]
-    beyond = f"beyond chance, corrected for the number of classes: {', '.join(sure) if sure else 'none'}."
-    return f"Of {len(shown)} classes the duo gains in **{up}** and loses in **{down}**; {beyond}"
+    significant = f"significant, corrected for the number of classes: {', '.join(sure) if sure else 'none'}."
+    return f"Of {len(shown)} classes the duo gains in **{up}** and loses in **{down}**; {significant}"
 
 
 def holm_line(classes: int) -> str:
     """How classes are told from chance."""
     return (
-        f"Beyond chance: exact McNemar tests, corrected for the {classes:,} classes that are large enough (Holm), so that chance "
-        "alone lets any class stand at most once in 20 times. The intervals are those of each class by itself."
+        f"Significant: exact McNemar tests, corrected for the {classes:,} classes that are large enough (Holm), so that chance "
+        "alone makes any class significant at most once in 20 times. The intervals are those of each class by itself."
     )
 
 
@@ -87,7 +89,7 @@ def entropy_line(gains: Mapping[str, Interval | None]) -> str:
     """What ranking the duo by entropy instead of softmax changes.
 
     >>> entropy_line({"aurc": Interval(0.0001, 0.00005, 0.0002), "auroc": None})
-    'The duo by entropy instead of softmax: AURC +0.10, 95 % interval +0.05 to +0.20: **the loss stands**.'
+    'The duo by entropy instead of softmax: AURC +0.10, 95 % interval +0.05 to +0.20: **significant loss**.'
     """
     known = [f"{METRICS[key].label} {verdict(key, gain)}" for key, gain in gains.items() if gain is not None]
     return f"The duo by entropy instead of softmax: {'; '.join(known) or 'nothing to compare'}."
@@ -98,8 +100,56 @@ def draws_line(gain: Interval | None) -> str:
     return sentences.drawn(*((gain.replicates, gain.seed) if gain else (REPLICATES, 0)))
 
 
+def every_metric(
+    metrics: Mapping[str, Mapping[str, float | None]], gains: Mapping[str, Mapping[str, Interval | None]]
+) -> pd.DataFrame:
+    """Every metric of base, sidekick and duo as on screen, and the duo's differences to either with their intervals.
+
+    >>> found = {"base": {"aurc": 0.008}, "sidekick": {"aurc": 0.02}, "duo": {"aurc": 0.006}}
+    >>> table = every_metric(found, {"base": {"aurc": Interval(-0.002, -0.003, -0.001)}, "sidekick": {"aurc": None}})
+    >>> table.to_dict("split")["data"][0]
+    ['AURC × 1000, lower is better', 8.0, 20.0, 6.0, -2.0, '−3.00 to −1.00', 'significant gain', -14.0, '', 'n/a']
+    """
+    return pd.DataFrame([_metric_row(key, metrics, gains) for key in METRICS if key in metrics["duo"]])
+
+
+def _metric_row(
+    key: str, metrics: Mapping[str, Mapping[str, float | None]], gains: Mapping[str, Mapping[str, Interval | None]]
+) -> dict[str, Any]:
+    factor = SCREEN[key].factor
+    shown = {name: math.nan if (value := metrics[name][key]) is None else value * factor for name in ("base", "sidekick", "duo")}
+    row: dict[str, Any] = {"Metric": metric_title(key), "Base": shown["base"], "Sidekick": shown["sidekick"], "Duo": shown["duo"]}
+    for name, found in gains.items():
+        gain = found.get(key)
+        row[f"Duo − {name}"] = round(shown["duo"] - shown[name], 9)
+        row[f"95 % interval, {name}"] = "" if gain is None else sentences.ends(key, gain)
+        row[f"Against {name}"] = UNDEFINED if gain is None else sentences.SIGNIFICANT[sentences.effect(key, gain)]
+    return row
+
+
+def side_by_side(
+    systems: Mapping[str, tuple[Mapping[str, float | None], float | None]], gains: Mapping[str, Mapping[str, Interval | None]]
+) -> pd.DataFrame:
+    """A row a metric and a column a system, given its metrics and FLOPs balance by name, with its gain; the cost comes last.
+
+    >>> side_by_side({"a + b": ({"aurc": 0.006}, 0.25)}, {"a + b": {"aurc": Interval(-0.002, -0.003, -0.001)}})["a + b"].tolist()
+    ['6.00 (−2.00 *)', '+25 %']
+    """
+    keys = next(iter(systems.values()))[0]
+    rows: dict[str, list[str]] = {"Metric": [*map(label, keys), "Compute added"]}
+    for name, (metrics, balance) in systems.items():
+        cells = [_with_gain(key, value, gains[name].get(key)) for key, value in metrics.items()]
+        rows[name] = [*cells, "unknown" if balance is None else f"+{share(balance)}"]
+    return pd.DataFrame(rows)
+
+
+def _with_gain(key: str, value: float | None, gain: Interval | None) -> str:
+    text = SCREEN[key].text(value)
+    return text if gain is None else f"{text} ({signed(key, gain.estimate)}{' *' if gain.stands else ''})"
+
+
 def matrix(table: pd.DataFrame) -> pd.DataFrame:
-    """Base, duo and their difference in one cell, a row a metric and a column a split; a star where the difference stands.
+    """Base, duo and their difference in one cell, a row a metric and a column a split; a star where the difference is significant.
 
     >>> cells = {"metric": "aurc", "split": "test", "base": 0.0076, "duo": 0.0059, "delta": -0.0017, "stands": True}
     >>> matrix(pd.DataFrame([cells])).to_dict("records")

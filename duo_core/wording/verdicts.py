@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from duo_core.analysis.claims import MODELS, Claim, Verdict
+from duo_core.common.numbers import percent
 from duo_core.figures.claims import on_screen, range_picture
 from duo_core.metrics.intervals import Interval
-from duo_core.wording.sentences import SIGNS, claims_that_hold, percent, said
+from duo_core.wording.sentences import SIGNS, claims_that_hold, said
 
 
 def headline(found: Sequence[Claim], title: str) -> str:

@@ -1,14 +1,17 @@
 """Numbers in words: labels, sentences and cards; no widgets, no arithmetic on images."""
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
+from duo_core.common.numbers import number, percent, share
 from duo_core.figures.screen import SCREEN
 from duo_core.figures.zoo import PowerLaw
+from duo_core.logits.store.journal import UnderWay
 from duo_core.metrics import METRICS
 from duo_core.metrics.intervals import Interval
 from duo_core.systems.duo import Fit
-from duo_core.wording.sentences import decimals, ends, exactly, fit_warnings, headline, percent, reversed_line, share
+from duo_core.wording.sentences import UNCLEAR, decimals, effect, ends, exactly, fit_warnings, headline, reversed_line
 from duo_core.wording.sentences import label as card_label
 from duo_core.wording.sentences import points as unit
 
@@ -16,6 +19,7 @@ __all__ = [
     "beside",
     "card_label",
     "delta",
+    "filling",
     "fit_line",
     "fit_warnings",
     "headline",
@@ -28,9 +32,11 @@ __all__ = [
     "points",
     "reversed_line",
     "share",
+    "short_names",
     "slowdown_line",
     "speed_line",
     "standing",
+    "weights_line",
     "within",
     "would_be",
 ]
@@ -38,12 +44,24 @@ __all__ = [
 
 
 def model_label(name: str, accuracy: float, balance: float | None = None) -> str:
-    """A model in a list: its name, accuracy and, for a sidekick, FLOPs balance.
+    """A model in a list: its name, what it adds as a sidekick, and its accuracy, which a narrow list may cut off.
 
     >>> model_label("resnet20", 0.917, 0.33), model_label("resnet56", 0.933)
-    ('resnet20 · 91.7 % · +33 % FLOPs', 'resnet56 · 93.3 %')
+    ('resnet20 · +33 % · 91.7 %', 'resnet56 · 93.3 %')
     """
-    return f"{name} · {percent(accuracy)}" + ("" if balance is None else f" · +{share(balance)} FLOPs")
+    return " · ".join([name, *([] if balance is None else [f"+{share(balance)}"]), percent(accuracy)])
+
+
+def short_names(names: Sequence[str], longest: int = 22) -> dict[str, str]:
+    """Names that are shortened in the middle, where that leaves them apart.
+
+    >>> short_names(["resnet20", "vit_base_patch16_224.augreg_in21k"])
+    {'resnet20': 'resnet20', 'vit_base_patch16_224.augreg_in21k': 'vit_base_pa…greg_in21k'}
+    """
+    head, tail = longest // 2, longest - longest // 2 - 1
+    short = {name: name if len(name) <= longest else f"{name[:head]}…{name[-tail:]}" for name in names}
+    count = Counter(short.values())
+    return {name: shown if count[shown] == 1 else name for name, shown in short.items()}
 
 
 def operating_point(coverage: float, duo: float, alone: float, better: str = "base") -> str:
@@ -62,12 +80,12 @@ def delta(key: str, value: float | None, base: float | None) -> str | None:
     """Difference of a metric to the base's as a card shows it; percent become percentage points.
 
     >>> delta("accuracy", 0.939, 0.933), delta("aurc", 0.004, 0.005), delta("auroc", 0.9, 0.9)
-    ('+0.60 pp', '-1.00', None)
+    ('+0.60 pp', '−1.00', None)
     """
     if value is None or base is None:
         return None
-    text = f"{(value - base) * SCREEN[key].factor:+.{decimals(key)}f}"
-    return None if float(text) == 0 else text + unit(key)
+    text = number((value - base) * SCREEN[key].factor, decimals(key), sign=True)
+    return text + unit(key) if text[0] in "+−" else None
 
 
 def beside(key: str, value: float | None, other: float | None, name: str) -> str | None:
@@ -79,6 +97,20 @@ def beside(key: str, value: float | None, other: float | None, name: str) -> str
     if value is None or other is None:
         return None
     return f"to {name}" if delta(key, value, other) else f"same as {name}"
+
+
+def weights_line(fit: Fit) -> str:
+    """The duo as a formula, and that its temperatures multiply.
+
+    >>> from duo_core.systems.duo import Temperatures
+    >>> weights_line(Fit(Temperatures(0.402, 0.144), Temperatures(1.0, 1.0), {}, 0.0, 3))
+    'Duo logits = **0.402** × base + **0.144** × sidekick: the temperatures T_base and T_sidekick multiply the logits.'
+    """
+    base, sidekick = fit.temperatures
+    return (
+        f"Duo logits = **{base:.3f}** × base + **{sidekick:.3f}** × sidekick: the temperatures T_base and T_sidekick multiply the "
+        "logits."
+    )
 
 
 def fit_line(fit: Fit, images: int, seconds: float) -> str:
@@ -162,8 +194,14 @@ def listed(names: Sequence[str]) -> str:
 
 
 def within(key: str, gain: Interval | None) -> str | None:
-    """The interval of a difference as it stands beside it on a card."""
-    return None if gain is None else ends(key, gain)
+    """The interval of a difference as it stands beside it on a card, and that it says nothing where it holds 0.
+
+    >>> within("aurc", Interval(-0.001, -0.002, 0.0005)), within("aurc", Interval(-0.001, -0.002, -0.0005))
+    ('−2.00 to +0.50 · no clear difference', '−2.00 to −0.50')
+    """
+    if gain is None:
+        return None
+    return ends(key, gain) + (f" · {UNCLEAR}" if effect(key, gain) == "unclear" else "")
 
 
 def would_be(key: str, gain: Interval, other: str = "base") -> str:
@@ -183,25 +221,19 @@ def would_be(key: str, gain: Interval, other: str = "base") -> str:
 
 
 def standing(gains: Mapping[str, Interval | None], other: str = "base") -> str:
-    """Whether differences to the base, or to the sidekick, would stand with other images, by metric.
+    """Whether differences to the base, or to the sidekick, are significant, by metric.
 
     >>> standing({"accuracy": Interval(0.0053, 0.002, 0.0085), "aurc": Interval(-0.001, -0.002, -0.0005), "auroc": None})
-    'With other images of this kind, accuracy would be 0.20 to 0.85 points above the base (95 %). **The gains in accuracy and AURC \
-stand.** AUROC has no interval.'
+    'With other images of this kind, accuracy would be 0.20 to 0.85 points above the base (95 %). **Significant gain in accuracy \
+and AURC.** AUROC has no interval.'
     """
     known = {key: gain for key, gain in gains.items() if gain is not None}
-    better = {key: (gain.estimate > 0) == METRICS[key].higher_is_better for key, gain in known.items()}
-    up, down, chance, undefined = (
-        [_in_sentence(key) for key in keys]
-        for keys in (
-            [key for key, gain in known.items() if gain.stands and better[key]],
-            [key for key, gain in known.items() if gain.stands and not better[key]],
-            [key for key, gain in known.items() if not gain.stands],
-            [key for key in gains if key not in known],
-        )
+    up, down, chance = (
+        [_in_sentence(key) for key, gain in known.items() if effect(key, gain) == found] for found in ("better", "worse", "unclear")
     )
-    said = [f"{_stand('gain', up)}{' ' if up and down else ''}{_stand('loss', down)}"] if up or down else []
-    said += [f"In {listed(chance)} the difference may be chance."] if chance else []
+    undefined = [_in_sentence(key) for key in gains if key not in known]
+    said = [f"**Significant {what} in {listed(names)}.**" for what, names in (("gain", up), ("loss", down)) if names]
+    said += [f"{UNCLEAR.capitalize()} in {listed(chance)} (not significant)."] if chance else []
     said += [f"{listed(undefined)} {'have' if len(undefined) > 1 else 'has'} no interval."] if undefined else []
     first = next(iter(known), None)
     if first is not None:
@@ -210,15 +242,21 @@ stand.** AUROC has no interval.'
             0, f"With other images of this kind, {_in_sentence(first)} would be {would_be(first, known[first], other)} ({level})."
         )
         if (p_value := known[first].p_value) is not None:
-            said.insert(1, f"Whether it stands is decided by the {exactly(p_value)}.")
+            said.insert(1, f"Whether it is significant is decided by the {exactly(p_value)}.")
     return " ".join(said)
-
-
-def _stand(what: str, names: Sequence[str]) -> str:
-    many = len(names) > 1
-    plural = {"gain": "gains", "loss": "losses"}[what] if many else what
-    return f"**The {plural} in {listed(names)} stand{'' if many else 's'}.**" if names else ""
 
 
 def _in_sentence(key: str) -> str:
     return "accuracy" if key == "accuracy" else METRICS[key].label
+
+
+def filling(now: UnderWay) -> str:
+    """Say how far a run is that fills a set.
+
+    >>> filling(UnderWay(models=2, done=3_000, total=12_000))
+    'A run is computing 2 models for this set: 25 % of 12,000 predictions. They appear here when they are whole.'
+    """
+    models = "1 model" if now.models == 1 else f"{now.models:,} models"
+    share = math.floor(100 * now.done / now.total) if now.total else 0
+    them = "It appears here when it is" if now.models == 1 else "They appear here when they are"
+    return f"A run is computing {models} for this set: {share} % of {now.total:,} predictions. {them} whole."

@@ -3,6 +3,8 @@
 import contextlib
 import json
 import os
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
@@ -12,11 +14,38 @@ from torch import Tensor
 from duo_core.common.arrays import InputError
 from duo_core.common.files import clear_left_behind, write_text
 
+RECENT = 120.0
+"""Seconds after which a journal that nobody has added to is of a run that was stopped."""
+
+
+@dataclass(frozen=True)
+class UnderWay:
+    """How far a run is that fills a set: of the models that it computes now."""
+
+    models: int
+    done: int
+    """Predictions that are safe on disk."""
+    total: int
+
+
+def under_way(partial: Path) -> UnderWay | None:
+    """What journals in a folder say that were added to within the last minutes; None where nobody computes, as far as one sees."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    for state in partial.glob("*/*.json"):
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, IndexError):
+            about = json.loads(state.read_text())
+            if time.time() - state.stat().st_mtime < RECENT:
+                found.setdefault(state.parent.name, []).append((int(about["done"]), int(about["shape"][0])))
+    counts = [count for own in found.values() for count in own]
+    return UnderWay(len(found), sum(done for done, _ in counts), sum(n for _, n in counts)) if counts else None
+
 
 class Journal:
     """Rows computed so far of one model and split; what `done` counts is safe on disk, whatever kills the process."""
 
-    def __init__(self, folder: Path, split: str, shape: tuple[int, int], dtype: torch.dtype, fingerprint: str) -> None:
+    def __init__(
+        self, folder: Path, split: str, shape: tuple[int, int], dtype: torch.dtype, fingerprint: str, computed_on: str
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._rows, self._state, lock = (folder / f"{split}.{end}" for end in ("rows", "json", "lock"))
         self.shape, self.dtype = shape, dtype
@@ -30,6 +59,8 @@ class Journal:
             ) from None
         clear_left_behind(folder, self._state.name, alone=True)
         self._about = {"fingerprint": fingerprint, "shape": list(shape), "dtype": str(dtype)}
+        self._here = computed_on
+        self.computed_on: tuple[str, ...] = ()
         self.done = self._recorded()
         self._file = open(self._rows, "r+b" if self._rows.exists() else "w+b")  # noqa: SIM115 (closed by close)
         self._file.truncate(self.done * self._row_bytes)
@@ -42,8 +73,9 @@ class Journal:
     def _recorded(self) -> int:
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             state = json.loads(self._state.read_text())
-            done = int(state.pop("done"))
+            done, places = int(state.pop("done")), tuple(map(str, state.pop("computed_on", ())))
             if state == self._about and done >= 0 and self._rows.stat().st_size >= done * self._row_bytes:
+                self.computed_on = places
                 return done
         return 0
 
@@ -52,7 +84,9 @@ class Journal:
         self._file.write(rows.to(self.dtype).contiguous().cpu().view(torch.uint8).numpy().data)
         self._file.flush()
         os.fsync(self._file.fileno())
-        write_text(self._state, json.dumps({**self._about, "done": self.done + len(rows)}))
+        self.computed_on = tuple(dict.fromkeys((*self.computed_on, self._here)))
+        state = {**self._about, "done": self.done + len(rows), "computed_on": self.computed_on}
+        write_text(self._state, json.dumps(state))
         self.done += len(rows)
 
     def tensor(self) -> Tensor:

@@ -28,6 +28,7 @@ STRUCTURED = {
     "versions",
     "digests",
     "training",
+    "tf32",
 }
 """Header entries that are JSON; the others are plain text."""
 LOGITS = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -71,7 +72,13 @@ OPTIONAL: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
 }
 CARD: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(("model", "source"), ("a text", _text)),
-    **dict.fromkeys(("weights", "weights_sha256", "device", "family", "created"), ("a text", _text)),
+    **dict.fromkeys(
+        (
+            *("weights", "weights_sha256", "device", "family", "created", "recipe", "methodology", "data"),
+            *("precision", "computed_on"),
+        ),
+        ("a text", _text),
+    ),
     "input_size": (
         "three whole numbers",
         lambda v: isinstance(v, list) and len(v) == 3 and all(_whole(side, 1 << 30, 1) for side in v),
@@ -82,6 +89,7 @@ CARD: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
         "a number above 0",
         lambda v: isinstance(v, int | float) and not isinstance(v, bool) and 0 < v <= COUNT and math.isfinite(v),
     ),
+    "tf32": ("true or false", lambda v: isinstance(v, bool)),
     "versions": ("a text by package", lambda v: _by_name(v, _text)),
     "digests": ("a text by split", lambda v: _by_name(v, _text)),
 }

@@ -4,7 +4,7 @@ import datetime
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,10 @@ from torch import Tensor
 
 from duo_core.common import places
 from duo_core.common.arrays import InputError
-from duo_core.common.files import checked_name, locked, write_text
-from duo_core.logits import Card, LogitSet, tensor_digest
+from duo_core.common.files import NAME, checked_name, locked, write_text
+from duo_core.logits import Card, LogitSet, join_devices, same_precision, tensor_digest
 from duo_core.logits.store.headers import read_header, write_tensors
-from duo_core.logits.store.journal import Journal
+from duo_core.logits.store.journal import Journal, UnderWay, under_way
 from duo_core.logits.store.reading import (
     STRUCTURED,
     about_digest,
@@ -51,7 +51,8 @@ class Store:
 
     def names(self) -> list[str]:
         """Names of the sets, in alphabetical order."""
-        return sorted({found.parent.name for folder in self._folders for found in folder.glob("*/set.json")})
+        found = {file.parent.name for folder in self._folders for file in folder.glob("*/set.json")}
+        return sorted(filter(NAME.fullmatch, found))
 
     def folder(self, name: str) -> Path:
         """Where a set lies, or would."""
@@ -182,14 +183,28 @@ class Store:
         _checked_model(card.name)
         with locked(folder):
             file = folder / f"{card.name}.safetensors"
-            kept = _kept(file, card) if file.exists() else {}
+            kept, devices = _kept(file, card) if file.exists() else ({}, None)
+            card = replace(card, computed_on=join_devices([card.computed_on, devices]))
             metadata = {key: _encoded(key, value) for key, value in asdict(card).items() if value is not None}
             write_tensors(file, {**kept, **logits}, metadata)
 
-    def journal(self, name: str, model: str, split: str, shape: tuple[int, int], dtype: torch.dtype, fingerprint: str) -> Journal:
+    def journal(
+        self, name: str, model: str, split: str, shape: tuple[int, int], dtype: torch.dtype, fingerprint: str, computed_on: str = ""
+    ) -> Journal:
         """Open the rows computed so far of one model and split; a different fingerprint starts anew."""
-        folder = self.own_folder(name) / ".partial" / _checked_model(model)
-        return Journal(folder, checked_name(split, "split"), shape, dtype, fingerprint)
+        return Journal(self.partial(name, model), checked_name(split, "split"), shape, dtype, fingerprint, computed_on)
+
+    def partial(self, name: str, model: str) -> Path:
+        """Where what is computed of a model lies until the set has all of it."""
+        return self.own_folder(name) / ".partial" / _checked_model(model)
+
+    def under_way(self, name: str) -> UnderWay | None:
+        """How far a run is that fills a set just now; None where there is none."""
+        return under_way(self.folder(name) / ".partial")
+
+    def has_shards(self, name: str) -> bool:
+        """Whether tasks have left rows of a set that are to be joined."""
+        return any((self.own_folder(name) / ".partial").glob("*/*.shard"))
 
     def _listed(self) -> str:
         return ", ".join(self.names()) or "none yet"
@@ -243,18 +258,23 @@ def _model_files(folder: Path) -> list[Path]:
     return [file for file in files if file.stem not in NOT_MODELS and not file.name.startswith(".")]
 
 
-def _kept(file: Path, card: Card) -> dict[str, Tensor]:
-    """Splits of the same model that its file has already."""
+def _kept(file: Path, card: Card) -> tuple[dict[str, Tensor], str | None]:
+    """Splits of the same model that its file has already, and where they were computed."""
     try:
         header = read_header(file)
         kept = {split: tensor_of(file, split, again(file)).clone() for split in header.shapes}
     except InputError:
-        return {}
+        return {}, None
     if header.metadata.get("weights_sha256") != card.weights_sha256:
         raise InputError(
             f"the set '{file.parent.name}' has other weights under the name '{card.name}'; name these with ID={card.model}"
         )
-    return kept
+    if not same_precision(header.metadata.get("precision"), card.precision):
+        raise InputError(
+            f"the set '{file.parent.name}' has '{card.name}' in {header.metadata.get('precision') or 'float32'}, not in "
+            f"{card.precision}; name these with ID={card.model}"
+        )
+    return kept, header.metadata.get("computed_on")
 
 
 def _encoded(key: str, value: Any) -> str:

@@ -1,18 +1,12 @@
-"""What a model costs: multiply-adds and parameters, exactly, and images a second on this machine.
+"""What a model costs: multiply-adds and parameters, exactly.
 
 The convention stands in `operators`. A forward pass over shapes alone (torch's meta device) is counted operator by
 operator, so that a model of any size is counted in a second, and nothing that multiplies can be passed over in silence.
 """
 
-import contextlib
-import copy
-import platform
-import statistics
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,9 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from duo_core.common.arrays import InputError
 from duo_core.models.cost.operators import multiply_adds
-from duo_core.models.shapes import device_of, needs_numbers, outline, stand_in, taking, unwrapped
-
-PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
+from duo_core.models.shapes import device_of, needs_numbers, outline, stand_in, taking
 
 
 @dataclass(frozen=True)
@@ -33,15 +25,6 @@ class Cost:
     multiply_adds: int
     """Of one image; convolutions, linear layers and attention products."""
     parameters: int
-
-
-@dataclass(frozen=True)
-class Throughput:
-    """How fast a model is, and on what."""
-
-    images_per_second: float
-    device: str
-    batch_size: int
 
 
 def cost(module: nn.Module, input_size: tuple[int, int, int], *, norms: bool = False) -> Cost:
@@ -118,70 +101,3 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             where = self.running[-1] if self.running else "the model"
             raise InputError(f"{error}, so the cost of {where} is unknown; add it to duo_core/models/cost/operators.py") from None
         return result
-
-
-def throughput(
-    module: nn.Module,
-    input_size: tuple[int, int, int],
-    *,
-    device: str | torch.device = "cpu",
-    precision: str = "float32",
-    batch_size: int = 8,
-    repeats: int = 5,
-    seconds: float = 5.0,
-) -> Throughput:
-    """Measure images a second: the median over several batches, after one that warms up.
-
-    A copy of the module runs, on the device, with memory laid out channels last.
-
-    Parameters
-    ----------
-    module
-        The model.
-    input_size
-        (3, height, width).
-    device
-        `cpu`, `cuda`, `cuda:1`.
-    precision
-        float32, or bfloat16, which is autocast.
-    batch_size
-        Images a batch.
-    repeats, seconds
-        Batches to measure, fewer where they take longer than so many seconds together, but at least one.
-    """
-    if precision not in PRECISIONS:
-        raise InputError(f"expected a precision of {', '.join(PRECISIONS)}, got '{precision}'")
-    device = torch.device(device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"expected a device of this machine, got '{device}', but torch finds no CUDA here; say cpu")
-    copied = copy.deepcopy(unwrapped(module)).to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    images = torch.zeros(batch_size, *input_size, device=device).contiguous(memory_format=torch.channels_last)
-    with taking(input_size), torch.inference_mode(), _cast(device, precision):
-        _seconds(copied, images)
-        taken = [_seconds(copied, images)]
-        while len(taken) < repeats and sum(taken) < seconds:
-            taken.append(_seconds(copied, images))
-    return Throughput(batch_size / statistics.median(taken), device_name(device), batch_size)
-
-
-def _seconds(module: nn.Module, images: Tensor) -> float:
-    began = time.perf_counter()
-    module(images)
-    if images.is_cuda:
-        torch.cuda.synchronize(images.device)
-    return time.perf_counter() - began
-
-
-def _cast(device: torch.device, precision: str) -> torch.autocast:
-    return torch.autocast(device.type, dtype=PRECISIONS[precision] or torch.bfloat16, enabled=PRECISIONS[precision] is not None)
-
-
-def device_name(device: torch.device) -> str:
-    """Name of the processor that a device stands for."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

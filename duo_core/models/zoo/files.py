@@ -19,6 +19,9 @@ TYPES: Mapping[str, tuple[type, str]] = {
     "transform": (dict, "a mapping"),
     "classes": (list, "a list of names"),
     "family": (str, "text"),
+    "recipe": (str, "text"),
+    "methodology": (str, "text"),
+    "data": (str, "text"),
 }
 
 

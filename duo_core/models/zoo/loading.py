@@ -15,7 +15,7 @@ from duo_core.models.transforms import Transform
 from duo_core.models.zoo import checkpoints
 from duo_core.models.zoo.checkpoints import Place, State
 from duo_core.models.zoo.libraries import build, build_outline, own_transform, takes_img_size, timm_config, torchvision_weights
-from duo_core.models.zoo.names import parted, python_callable
+from duo_core.models.zoo.names import installed, parted, python_callable
 from duo_core.models.zoo.specs import LoadedModel, ModelSpec
 from duo_core.models.zoo.weights import Chosen, choose
 
@@ -165,6 +165,8 @@ def _pretrained(spec: ModelSpec, arguments: Mapping[str, Any]) -> nn.Module:
 def download(reference: str) -> tuple[str, Path] | None:
     """Where the weights of a model come from, and where its library looks for them first; None where there are none."""
     source, name, _ = parted(reference)
+    if not installed(source):
+        return None
     config = timm_config(name) if source == "timm" else None
     if config is not None and config.hf_hub_id:
         from huggingface_hub import constants, hf_hub_url
@@ -205,6 +207,11 @@ def _class_names(spec: ModelSpec, classes: int, pretrained: bool) -> tuple[str, 
         return spec.classes
     names = tuple(torchvision_weights(spec.reference).meta["categories"])
     return names if len(names) == classes else None
+
+
+def weights_name(spec: ModelSpec) -> str | None:
+    """What a model's card will say of its pretrained weights; known without loading them."""
+    return _weights(spec, spec.source != "python")
 
 
 def _weights(spec: ModelSpec, pretrained: bool) -> str | None:

@@ -5,6 +5,7 @@ import difflib
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,11 @@ def parted(reference: str) -> tuple[str, str, str | None]:
         name, _, weights = name.partition(":")
         return source, name, weights or None
     return source, name, None
+
+
+def installed(source: str) -> bool:
+    """Whether the library of a source is here: an installation that only looks at sets has none."""
+    return source not in ("torchvision", "timm") or find_spec(source) is not None
 
 
 def known(source: str) -> list[str]:
@@ -52,6 +58,8 @@ def check(reference: str) -> None:
             f"expected a model as torchvision/NAME, timm/NAME, cifar/NAME or module:callable, "
             f"got '{reference}'{close(reference, SOURCES)}"
         )
+    elif not installed(source):  # it is checked where it is built
+        return
     elif name not in known(source):
         raise InputError(f"expected a model of {source}, got '{name}'{close(name, known(source))}")
     elif weights is not None and weights != "DEFAULT":
@@ -71,6 +79,8 @@ def close(name: str, names: Iterable[str]) -> str:
 def family(reference: str) -> str:
     """Return a word for the family of a model that is not in the table: the module that defines it."""
     source, name, _ = parted(reference)
+    if not installed(source):
+        return ""
     if source == "timm":
         from timm.models import model_entrypoint
 

@@ -108,6 +108,9 @@ def _from_entry(entry: Mapping[str, Any], file: Path) -> ModelSpec:
             checkpoint=file.parent / entry["checkpoint"] if "checkpoint" in entry else None,
             choice=entry.get("weights"),
             classes=tuple(entry["classes"]) if "classes" in entry else None,
+            recipe=entry.get("recipe", spec.recipe),
+            methodology=entry.get("methodology", spec.methodology),
+            data=entry.get("data", spec.data),
         )
         return with_transform(spec, entry["transform"]) if "transform" in entry else spec
     except InputError as error:

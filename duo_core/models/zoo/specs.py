@@ -36,6 +36,12 @@ class ModelSpec:
     """Names of the classes in the order of the logits, where known."""
     training: Mapping[str, Any] | None = None
     """How it was trained or averaged, where its checkpoint says so."""
+    recipe: str | None = None
+    """Its group of trainings: equal among models of one architecture that differ in their seed alone."""
+    methodology: str | None = None
+    """How it learned, where that is stated."""
+    data: str | None = None
+    """What it learned from, where that is stated."""
 
 
 @dataclass(frozen=True)

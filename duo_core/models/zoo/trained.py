@@ -1,5 +1,7 @@
 """Models that training wrote, named by their path: headers say architecture, arguments, transform and classes."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -69,7 +71,26 @@ def _spec(file: Path) -> ModelSpec:
     except InputError as error:
         raise InputError(f"{error}, for the checkpoint '{file}'") from None
     told = {key: about[key] for key in TOLD if key in about}
-    return replace(spec, name=name, checkpoint=file, training=told)
+    stated = {key: about[key] for key in ("methodology", "data") if isinstance(about.get(key), str)}
+    return replace(spec, name=name, checkpoint=file, training=told, recipe=group(about), **stated)
+
+
+def group(about: Mapping[str, Any]) -> str | None:
+    """Return the name of a checkpoint's group of trainings: of two that differ in their seed alone the same, of others another.
+
+    None for averages and probes, which nobody trained step by step. Trials that drew other rates are of other groups.
+    """
+    if "trial" not in about:
+        return None
+    recipe, images = about.get("recipe"), about.get("images")
+    alike = {
+        **{key: about.get(key) for key in ("model", "arguments", "classes", "learning_rate", "weight_decay", "anchor")},
+        "recipe": {key: value for key, value in recipe.items() if key != "trials"} if isinstance(recipe, dict) else recipe,
+        "images": images.get("train") if isinstance(images, dict) else None,
+    }
+    named = recipe.get("name") if isinstance(recipe, dict) else None
+    digest = hashlib.sha256(json.dumps(alike, sort_keys=True).encode()).hexdigest()
+    return f"{named or 'recipe'}-{digest[:12]}"
 
 
 def _about(file: Path) -> dict[str, Any]:

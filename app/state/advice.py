@@ -1,0 +1,52 @@
+"""What to do with more compute than a base takes, under every budget that a page offers."""
+
+from dataclasses import replace
+
+from app.state.caches import Key, awaited
+from app.state.once import Progress
+from app.state.sets import Handle, memory
+from app.state.systems import readable
+from duo_core.analysis.advisor import Advice, advise
+from duo_core.analysis.ensembles import Contest, contest
+from duo_core.common.arrays import UncertaintyKind
+
+BUDGETS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0)
+"""Shares of the base's multiply-adds that may be added."""
+
+
+def advised(
+    handle: Handle, base: str, split: str, kind: UncertaintyKind, metric: str, *, cascades: bool
+) -> dict[float, Advice] | None:
+    """The advice under each of BUDGETS, as `duo advise` gives it; None where nobody knows what the base costs."""
+    if not handle.logit_set.cards[base].multiply_adds:
+        return None
+
+    def compute(progress: Progress) -> list[Advice]:
+        own = readable(handle, split)
+        return advise(
+            own,
+            base,
+            BUDGETS,
+            split=split,
+            kind=kind,
+            cascades=cascades,
+            store=handle.store,
+            memory=memory(handle),
+            progress=progress,
+        )
+
+    key = Key("advice", handle.stamp, (base, split, kind, cascades))
+    found = awaited(key, compute, f"Weighing what could stand in the place of {base}")
+    # The choice is by the NLL whatever the metric; the gains of what was chosen are there in all of them.
+    return {one.budget: replace(one, metric=metric) for one in found}
+
+
+def contest_of(handle: Handle, split: str, kind: UncertaintyKind, metric: str) -> Contest:
+    """Ensembles of smaller models against single large ones, at every cost, as `duo ensembles` gives it."""
+
+    def compute(_: Progress) -> Contest:
+        own = readable(handle, split)
+        return contest(own, split, metric=metric, kind=kind, store=handle.store, memory=memory(handle))
+
+    key = Key("contest", handle.stamp, (split, kind, metric))
+    return awaited(key, compute, "Holding ensembles against single models")

@@ -1,0 +1,60 @@
+"""Every system of an open set: remembered in the store, computed where it is not, with progress where that takes a while."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pandas as pd
+
+from app.state.caches import Key, awaited, kept
+from app.state.once import Progress
+from app.state.sets import Handle, memory, survey
+from duo_core.analysis.offers import systems_shown, table_of_systems
+from duo_core.common.arrays import Predictions, UncertaintyKind
+from duo_core.logits import FIT_SPLIT, LogitSet
+from duo_core.systems.enumeration import Results, results
+from duo_core.systems.judging import fit_system
+from duo_core.systems.predicting import predictions
+from duo_core.systems.remembered_systems import swept_systems
+from duo_core.systems.system import System
+
+
+def systems(handle: Handle, split: str, kind: UncertaintyKind, base: str | None) -> pd.DataFrame:
+    """The systems of a page, those that hold a base or all, with the columns of `offers.COLUMNS`."""
+    own = handle.logit_set
+    found = awaited(
+        Key("systems", handle.stamp, (split, base)),
+        lambda progress: _judged(handle, split, base, progress),
+        f"Putting the models of {own.title} together",
+    )
+    return kept(Key("table of systems", handle.stamp, (split, base, kind)), lambda: table_of_systems(own, found, split, kind))
+
+
+def readable(handle: Handle, split: str) -> LogitSet:
+    """The set with the models alone that can be judged on a split."""
+    cards = handle.logit_set.cards
+    return replace(handle.logit_set, cards={model: cards[model] for model in survey(handle, split).accuracy})
+
+
+def _judged(handle: Handle, split: str, base: str | None, progress: Progress) -> Results:
+    own, known = readable(handle, split), memory(handle)
+    asked = systems_shown(own.cards, own.models(), base)
+    if handle.store is None:
+        return results(own, asked, [split], memory=known, progress=progress)
+    return swept_systems(own, handle.store, asked, [split], memory=known, progress=progress)
+
+
+def digest_of(handle: Handle, members: Iterable[str], split: str) -> str:
+    """Digest of all that systems of some members rest on where they are judged."""
+    return handle.digest(*((member, of) for member in dict.fromkeys(members) for of in (FIT_SPLIT, split)))
+
+
+def predicted(handle: Handle, system: System, split: str, kind: UncertaintyKind) -> Predictions:
+    """What a system predicts on a split, the fit split among them."""
+    own = handle.logit_set
+
+    def compute() -> Predictions:
+        fitted = fit_system(own, system.members, memory(handle), [system.rule])
+        logits = {member: own.logits(member, split) for member in system.members}
+        return predictions(logits, own.labels[split], [(system, fitted)], kind=kind)[0]
+
+    return kept(Key("predicted", digest_of(handle, system.members, split), (system, kind)), compute)
