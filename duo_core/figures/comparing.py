@@ -7,6 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from duo_core.common.numbers import UNDEFINED
+from duo_core.figures.coverages import lines_over_coverage
 from duo_core.figures.frame import layout, note
 from duo_core.figures.screen import HUES, LIGHT, SCREEN, Colours, metric_title
 from duo_core.metrics import METRICS
@@ -16,20 +17,15 @@ DASHES = ("solid", "dash", "dot", "dashdot")
 
 def curves_of_pairs(table: pd.DataFrame, *, start: float = 0.0, colours: Colours = LIGHT) -> go.Figure:
     """Draw selective error against coverage, a line a pair: the columns of a table of `curves.risk_coverage` but `coverage`."""
-    figure = go.Figure(layout=layout("Coverage: share of images kept (%)", "Selective error (%), lower is better"))
     names = [name for name in table if name != "coverage"]
-    for name, hue, dash in zip(names, cycle(("duo", *HUES)), cycle(DASHES), strict=False):
-        figure.add_scatter(
-            x=table["coverage"] * 100,
-            y=table[name] * 100,
-            name=name,
-            mode="lines",
-            line={"color": colours[hue], "dash": dash, "width": 2.4},
-            hovertemplate="%{y:.2f} %",
-        )
+    looks = {
+        name: (name, {"color": colours[hue], "dash": dash, "width": 2.4})
+        for name, hue, dash in zip(names, cycle(("duo", *HUES)), cycle(DASHES), strict=False)
+    }
+    figure = lines_over_coverage(table, looks)
     seen = table.loc[table["coverage"] >= max(start, 0.1), names].to_numpy()
-    figure.update_layout(hovermode="x unified", hoverdistance=-1, showlegend=True)
-    figure.update_xaxes(range=[start * 100, 100.5], hoverformat=".1f", unifiedhovertitle_text="Keep %{x} %")
+    figure.update_layout(showlegend=True, legend_traceorder="normal")
+    figure.update_xaxes(range=[start * 100, 100.5])
     return figure.update_yaxes(range=[0, 106 * float(seen.max(initial=1e-3))])
 
 
