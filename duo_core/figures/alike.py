@@ -24,6 +24,8 @@ GAINS = {
     "gain_over_better": "Duo over its better member (pp)",
 }
 FACTORS = {"error_inconsistency": 100.0}
+NAMED = 24
+"""Models up to which each has its name at the axis."""
 CELLS = 40
 """Models up to which each pair of the matrix is a square that can be clicked."""
 
@@ -48,7 +50,8 @@ def alike_matrix(table: pd.DataFrame, measure: str, *, chosen: Sequence[str] = (
         first, second = sorted(chosen, key=names.index)
         ring = {"symbol": "square-open", "size": size + 6, "color": colours["duo"], "line": {"width": 2.5}}
         figure.add_scatter(x=[first], y=[second], name="This pair", mode="markers", marker=ring, hoverinfo="skip")
-    figure.update_xaxes(type="category", categoryorder="array", categoryarray=names, showgrid=False, tickangle=-45)
+    every = {"dtick": 1} if len(names) <= NAMED else {}
+    figure.update_xaxes(type="category", categoryorder="array", categoryarray=names, showgrid=False, tickangle=-45, **every)
     figure.update_yaxes(type="category", categoryorder="array", categoryarray=names[::-1], showgrid=False)
     return figure.update_layout(height=560)
 
