@@ -1,7 +1,6 @@
 """Lines over coverage, named all at once under the pointer and picked by a click anywhere, without a node a value."""
 
 from collections.abc import Mapping
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -32,9 +31,7 @@ def lines_over_coverage(table: pd.DataFrame, looks: Mapping[str, tuple[str, dict
 
 def _points(table: pd.DataFrame, looks: Mapping[str, tuple[str, dict[str, Any]]]) -> go.Scatter:
     values = {column: np.interp(HUNDREDTHS, table["coverage"], table[column]) for column in looks}
-    rows = [
-        (f"<span style='color:{line['color']}'>{escape(name)}</span>", values[column]) for column, (name, line) in looks.items()
-    ]
+    rows = [(f"<span style='color:{line['color']}'>{name}</span>", values[column]) for column, (name, line) in looks.items()]
     texts = ["<br>".join(f"{name} {percent(value[i], 2)}" for name, value in reversed(rows)) for i in range(len(HUNDREDTHS))]
     unseen = {"marker": {"opacity": 0}}
     return go.Scatter(
