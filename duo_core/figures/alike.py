@@ -24,8 +24,6 @@ GAINS = {
     "gain_over_better": "Duo over its better member (pp)",
 }
 FACTORS = {"error_inconsistency": 100.0}
-NAMED = 24
-"""Models up to which each has its name at the axis."""
 CELLS = 40
 """Models up to which each pair of the matrix is a square that can be clicked."""
 
@@ -50,8 +48,7 @@ def alike_matrix(table: pd.DataFrame, measure: str, *, chosen: Sequence[str] = (
         first, second = sorted(chosen, key=names.index)
         ring = {"symbol": "square-open", "size": size + 6, "color": colours["duo"], "line": {"width": 2.5}}
         figure.add_scatter(x=[first], y=[second], name="This pair", mode="markers", marker=ring, hoverinfo="skip")
-    every = {"dtick": 1} if len(names) <= NAMED else {}
-    figure.update_xaxes(type="category", categoryorder="array", categoryarray=names, showgrid=False, tickangle=-45, **every)
+    figure.update_xaxes(type="category", categoryorder="array", categoryarray=names, showgrid=False, tickangle=-45)
     figure.update_yaxes(type="category", categoryorder="array", categoryarray=names[::-1], showgrid=False)
     return figure.update_layout(height=560)
 
@@ -118,7 +115,8 @@ def specialisation_histogram(
     right
         Which images `first` and `second` alone get right, (n,).
     """
-    figure = go.Figure(layout=layout(f"Surer: {names[1]} to the left, {names[0]} to the right (radians)", "Images"))
+    title = f"Surer: {names[1]} to the left,<br>{names[0]} to the right (radians)"
+    figure = go.Figure(layout=layout(title, "Images"))
     edges = np.linspace(-np.pi / 4, np.pi / 4, 31)
     for key, name, hue in (("first", names[0], "base"), ("second", names[1], "sidekick")):
         counts, _ = np.histogram(angles[right[key]], edges)
