@@ -5,7 +5,7 @@ from dataclasses import replace
 from app.state.caches import Key, awaited
 from app.state.once import Progress
 from app.state.sets import Handle, memory
-from app.state.systems import readable
+from app.state.systems import every, readable
 from duo_core.analysis.advisor import Advice, advise
 from duo_core.analysis.ensembles import Contest, contest
 from duo_core.common.arrays import UncertaintyKind
@@ -21,6 +21,8 @@ def advised(
     if not handle.logit_set.cards[base].multiply_adds:
         return None
 
+    known = every(handle, split)
+
     def compute(progress: Progress) -> list[Advice]:
         own = readable(handle, split)
         return advise(
@@ -30,7 +32,7 @@ def advised(
             split=split,
             kind=kind,
             cascades=cascades,
-            store=handle.store,
+            known=known,
             memory=memory(handle),
             progress=progress,
         )
@@ -44,9 +46,10 @@ def advised(
 def contest_of(handle: Handle, split: str, kind: UncertaintyKind, metric: str) -> Contest:
     """Ensembles of smaller models against single large ones, at every cost, as `duo ensembles` gives it."""
 
+    known = every(handle, split)
+
     def compute(_: Progress) -> Contest:
-        own = readable(handle, split)
-        return contest(own, split, metric=metric, kind=kind, store=handle.store, memory=memory(handle))
+        return contest(readable(handle, split), split, metric=metric, kind=kind, known=known, memory=memory(handle))
 
     key = Key("contest", handle.stamp, (split, kind, metric))
     return awaited(key, compute, "Holding ensembles against single models")

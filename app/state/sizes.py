@@ -11,6 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
+from duo_core.systems.enumeration import Result
+from duo_core.systems.system import Fitted
+
 Place = Hashable
 """Where something lies: an address, or what stands for one."""
 ATOMS = (str, bytes, bytearray, int, float, complex, bool, type(None))
@@ -93,6 +96,11 @@ def _table(one: "pd.DataFrame | pd.Series[Any]") -> Piece:
     return Piece(id(one), int(own + one.index.memory_usage(deep=True)), shared)
 
 
+def _whole(one: Any) -> Piece:
+    """What never changes and shares next to nothing is one piece, without looking at its parts again."""
+    return Piece(id(one), lambda: sys.getsizeof(one) + sum(sum(pieces(part).values()) for part in vars(one).values()))
+
+
 def _sequence(one: Any) -> Piece:
     items = list(one)
     if len(items) > LONG and isinstance(items[0], ATOMS):
@@ -108,6 +116,7 @@ _MEASURED: dict[Any, Callable[[Any], Piece]] = {
     np.ndarray: _array,
     Tensor: _tensor,
     (pd.DataFrame, pd.Series): _table,
+    (Fitted, Result): _whole,
     memoryview: lambda one: Piece(id(one), 0, [one.obj]),
     (list, tuple, set, frozenset): _sequence,
     (dict, MappingProxyType): _mapping,

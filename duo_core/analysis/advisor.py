@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from duo_core.analysis.candidates import BUDGETS, Candidate, candidate_systems, candidates, cascade_candidates
+from duo_core.analysis.candidates import BUDGETS, Bounds, Candidate, candidates, enumerated, grown
+from duo_core.analysis.cascading import cascade_candidates
 from duo_core.analysis.choice import Advice, affordable, front, ranked
 from duo_core.analysis.missing import missing_kinds
 from duo_core.analysis.one_split import OneSplitJudge, as_fit_split, only_split
@@ -14,11 +15,12 @@ from duo_core.common.arrays import InputError, UncertaintyKind
 from duo_core.logits import FIT_SPLIT, LogitSet
 from duo_core.metrics import METRICS
 from duo_core.metrics.intervals import REPLICATES
-from duo_core.systems.enumeration import results
+from duo_core.systems.enumeration import Results, results
 from duo_core.systems.growing import WHOLE, check_budget
 from duo_core.systems.pair_judging import Memory
 from duo_core.systems.remembered_systems import swept_systems
 from duo_core.systems.sweep import check_fit_split, check_judged
+from duo_core.systems.system import System
 
 __all__ = ["BUDGETS", "CHOSEN_BY", "LEVEL", "Advice", "advise"]
 
@@ -33,6 +35,7 @@ def advise(
     kind: UncertaintyKind = "softmax",
     size: int = WHOLE,
     cascades: bool = True,
+    known: Results | None = None,
     store: Path | None = None,
     memory: Memory | None = None,
     replicates: int = REPLICATES,
@@ -58,6 +61,8 @@ def advise(
         Members up to which every choice is weighed.
     cascades
         Whether cascades are weighed, too.
+    known
+        Systems that were judged on the split before.
     store
         Where judged systems are remembered; None for nowhere.
     memory
@@ -76,25 +81,49 @@ def advise(
     draws, memory = Draws(replicates, level, seed), memory or Memory()
     if (only := only_split(logit_set)) is not None:
         _check_base(logit_set, base, only)
-        whole = as_fit_split(logit_set, only)
-        systems = candidate_systems(whole, base, "test", budgets, size=size, memory=Memory(), seed=seed)
-        one_split = OneSplitJudge(logit_set, only, base, systems, kind=kind, draws=draws)
-        return _ladder(one_split, one_split.weighed, budgets, metric)
+        whole, limit = as_fit_split(logit_set, only), _limit(logit_set, base, budgets)
+        systems = enumerated(whole, "test", size=size, seed=seed, limit=limit, base=base)
+        larger, fitted = grown(whole, base, "test", budgets, size=size, memory=Memory())
+        one_split = OneSplitJudge(logit_set, only, base, [*systems, *larger], kind=kind, draws=draws)
+        return _ladder(one_split, one_split.weighed, budgets, metric, Bounds(fitted))
     check_fit_split(logit_set)
     check_judged(logit_set, split)
     _check_base(logit_set, base, FIT_SPLIT, split)
-    systems = candidate_systems(logit_set, base, split, budgets, size=size, memory=memory, seed=seed)
-    if store is None:
-        found = results(logit_set, systems, [split], memory=memory, progress=progress)
-    else:
-        found = swept_systems(logit_set, store, systems, [split], memory=memory, progress=progress)
-    weighed = candidates(logit_set, base, found)
+    systems = enumerated(logit_set, split, size=size, seed=seed, limit=_limit(logit_set, base, budgets), base=base)
+    found = _judged(logit_set, systems, split, known or {}, store, memory, progress)
+    larger, fitted = grown(logit_set, base, split, budgets, size=size, memory=memory, known=found)
+    found |= results(logit_set, [system for system in larger if system not in found], [split], memory=memory)
+    weighed, bounds = candidates(logit_set, base, found), Bounds(fitted)
     if cascades:
-        limit = (1 + max([*budgets, 0])) * (logit_set.cards[base].multiply_adds or 0)
-        weighed += cascade_candidates(logit_set, base, found, limit, kind=kind)
+        most = (1 + max([*budgets, 0])) * (logit_set.cards[base].multiply_adds or 0)
+        more, bounds = cascade_candidates(logit_set, base, found, most, kind=kind)
+        weighed, bounds = weighed + more, replace(bounds, fitted=fitted)
     alone = next(one for one in weighed if one.action == "keep")
     judge = Judge(logit_set, split, alone, found, kind=kind, draws=draws)
-    return _ladder(judge, weighed, budgets, metric)
+    return _ladder(judge, weighed, budgets, metric, bounds)
+
+
+def _limit(logit_set: LogitSet, base: str, budgets: Sequence[float]) -> float:
+    """Multiply-adds under the largest budget."""
+    return (1 + max([*BUDGETS, *budgets])) * (logit_set.cards[base].multiply_adds or 0)
+
+
+def _judged(
+    logit_set: LogitSet,
+    systems: Sequence[System],
+    split: str,
+    known: Results,
+    store: Path | None,
+    memory: Memory,
+    progress: Callable[[int, int], bool | None] | None,
+) -> Results:
+    """What is known of systems, and the rest judged."""
+    new = [system for system in systems if system not in known]
+    if new and store is not None:
+        known = {**known, **swept_systems(logit_set, store, new, [split], memory=memory, progress=progress)}
+    elif new:
+        known = {**known, **results(logit_set, new, [split], memory=memory, progress=progress)}
+    return {system: known[system] for system in systems if system in known}
 
 
 def _check(budgets: Sequence[float], metric: str) -> None:
@@ -111,9 +140,11 @@ def _check_base(logit_set: LogitSet, base: str, *splits: str) -> None:
         raise InputError(f"expected multiply-adds of '{base}', which a budget is relative to, got none; state them")
 
 
-def _ladder(judge: Judge | OneSplitJudge, weighed: Sequence[Candidate], budgets: Sequence[float], metric: str) -> list[Advice]:
+def _ladder(
+    judge: Judge | OneSplitJudge, weighed: Sequence[Candidate], budgets: Sequence[float], metric: str, bounds: Bounds
+) -> list[Advice]:
     """The advice under each budget, with what to fall back on: answers of the standard ladder alone, whatever else is asked."""
-    under = functools.cache(lambda budget: _advice(judge, weighed, budget, metric))
+    under = functools.cache(lambda budget: _advice(judge, weighed, budget, metric, bounds))
 
     def advice(budget: float) -> Advice:
         found = under(budget)
@@ -125,7 +156,7 @@ def _ladder(judge: Judge | OneSplitJudge, weighed: Sequence[Candidate], budgets:
     return [advice(budget) for budget in budgets]
 
 
-def _advice(judge: Judge | OneSplitJudge, weighed: Sequence[Candidate], budget: float, metric: str) -> Advice:
+def _advice(judge: Judge | OneSplitJudge, weighed: Sequence[Candidate], budget: float, metric: str, bounds: Bounds) -> Advice:
     """The advice under one budget."""
     own, base = judge.own, judge.base
     may = affordable(weighed, base, budget)
@@ -150,4 +181,5 @@ def _advice(judge: Judge | OneSplitJudge, weighed: Sequence[Candidate], budget: 
         unknown=sum(not own.cards[model].multiply_adds for model in models),
         missing=missing_kinds(own.cards, base.members[0], models),
         corrected=len(judge.splits) == 1,
+        bounds=bounds,
     )

@@ -126,6 +126,7 @@ def contest(
     metric: str = CHOSEN_BY,
     models: Sequence[str] | None = None,
     kind: UncertaintyKind = "softmax",
+    known: Results | None = None,
     store: Path | None = None,
     memory: Memory | None = None,
     draws: Draws | None = None,
@@ -139,6 +140,8 @@ def contest(
     ----------
     models
         Those to compare, of one family for instance; by default all.
+    known
+        Systems that were judged on the split before.
 
     Raises
     ------
@@ -152,14 +155,14 @@ def contest(
     named = [m for m in own.models(FIT_SPLIT, split) if own.cards[m].multiply_adds and (models is None or m in models)]
     if not named:
         return Contest(())
-    weighed, found = _weighed(own, named, split, store, memory)
+    weighed, found = _weighed(own, named, split, known or {}, store, memory)
     base = next(one for one in weighed if one.members == (named[0],))
     judge = Judge(own, split, base, found, kind=kind, draws=draws or Draws())
     return Contest(tuple(_step(judge, cost, *two, metric) for cost, two in _leaders(own.cards, weighed).items()))
 
 
 def _weighed(
-    own: LogitSet, named: Sequence[str], split: str, store: Path | None, memory: Memory | None
+    own: LogitSet, named: Sequence[str], split: str, known: Results, store: Path | None, memory: Memory | None
 ) -> tuple[list[Candidate], Results]:
     """Single models, and systems of smaller ones that cost no more than the largest."""
     size = max(m for m in range(1, WHOLE + 1) if m <= 2 or choices(len(named), m) <= MOST)
@@ -167,7 +170,9 @@ def _weighed(
     chosen = [members for members in subsets(named, size) if (multiply_adds(own, members) or 0) <= most]
     alike = [one_group([own.cards[member] for member in members]) for members in chosen]
     systems = [System(members, "ensemble" if same else "fitted") for members, same in zip(chosen, alike, strict=True)]
-    found = swept_or_judged(own, systems, split, store, memory)
+    new = [system for system in systems if system not in known]
+    judged = {**known, **(swept_or_judged(own, new, split, store, memory) if new else {})}
+    found = {system: judged[system] for system in systems}
     return candidates(own, named[0], found), found
 
 
