@@ -13,7 +13,7 @@ from logit_sets import write_set
 from duo_core.__main__ import main
 from duo_core.analysis import advisor
 from duo_core.analysis.advisor import Advice, advise
-from duo_core.analysis.candidates import BUDGETS, Candidate, action_of, candidate_systems, candidates
+from duo_core.analysis.candidates import BUDGETS, Candidate, action_of, candidates, enumerated, grown
 from duo_core.analysis.choice import affordable, front, ranked
 from duo_core.analysis.missing import missing_kinds
 from duo_core.analysis.options import Option
@@ -266,7 +266,7 @@ def test_a_deep_ensemble_takes_members_alike_and_others_by_weight(rng):
     cards = {name: dataclasses.replace(one, model="net", recipe="r", weights_sha256=name) if name != "m3" else one
              for name, one in own.cards.items()}  # fmt: skip
     own = dataclasses.replace(own, cards=cards)
-    systems = candidate_systems(own, "m0", "test", BUDGETS, memory=Memory())
+    systems = enumerated(own, "test", base="m0") + grown(own, "m0", "test", BUDGETS, memory=Memory())[0]
     rules = {system.members: system.rule for system in systems}
     assert rules["m0", "m1"] == "ensemble"
     assert rules["m0", "m3"] == "fitted"

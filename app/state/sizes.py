@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
+from duo_core.systems.duo import Fit
 from duo_core.systems.enumeration import Result
 from duo_core.systems.system import Fitted
 
@@ -20,6 +21,8 @@ ATOMS = (str, bytes, bytearray, int, float, complex, bool, type(None))
 OPAQUE = (type, ModuleType)
 BUFFERS = (bytes, bytearray, memoryview, mmap)
 """What arrays look into beside arrays; a mapped file is none of our memory."""
+RECORDS = (Fit, Fitted, Result)
+"""What is in thousands and looks into no array; of a long mapping the first says how large each is."""
 LONG = 64
 """Items from which on a list of texts or numbers is one piece, without looking at each item again."""
 
@@ -96,11 +99,6 @@ def _table(one: "pd.DataFrame | pd.Series[Any]") -> Piece:
     return Piece(id(one), int(own + one.index.memory_usage(deep=True)), shared)
 
 
-def _whole(one: Any) -> Piece:
-    """What never changes and shares next to nothing is one piece, without looking at its parts again."""
-    return Piece(id(one), lambda: sys.getsizeof(one) + sum(sum(pieces(part).values()) for part in vars(one).values()))
-
-
 def _sequence(one: Any) -> Piece:
     items = list(one)
     if len(items) > LONG and isinstance(items[0], ATOMS):
@@ -109,14 +107,16 @@ def _sequence(one: Any) -> Piece:
 
 
 def _mapping(one: Mapping[Any, Any]) -> Piece:
-    return Piece(id(one), sys.getsizeof(one), [*list(one.keys()), *list(one.values())])
+    items = list(one.items())
+    if len(items) > LONG and isinstance(items[0][1], RECORDS):
+        return Piece(id(one), sys.getsizeof(one) + len(items) * sum(pieces(items[0]).values()))
+    return Piece(id(one), sys.getsizeof(one), [part for item in items for part in item])
 
 
 _MEASURED: dict[Any, Callable[[Any], Piece]] = {
     np.ndarray: _array,
     Tensor: _tensor,
     (pd.DataFrame, pd.Series): _table,
-    (Fitted, Result): _whole,
     memoryview: lambda one: Piece(id(one), 0, [one.obj]),
     (list, tuple, set, frozenset): _sequence,
     (dict, MappingProxyType): _mapping,

@@ -12,10 +12,10 @@ from duo_core.analysis.candidates import enumerated
 from duo_core.analysis.offers import systems_shown, table_of_systems
 from duo_core.common.arrays import Predictions, UncertaintyKind
 from duo_core.logits import FIT_SPLIT, LogitSet
-from duo_core.systems.enumeration import Results, results
+from duo_core.systems.enumeration import Results
 from duo_core.systems.judging import fit_system
 from duo_core.systems.predicting import predictions
-from duo_core.systems.remembered_systems import swept_systems
+from duo_core.systems.remembered_systems import swept_or_judged
 from duo_core.systems.system import System
 
 
@@ -49,17 +49,14 @@ def every(handle: Handle, split: str) -> Results:
 def _judged(handle: Handle, split: str, base: str | None, there: Results, progress: Progress) -> Results:
     own = readable(handle, split)
     asked = systems_shown(own.cards, own.models(), base)
-    new = [system for system in asked if system not in there]
-    found = {**there, **(_new(handle, new, split, progress) if new else {})}
-    return {system: found[system] for system in asked if system in found}
+    if new := [system for system in asked if system not in there]:
+        there = {**there, **_new(handle, new, split, progress)}
+    return there if there.keys() == set(asked) else {system: there[system] for system in asked if system in there}
 
 
 def _new(handle: Handle, asked: Sequence[System], split: str, progress: Progress) -> Results:
     """What is remembered of systems in the store, or else computed."""
-    own, known = readable(handle, split), memory(handle)
-    if handle.store is None:
-        return results(own, asked, [split], memory=known, progress=progress)
-    return swept_systems(own, handle.store, asked, [split], memory=known, progress=progress)
+    return swept_or_judged(readable(handle, split), asked, split, handle.store, memory(handle), progress)
 
 
 def digest_of(handle: Handle, members: Iterable[str], split: str) -> str:

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from duo_core.analysis.candidates import BUDGETS, Bounds, Candidate, candidates, enumerated, grown
 from duo_core.analysis.cascading import cascade_candidates
@@ -18,11 +19,22 @@ from duo_core.metrics.intervals import REPLICATES
 from duo_core.systems.enumeration import Results, results
 from duo_core.systems.growing import WHOLE, check_budget
 from duo_core.systems.pair_judging import Memory
-from duo_core.systems.remembered_systems import swept_systems
+from duo_core.systems.remembered_systems import swept_or_judged
 from duo_core.systems.sweep import check_fit_split, check_judged
-from duo_core.systems.system import System
 
-__all__ = ["BUDGETS", "CHOSEN_BY", "LEVEL", "Advice", "advise"]
+__all__ = ["BUDGETS", "CHOSEN_BY", "LEVEL", "Advice", "advise", "systems_beside"]
+
+
+class Beside(NamedTuple):
+    """Judged systems that may stand in a base's place."""
+
+    base: str
+    whole: Results
+    """Every choice of few models, and deep ensembles; those that the largest budget does not allow take no part."""
+    grown: Results
+    """Larger ones, which grew from the base."""
+    fitted: int | None
+    """Of `Bounds`."""
 
 
 def advise(
@@ -35,7 +47,7 @@ def advise(
     kind: UncertaintyKind = "softmax",
     size: int = WHOLE,
     cascades: bool = True,
-    known: Results | None = None,
+    known: Beside | None = None,
     store: Path | None = None,
     memory: Memory | None = None,
     replicates: int = REPLICATES,
@@ -62,7 +74,7 @@ def advise(
     cascades
         Whether cascades are weighed, too.
     known
-        Systems that were judged on the split before.
+        What `systems_beside` returned for the same base, split and budgets, so that it is not asked again.
     store
         Where judged systems are remembered; None for nowhere.
     memory
@@ -78,7 +90,7 @@ def advise(
         For a base or split that the set does not have, a negative budget, an unknown metric, and a base of unknown cost.
     """
     _check(budgets, metric)
-    draws, memory = Draws(replicates, level, seed), memory or Memory()
+    draws = Draws(replicates, level, seed)
     if (only := only_split(logit_set)) is not None:
         _check_base(logit_set, base, only)
         whole, limit = as_fit_split(logit_set, only), _limit(logit_set, base, budgets)
@@ -89,10 +101,14 @@ def advise(
     check_fit_split(logit_set)
     check_judged(logit_set, split)
     _check_base(logit_set, base, FIT_SPLIT, split)
+    memory = memory or Memory()
+    known = known or systems_beside(
+        logit_set, base, split, budgets, size=size, store=store, memory=memory, seed=seed, progress=progress
+    )
+    if known.base != base:
+        raise ValueError(f"expected systems beside '{base}', got those beside '{known.base}'")
     systems = enumerated(logit_set, split, size=size, seed=seed, limit=_limit(logit_set, base, budgets), base=base)
-    found = _judged(logit_set, systems, split, known or {}, store, memory, progress)
-    larger, fitted = grown(logit_set, base, split, budgets, size=size, memory=memory, known=found)
-    found |= results(logit_set, [system for system in larger if system not in found], [split], memory=memory)
+    found, fitted = {s: known.whole[s] for s in systems if s in known.whole} | known.grown, known.fitted
     weighed, bounds = candidates(logit_set, base, found), Bounds(fitted)
     if cascades:
         most = (1 + max([*budgets, 0])) * (logit_set.cards[base].multiply_adds or 0)
@@ -103,27 +119,38 @@ def advise(
     return _ladder(judge, weighed, budgets, metric, bounds)
 
 
+def systems_beside(
+    logit_set: LogitSet,
+    base: str,
+    split: str = "test",
+    budgets: Sequence[float] = BUDGETS,
+    *,
+    size: int = WHOLE,
+    known: Results | None = None,
+    store: Path | None = None,
+    memory: Memory | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int], bool | None] | None = None,
+) -> Beside:
+    """Return the systems that `advise` weighs beside a base, its cascades left out; parameters as there.
+
+    Parameters
+    ----------
+    known
+        Systems that were judged on the split before; those of `candidates.enumerated` do not depend on the base.
+    """
+    memory, known = memory or Memory(), known or {}
+    systems = enumerated(logit_set, split, size=size, seed=seed, limit=_limit(logit_set, base, budgets), base=base)
+    if new := [system for system in systems if system not in known]:
+        known = {**known, **swept_or_judged(logit_set, new, split, store, memory, progress)}
+    larger, fitted = grown(logit_set, base, split, budgets, size=size, memory=memory, known=known)
+    new = [system for system in larger if system not in known]
+    return Beside(base, known, results(logit_set, new, [split], memory=memory), fitted)
+
+
 def _limit(logit_set: LogitSet, base: str, budgets: Sequence[float]) -> float:
     """Multiply-adds under the largest budget."""
     return (1 + max([*BUDGETS, *budgets])) * (logit_set.cards[base].multiply_adds or 0)
-
-
-def _judged(
-    logit_set: LogitSet,
-    systems: Sequence[System],
-    split: str,
-    known: Results,
-    store: Path | None,
-    memory: Memory,
-    progress: Callable[[int, int], bool | None] | None,
-) -> Results:
-    """What is known of systems, and the rest judged."""
-    new = [system for system in systems if system not in known]
-    if new and store is not None:
-        known = {**known, **swept_systems(logit_set, store, new, [split], memory=memory, progress=progress)}
-    elif new:
-        known = {**known, **results(logit_set, new, [split], memory=memory, progress=progress)}
-    return {system: known[system] for system in systems if system in known}
 
 
 def _check(budgets: Sequence[float], metric: str) -> None:

@@ -13,25 +13,18 @@ from duo_core.common.arrays import InputError, UncertaintyKind
 from duo_core.logits import FIT_SPLIT, Card, LogitSet
 from duo_core.metrics import METRICS
 from duo_core.metrics.intervals import Interval
-from duo_core.systems.enumeration import Results, results, subsets
+from duo_core.systems.enumeration import Results, subsets
 from duo_core.systems.groups import groups_of
 from duo_core.systems.growing import MOST, WHOLE, choices
 from duo_core.systems.judging import multiply_adds
 from duo_core.systems.kinds import one_group
 from duo_core.systems.pair_judging import Memory
-from duo_core.systems.remembered_systems import swept_systems
+from duo_core.systems.remembered_systems import swept_or_judged
 from duo_core.systems.sweep import check_fit_split, check_judged
 from duo_core.systems.system import System
 
 COLUMNS = ["recipe", "model", "m", "subsets", "of", "multiply_adds", *METRICS, *(f"{key}_spread" for key in METRICS)]
 """Of the table of deep ensembles."""
-
-
-def swept_or_judged(own: LogitSet, systems: Sequence[System], split: str, store: Path | None, memory: Memory | None) -> Results:
-    """Systems judged on a split; with a store, what was found before is remembered there."""
-    if store is None:
-        return results(own, systems, [split], memory=memory)
-    return swept_systems(own, store, systems, [split], memory=memory)
 
 
 def deep_ensembles(
