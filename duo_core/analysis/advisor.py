@@ -171,7 +171,7 @@ def _ladder(
     judge: Judge | OneSplitJudge, weighed: Sequence[Candidate], budgets: Sequence[float], metric: str, bounds: Bounds
 ) -> list[Advice]:
     """The advice under each budget, with what to fall back on: answers of the standard ladder alone, whatever else is asked."""
-    under = functools.cache(lambda budget: _advice(judge, weighed, budget, metric, bounds))
+    under = functools.cache(lambda budget: replace(_advice(judge, weighed, budget, metric), bounds=bounds))
 
     def advice(budget: float) -> Advice:
         found = under(budget)
@@ -183,7 +183,7 @@ def _ladder(
     return [advice(budget) for budget in budgets]
 
 
-def _advice(judge: Judge | OneSplitJudge, weighed: Sequence[Candidate], budget: float, metric: str, bounds: Bounds) -> Advice:
+def _advice(judge: Judge | OneSplitJudge, weighed: Sequence[Candidate], budget: float, metric: str) -> Advice:
     """The advice under one budget."""
     own, base = judge.own, judge.base
     may = affordable(weighed, base, budget)
@@ -208,5 +208,4 @@ def _advice(judge: Judge | OneSplitJudge, weighed: Sequence[Candidate], budget: 
         unknown=sum(not own.cards[model].multiply_adds for model in models),
         missing=missing_kinds(own.cards, base.members[0], models),
         corrected=len(judge.splits) == 1,
-        bounds=bounds,
     )

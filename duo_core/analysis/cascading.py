@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from duo_core.analysis.candidates import BUDGETS, Bounds, Candidate, known, predicted
+from duo_core.analysis.candidates import Bounds, Candidate, known, predicted
 from duo_core.common.arrays import Floats, Integers, Predictions, UncertaintyKind
 from duo_core.logits import FIT_SPLIT, LogitSet
 from duo_core.systems.cascades import Cascade, gate_for_share
@@ -21,6 +21,8 @@ SURE = NormalDist().inv_cdf(0.995)
 """Standard errors by which a cascade must be better than the base on the images that its gate was chosen on."""
 PAIRS = 500
 """Pairs up to which every one is tried as the second stage."""
+OF_FIRST = 6
+"""Of more pairs, those of each model that answers first that are tried, at most."""
 BYTES = 256 << 20
 """What predictions may take at once."""
 
@@ -43,7 +45,7 @@ def cascade_candidates(
     least = found[System((base,))].nll_fit
     every = [s for s, result in found.items() if s.m == 2 and s.rule == "fitted" and all(result.weights) and result.nll_fit < least]
     cost = {model: logit_set.cards[model].multiply_adds or 0 for pair in every for model in pair.members}
-    pairs = every if len(every) <= PAIRS else _foremost(every, found, cost, logit_set.cards[base].multiply_adds or 0)
+    pairs = every if len(every) <= PAIRS else _foremost(every, found, cost)
     firsts = [System((pair.members[1],)) for pair in pairs]
     once = list(dict.fromkeys([System((base,)), *firsts]))
     alone = dict(zip(once, predicted(logit_set, known(found, once), FIT_SPLIT, kind), strict=True))
@@ -57,16 +59,15 @@ def cascade_candidates(
     return made, Bounds() if pairs is every else Bounds(cascades=len(pairs), pairs=len(every))
 
 
-def _foremost(pairs: Sequence[System], found: Results, cost: Mapping[str, int], base: float) -> list[System]:
-    """Of each model that answers first, the pair of least NLL of all, and of those within each of BUDGETS by themselves."""
-    ranked = sorted(pairs, key=lambda pair: (found[pair].nll_fit, sum(cost[member] for member in pair.members)))
-    kept: dict[System, None] = {}
-    for limit in (*((1 + budget) * base for budget in BUDGETS), math.inf):
-        best: dict[str, System] = {}
-        for pair in ranked:
-            if sum(cost[member] for member in pair.members) <= limit:
-                best.setdefault(pair.members[1], pair)
-        kept |= dict.fromkeys(best.values())
+def _foremost(pairs: Sequence[System], found: Results, cost: Mapping[str, int]) -> list[System]:
+    """Of each model that answers first, the pairs with it that no cheaper one beats by NLL; of many, OF_FIRST, cheap to dear."""
+    fronts: dict[str, list[System]] = {}
+    total = {pair: sum(cost[member] for member in pair.members) for pair in pairs}
+    for pair in sorted(pairs, key=lambda pair: (total[pair], found[pair].nll_fit)):
+        front = fronts.setdefault(pair.members[1], [])
+        if not front or found[pair].nll_fit < found[front[-1]].nll_fit:
+            front.append(pair)
+    kept = {front[round(at)] for front in fronts.values() for at in np.linspace(0, len(front) - 1, min(OF_FIRST, len(front)))}
     return [pair for pair in pairs if pair in kept]
 
 
