@@ -247,7 +247,7 @@ CASES: dict[str, Asks] = {
         "split", "base", split={"split": "shift"}, base={"base": "large"},
     ),
     "every system": Asks(
-        lambda h, split="test": [result.judged[split] for result in every(h, split).values()],
+        lambda h, split="test": [result.judged.get(split) for result in every(h, split).values()],
         "split", split={"split": "shift"},
     ),
     "table of systems": Asks(
