@@ -1,7 +1,8 @@
 """Find on a set of many models: its first opening, every click, and what `duo advise` takes; on the server's side, by AppTest.
 
-The set is synthetic, 120 models of 2,000 images a split and 10 classes: 7,140 pairs. `Seconds` are those of the clock and of all
-processors together; on a busy machine the first grow, the second hardly. A base that was not seen before is weighed anew.
+The set is synthetic, 120 models of 2,000 images a split and 10 classes: 7,140 pairs. Seconds are those of the clock, and CPU
+those of all processors together: on a busy machine the first grow, the second hardly. What is new, as a base that was not seen
+before, is weighed while progress is shown.
 """
 
 import argparse
@@ -43,10 +44,9 @@ def clicks(session: Session) -> Iterator[tuple[str, Took]]:
         yield f"budget {budget} %", session.run()
     for metric in session.others("metric")[:2]:
         yield f"metric {metric}", session.choose("metric", metric)
-    for base in session.others("base")[20:22]:
-        yield f"base {base}, never seen before", session.choose("base", base)
-    for base in session.others("base")[20:21]:
-        yield f"base {base}, seen before", session.choose("base", base)
+    one, other = session.others("base")[20:22]
+    for base, seen in ((one, "never seen before"), (other, "never seen before"), (one, "seen before")):
+        yield f"base {base}, {seen}", session.choose("base", base)
     for key, value in SWITCHES:
         yield f"{key}: {value}", _switched(session, key, value)
     for key, value in SWITCHES:

@@ -178,9 +178,11 @@ def action_of(cards: Mapping[str, Card], base: str, members: Sequence[str]) -> A
 
 def is_soup_of(card: Card, base: Card) -> bool:
     """Whether a model is an average of trainings of the base's architecture, or of the base itself."""
+    if not is_soup(card):
+        return False
     ingredients = (card.training or {}).get("ingredients") or ()
     of_base = base.weights_sha256 in {one.get("weights_sha256") for one in ingredients if isinstance(one, Mapping)}
-    return is_soup(card) and ((of_base and base.weights_sha256 is not None) or (card.model == base.model and not is_soup(base)))
+    return (of_base and base.weights_sha256 is not None) or (card.model == base.model and not is_soup(base))
 
 
 def _cheap(cards: Mapping[str, Card], base: str, members: Sequence[str]) -> bool:

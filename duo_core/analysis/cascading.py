@@ -10,7 +10,7 @@ import numpy as np
 from duo_core.analysis.candidates import Bounds, Candidate, known, predicted
 from duo_core.common.arrays import Floats, Integers, Predictions, UncertaintyKind
 from duo_core.logits import FIT_SPLIT, LogitSet
-from duo_core.systems.cascades import Cascade, gate_for_share
+from duo_core.systems.cascades import Cascade, gates_for_shares
 from duo_core.systems.enumeration import Results
 from duo_core.systems.predicting import BYTES_AN_IMAGE
 from duo_core.systems.system import System
@@ -81,7 +81,7 @@ class _Gates(NamedTuple):
 
 
 def _gates(first: Predictions) -> _Gates:
-    gates = [gate_for_share(first.uncertainty, share) for share in SHARES]
+    gates = gates_for_shares(first.uncertainty, SHARES)
     return _Gates(np.argsort(-first.uncertainty, kind="stable"), [(gate, int((first.uncertainty > gate).sum())) for gate in gates])
 
 

@@ -95,7 +95,8 @@ def grow_under(
     may = [model for model in models or logit_set.models(FIT_SPLIT) if model != first]
     memory = memory or Memory()
     calibrate_models(logit_set, [first, *may], memory)
-    nursery = _Nursery(logit_set, may, memory, known or {}, fitted)
+    mine = {system: result for system, result in (known or {}).items() if first in system.members}
+    nursery = _Nursery(logit_set, may, memory, mine, fitted)
     grown = nursery.grown(first, [(budget, way) for budget in budgets for way in WAYS], size)
     both = zip(grown[:: len(WAYS)], grown[1 :: len(WAYS)], strict=True)
     return [min(two, key=lambda one: (one.nll_fit, multiply_adds(logit_set, one.members) or 0)) for two in both]
