@@ -232,6 +232,8 @@ def test_there_is_no_number_in_the_sentences_that_is_not_in_the_sweep(toy, base)
             known |= gained(toy, one.cheapest.members, one.chosen.members, "nll", one.interval.level)
         said = numbers_in(" ".join(sentences_of(one)))
         assert said <= numbers_in(" ".join(known)) | known, said - known
+        last = next(line for line in sentences_of(one) if line.startswith("Chosen of"))
+        assert f"by NLL ({table.loc[' + '.join(one.chosen.members), 'nll_fit']:.4f}" in last
         seen += len(said)
     assert seen > 50
 

@@ -11,8 +11,10 @@ from logit_sets import MODELS
 
 from duo_core.logits import Card
 from duo_core.logits.store import Store
+from duo_core.systems.judging import fit_system
 
 NUMBERS = "The pairs as numbers"
+PAIR_OF = ("large", "small")
 LARGER = {"set": "seeds", "split": "test", "base": "a0", "sidekick": "b0"}
 """An address on the set of trainings below."""
 
@@ -85,6 +87,19 @@ def test_what_each_of_the_two_alone_gets_right_is_counted_and_shown(open_alike, 
         mistaken = "small" if name == "large" else "large"
         assert (rows[f"{name} says"] == rows["Label"]).all()
         assert (rows[f"{mistaken} says"] != rows["Label"]).all()
+
+
+def test_images_that_one_alone_gets_right_begin_with_those_of_which_it_is_surest_beside_the_other(open_alike, toy_store):
+    app, own = open_alike(**PAIR), Store(toy_store).open("toy")
+    sure = {
+        name: (own.logits(name, "test").double() * fit_system(own, [name]).calibration[0]).softmax(1).amax(1) for name in PAIR_OF
+    }
+    angles = torch.atan2(sure["large"], sure["small"])
+    for rows, way in zip(images(app), (1, -1), strict=True):
+        shown = way * angles[rows.value["Image"].to_list()]
+        assert (shown.diff() <= 1e-9).all()
+        alone = right(own, PAIR_OF[way < 0]) & ~right(own, PAIR_OF[way > 0])
+        assert shown[0] == pytest.approx((way * angles)[alone].max().item())
 
 
 def alone_said(app):

@@ -1,7 +1,6 @@
 """Find a system, by its widgets: every control moves what is shown, what is advised and the address."""
 
 import functools
-import importlib
 import io
 
 import pandas as pd
@@ -11,11 +10,10 @@ from dashboard import PAIR, labelled, query, step, text_of
 from logit_sets import write_set
 
 from app import members, tables
-from app.state.caches import CACHE
 from duo_core.analysis.advisor import LEVEL, advise
 from duo_core.logits.store import Store
 from duo_core.metrics import METRICS, relative_gain
-from duo_core.systems import remembered_systems
+from duo_core.systems import enumeration
 from duo_core.systems.judging import judge_members
 from duo_core.systems.sweep import evaluate
 from duo_core.wording.advising import sentences_of
@@ -142,18 +140,19 @@ def test_the_caption_names_the_level_that_the_intervals_have(open_find, toy_stor
     assert "Intervals of 95 %" not in text_of(app)
 
 
-def test_a_second_base_costs_only_what_grows_from_it(open_find, monkeypatch):
-    """What does not depend on the base is judged once."""
-    CACHE.clear()
-    asked = []
-    plain = remembered_systems.swept_or_judged
-    systems = importlib.import_module("app.state.systems")  # its name in `app.state` is that of a function
-    monkeypatch.setattr(systems, "swept_or_judged", lambda own, new, *of: asked.append(len(new)) or plain(own, new, *of))
-    app = open_find(**PAIR)
-    first = sum(asked)
+def test_a_second_base_costs_only_what_depends_on_it(open_find, tmp_path, monkeypatch):
+    """Every choice of few models is judged once, and not for each base; what its own ensembles are comes later."""
+    judged, plain = [], enumeration.judge_systems
+    monkeypatch.setattr(enumeration, "judge_systems", lambda *of: judged.extend(system for system, _ in of[2]) or plain(*of))
+    app = open_find(write_set(tmp_path), **PAIR)
+    assert {system.m for system in judged} == {1, 2, 3}
+    first = list(judged)
+    judged.clear()
     app.selectbox(key="base").set_value(next(o for o in app.selectbox(key="base").options if o.startswith("middle"))).run()
     assert not app.exception
-    assert 0 < sum(asked) - first < first
+    assert not set(judged) & set(first)
+    assert {system.rule for system in judged} == {"ensemble"}
+    assert all("middle" in system.members for system in judged)
 
 
 def test_the_answer_opens_in_explore(open_find):
