@@ -62,6 +62,8 @@ def sentences_of(advice: Advice) -> list[str]:
     if advice.stands and advice.cheapest is not None:
         said.append(_cheaper(advice, advice.cheapest))
     said.append(_how(advice))
+    if advice.bounds:
+        said.append(_bounded(advice))
     return said
 
 
@@ -132,6 +134,19 @@ def _how(advice: Advice) -> str:
         f"{said}{unknown}. It is the only split, so it judges, too: each image is predicted by what was fitted on others, and the "
         "values are of choices judged on images that had no say in them (bootstrap-bias-corrected)."
     )
+
+
+def _bounded(advice: Advice) -> str:
+    """What was not tried of all that could be."""
+    bounds = advice.bounds
+    tried = []
+    if bounds.fitted is not None:
+        tried.append(f"systems of three and more grew by fitting, at each step, the {bounds.fitted} models that promised most")
+    if bounds.cascades is not None:
+        tried.append(
+            f"cascades were tried with {bounds.cascades:,} of {bounds.pairs:,} pairs, the best of each first model by cost"
+        )
+    return f"So many models are not searched in full: {'; '.join(tried)}."
 
 
 def missing_lines(advice: Advice) -> list[str]:
