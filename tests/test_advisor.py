@@ -123,13 +123,13 @@ def test_on_permuted_labels_nothing_stands_on_any_step_of_the_ladder(ladders):
 
 
 def test_on_permuted_labels_the_sentences_say_that_nothing_stands(ladders):
-    """By the words alone: in 95 of 100 seeds every answer is to keep the base, as nothing stands or nothing is better."""
+    """By the words alone: in 95 of 100 seeds every answer is to keep the base, as no gain is significant or nothing is better."""
     said = [[sentences_of(one)[0] for one in ladder] for ladder in ladders]
     kept = [all(": keep m0; " in first for first in of) for of in said]
     assert sum(kept) >= 0.95 * SEEDS
     words = [first.partition(": keep m0; ")[2] for of, keeps in zip(said, kept, strict=True) if keeps for first in of]
-    assert all(rest.startswith(("nothing stands. ", "none of the ", "the set has no average ")) for rest in words)
-    assert sum(rest.startswith("nothing stands. ") for rest in words) > SEEDS
+    assert all(rest.startswith(("no gain is significant. ", "none of the ", "the set has no average ")) for rest in words)
+    assert sum(rest.startswith("no gain is significant. ") for rest in words) > SEEDS
 
 
 def test_copies_with_hardly_any_noise_are_kept():
@@ -359,7 +359,7 @@ def test_the_sentence_never_contradicts_its_interval(metric, value, below, above
 
 def test_without_an_interval_nothing_stands():
     said = sentences_of(advice_with(None))
-    assert said[0].startswith("With up to 20 % more compute: keep base; nothing stands. The best on val would be to add small")
+    assert said[0].startswith("With up to 20 % more compute: keep base; no gain is significant. The best on val would be to add small")
     assert "no interval" in said[0]
 
 
@@ -529,7 +529,7 @@ def test_what_a_smaller_budget_was_sure_of_is_advised_where_a_larger_one_is_not(
     assert last.advised is last.fallback
     assert last.fallback == smaller.chosen
     said = sentences_of(last)[0]
-    assert "Nothing that costs more stands." in said
+    assert "Of what costs more, nothing is a significant gain." in said
     assert "significant gain" in said
     assert said.endswith("not significant.")
     assert advise(own, "m0", (2.0,), cascades=False, replicates=300)[0] == last
