@@ -359,7 +359,9 @@ def test_the_sentence_never_contradicts_its_interval(metric, value, below, above
 
 def test_without_an_interval_nothing_stands():
     said = sentences_of(advice_with(None))
-    assert said[0].startswith("With up to 20 % more compute: keep base; no gain is significant. The best on val would be to add small")
+    assert said[0].startswith(
+        "With up to 20 % more compute: keep base; no gain is significant. The best on val would be to add small"
+    )
     assert "no interval" in said[0]
 
 

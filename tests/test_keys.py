@@ -98,11 +98,19 @@ ASKED: dict[str, Callable[[state.Handle], Any]] = {
     "curves of members": lambda h: state.member_curves(h, state.together(h, TRIO, "test", "softmax"), "softmax").table,
     "advice": lambda h: _said(state.advised(h, "large", "test", "softmax", "aurc", cascades=True)),
     "contest": lambda h: [step.difference for step in state.contest_of(_affordable(h), "test", "softmax", "nll").steps],
+    "averaged": lambda h: [one.gains for one in state.averaged(_trained(h), "test")],
     "alike": lambda h: state.alike(h, "test").table,
     "two": lambda h: state.two(h, *PAIR, "test").angles,
     "report of a pair": lambda h: state.report_of_pair(h, found(h), "aurc", "softmax")(),
     "report of a set": lambda h: state.report_of_set(h, "test", "aurc", "softmax")(),
 }
+
+
+def _trained(h):
+    """The set with a trial and a soup that start from one anchor."""
+    said = {"large": {"anchor": "a", "trial": 0}, "middle": {"anchor": "a", "ingredients": [{"kept": True}]}}
+    cards = {name: dataclasses.replace(card, training=said.get(name)) for name, card in h.logit_set.cards.items()}
+    return dataclasses.replace(h, logit_set=dataclasses.replace(h.logit_set, cards=cards))
 
 
 def _affordable(h):
@@ -278,6 +286,9 @@ CASES: dict[str, Asks] = {
             (step.metric, step.difference) for step in state.contest_of(_affordable(h), split, kind, metric).steps
         ],
         "split", "kind", "metric", split={"split": "shift"}, **ENTROPY, metric={"metric": "nll"},
+    ),
+    "averaged": Asks(
+        lambda h, split="test": [one.metrics for one in state.averaged(_trained(h), split)], "split", split={"split": "shift"}
     ),
     "alike": Asks(lambda h, split="test": state.alike(h, split).table, "split", split={"split": "shift"}),
     "authors": Asks(lambda h: shown_pictures.credits_of(h, ["0.jpg"])),

@@ -11,7 +11,7 @@ from app.state.bowls import LIVE, bowl_of, marks_of, refit_work, refits
 from app.state.diagnosis import begin_gains, calibration, classes, entropy_gains, every_split, gains, moves
 from app.state.exports import exported
 from app.state.holding import claims_of, exchangeable, promised
-from app.state.landscape import difference, landscape, singles
+from app.state.landscape import averaged, difference, landscape, singles
 from app.state.members import Together, judged_alone, judged_by, member_curves, system_of, together
 from app.state.pairs import (
     TimedFit,
@@ -41,6 +41,7 @@ __all__ = [
     "advised",
     "alike",
     "all_pairs",
+    "averaged",
     "begin_gains",
     "bowl_of",
     "by_hand",

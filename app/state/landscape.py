@@ -9,11 +9,14 @@ from app.state.once import Progress
 from app.state.pairs import evaluation
 from app.state.sets import Handle, memory, survey
 from app.state.tables import all_pairs
+from duo_core.analysis import trainings
 from duo_core.analysis.advice import gains_over_better
 from duo_core.analysis.pairs import UNKNOWN_FAMILY
+from duo_core.analysis.trainings import Trained
 from duo_core.common.arrays import UncertaintyKind
 from duo_core.logits import FIT_SPLIT, Card
 from duo_core.metrics.intervals import Interval, differences
+from duo_core.systems.kinds import is_soup
 from duo_core.systems.sweep import judge_models
 
 
@@ -70,3 +73,12 @@ def difference(handle: Handle, own: System, other: System, split: str, kind: Unc
         return differences(one, two, keys=[metric])[metric]
 
     return kept(Key("difference", of, (own[2], other[2], kind, metric)), compute)
+
+
+def averaged(handle: Handle, split: str) -> list[Trained]:
+    """What averaging the trainings of one model buys; empty where the set has no soups."""
+    own = handle.logit_set
+    if not any(is_soup(card) for card in own.cards.values()):
+        return []
+    text = f"Judging the soups of {own.title}"
+    return awaited(Key("averaged", handle.stamp, (split,)), lambda _: trainings.averaged(own, split), text)

@@ -14,6 +14,7 @@ from duo_core.logits import Card
 from duo_core.metrics import METRICS
 from duo_core.wording import training as wording
 from duo_core.wording import words
+from duo_core.wording.averages import ABOUT, averages_line, averages_table
 
 TITLE = "Zoo"
 LINKED = (*link.SET, "size", "quality")
@@ -39,6 +40,7 @@ def show() -> None:
     with right:
         _throughput(table)
     _models(table)
+    _averages(place)
     _trained(own.cards)
 
 
@@ -109,6 +111,19 @@ def _models(table: pd.DataFrame) -> None:
     order = ["model", *COLUMNS, *SHARES, *ORIGIN]
     tables.frame(table.reset_index()[order], shares=SHARES, columns={"model": "Model", **COLUMNS, **ORIGIN})
     tables.downloads(table.reset_index(), "models")
+
+
+def _averages(place: controls.Place) -> None:
+    """What averaging the trainings of one model buys, where the set has soups of them."""
+    lines = state.averaged(place.handle, place.split)
+    if not lines:
+        return
+    st.header("Average the weights, or the logits?", anchor=False)
+    st.markdown(averages_line(lines))
+    table = averages_table(lines)
+    tables.frame(table)
+    st.caption(ABOUT)
+    tables.downloads(table, "averages")
 
 
 def _trained(cards: Mapping[str, Card]) -> None:

@@ -1,10 +1,11 @@
-"""`duo ensembles`: deep ensembles by size, and ensembles of smaller models against large ones at equal cost."""
+"""`duo ensembles`: deep ensembles by size, ensembles of smaller models against large ones at equal cost, and soups beside them."""
 
 import argparse
 from typing import Any
 
 from duo_core.analysis.ensembles import Step, contest, deep_ensembles
 from duo_core.analysis.options import CHOSEN_BY
+from duo_core.analysis.trainings import averaged
 from duo_core.cli.arguments import seed
 from duo_core.cli.options import Commands, json_option, new_command, set_options, split_option
 from duo_core.cli.printing import print_json, say
@@ -26,7 +27,8 @@ def add_ensembles(commands: Commands) -> None:
 
 
 def ensembles(options: argparse.Namespace) -> None:
-    """Print the table of deep ensembles, and where ensembles beat single models."""
+    """Print the table of deep ensembles, where ensembles beat single models, and what averaging trials buys."""
+    from duo_core.wording.averages import ABOUT, averages_line, averages_table
     from duo_core.wording.ensembles import OVERLAP, contest_lines, deep_table  # how values are written brings plotly
 
     own, memory = logit_set_of(options), Memory()
@@ -34,10 +36,12 @@ def ensembles(options: argparse.Namespace) -> None:
     known["store"] = None if options.file else Store(options.store).path
     deep = deep_ensembles(own, options.split, seed=options.subsets_seed, **known)
     found = contest(own, options.split, metric=options.metric, **known)
+    averages = averaged(own, options.split, options.uncertainty)
     if options.json:
         crossing, widest = (None if step is None else _step(step) for step in (found.crossing, found.widest))
         steps = [_step(step) for step in found.steps]
-        print_json({"deep_ensembles": deep.to_dict("records"), "crossing": crossing, "widest": widest, "steps": steps})
+        document = {"deep_ensembles": deep.to_dict("records"), "crossing": crossing, "widest": widest, "steps": steps}
+        print_json({**document, "averages": [one.to_dict() for one in averages]})
         return
     if len(deep):
         keys = list(dict.fromkeys([options.metric, "accuracy", "nll", "aurc"]))
@@ -47,6 +51,8 @@ def ensembles(options: argparse.Namespace) -> None:
         say(f"{own.name}: no two models whose cards state one recipe, so no deep ensembles; train other seeds with duo finetune\n")
     for line in contest_lines(found):
         say(line)
+    if averages:
+        say(f"\n{averages_table(averages).to_string(index=False)}\n\n{ABOUT}\n{averages_line(averages)}")
 
 
 def _step(step: Step) -> dict[str, Any]:

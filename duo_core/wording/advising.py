@@ -76,7 +76,8 @@ def _answer(advice: Advice) -> str:
         return f"{budget}: {_done(advice, chosen)}. {_values(advice, chosen)}."
     best = f"The best on {advice.chosen_on} would be to {_done(advice, chosen)}: {_values(advice, chosen)}."
     if fallback is not None:
-        return f"{budget}: {_done(advice, fallback)}. {_values(advice, fallback)}. Of what costs more, nothing is a significant gain. {best}"
+        dearer = "Of what costs more, nothing is a significant gain."
+        return f"{budget}: {_done(advice, fallback)}. {_values(advice, fallback)}. {dearer} {best}"
     return f"{budget}: keep {advice.base}; no gain is significant. {best}"
 
 
