@@ -19,7 +19,7 @@ def memory_kept() -> Iterator[None]:
     """Have glibc keep what this process frees, and give it back at the end; other C libraries are left alone.
 
     By itself it gives each block of 32 MB or more back to the kernel when it is freed, and the output of the next layer is zeroed
-    and mapped anew, page by page: half of the time of a small convolutional network on a CPU. Values do not depend on it.
+    and mapped anew, page by page, which can take longer than a small network's layer itself. Values do not depend on it.
     """
     library = _glibc()
     if library is None or any(name in os.environ for name in OF_OTHERS):
