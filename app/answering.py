@@ -80,7 +80,7 @@ def _missing(advice: Advice) -> None:
     with st.expander(f"Not offered by this set: {', '.join(one.action for one in advice.missing)}"):
         for one in advice.missing:
             st.caption(f"**{one.action}**: {one.why}. It would take:")
-            st.code(one.command, language="bash", wrap_lines=True)
+            st.code(one.command, language=None, wrap_lines=True)
 
 
 def row_of(option: Option) -> tuple[str, str]:

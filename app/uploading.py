@@ -113,9 +113,9 @@ def commands() -> None:
             for model in dict.fromkeys(models.split())
         }
         st.markdown("**From images.** The set then stands in the sidebar of the dashboard on that machine:")
-        st.code(logits_command(name, models.split(), fit, test, checkpoints), language="bash", wrap_lines=True)
+        st.code(logits_command(name, models.split(), fit, test, checkpoints), language=None, wrap_lines=True)
         st.markdown("**From logits in `.pt`, `.npy`, `.h5`, ...** The file can be dropped above:")
-        st.code(convert_command(name, models.split()), language="bash", wrap_lines=True)
+        st.code(convert_command(name, models.split()), language=None, wrap_lines=True)
 
 
 def logits_command(name: str, models: list[str], fit: str, test: str, checkpoints: Mapping[str, str]) -> str:

@@ -23,7 +23,7 @@ from benchmarks.driving import FIRST_PAGE, line, milliseconds, store_of, synthet
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-PAGES = (FIRST_PAGE, "find", "compare", "temperatures", "diagnose", "zoo", "claims", "learn", "data", "method")
+PAGES = (FIRST_PAGE, "find", "compare", "temperatures", "diagnose", "alike", "zoo", "training", "claims", "learn", "data", "method")
 HAND = 6.0
 """Seconds between the server's address and the browser's request."""
 PLAIN = """\

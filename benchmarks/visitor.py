@@ -152,7 +152,7 @@ class Visitor:
         content = (await self.browser.download(self.stay.server, self._report())).decode()
         for name in (self.base, self.sidekick):
             if name not in content:
-                raise WrongError(f"the report of {self.base} + {self.sidekick} does not name {name}")
+                raise WrongError(f"the report of {self.base} + {self.sidekick} does not name {name}, but begins '{content[:200]}'")
 
     async def use_own(self) -> None:
         """Upload a set of one's own and look at it: nobody else's may be there. Then back to the set that all look at."""
@@ -164,7 +164,7 @@ class Visitor:
         await self.browser.press("use_upload")
         self._same("heading", f":blue-background[large-{mark}] + :orange-background[small-{mark}]", self._headings())
         uploads = [option for option in self.browser.widget("set").options if option.startswith("your upload")]
-        self._same("uploads", [f"your upload: {mark}"], [uploads])
+        self._same("uploads", [f"your upload: {mark}.npz"], [uploads])
         await self.follow_link()
         self.check()
 

@@ -167,7 +167,9 @@ class Browser:
             heard = ForwardMsg.FromString(await asyncio.wait_for(self.stream.recv(decode=False), PATIENCE))
             if heard.WhichOneof("type") == "backend_operation_response":
                 answer = heard.backend_operation_response
-                return await asyncio.to_thread(fetched, server, answer.deferred_file.url) if not answer.error_msg else b""
+                if answer.error_msg:
+                    return answer.error_msg.encode()
+                return await asyncio.to_thread(fetched, server, answer.deferred_file.url)
 
     async def open(self, page: str) -> None:
         """Go to another page as the navigation does: with an empty address."""

@@ -16,7 +16,7 @@ with one sentence.
 import importlib
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 _PUBLIC = {
     "Advice": "analysis.choice",

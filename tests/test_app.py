@@ -451,7 +451,7 @@ def test_words_warn_of_unusual_fits():
     assert "separated perfectly by large and the duo" in fit_warnings(split, names)[0]
 
 
-PAGES = ["explore", "find", "temperatures", "diagnose", "zoo", "claims", "method"]
+PAGES = ["explore", "find", "compare", "temperatures", "diagnose", "alike", "zoo", "training", "claims", "method"]
 
 
 @pytest.mark.parametrize("name", PAGES)

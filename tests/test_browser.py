@@ -129,7 +129,8 @@ def test_colours_are_those_of_their_meaning_in_both_themes(toy, dark):
     from duo_core.figures.screen import DARK, LIGHT
 
     page = toy("/?set=toy", dark=dark)
-    drawn = chart(page, "risk_coverage").evaluate("plot => Object.fromEntries(plot._fullData.map(t => [t.name, t.line.color]))")
+    lines = "plot => Object.fromEntries(plot._fullData.filter(t => t.line).map(t => [t.name, t.line.color]))"
+    drawn = chart(page, "risk_coverage").evaluate(lines)
     palette = DARK if dark else LIGHT
     names = {"Base": "base", "Sidekick": "sidekick", "Duo": "duo", "Unweighted": "unweighted", "UQ only": "uq_only"}
     assert {name: drawn[name] for name in names} == {name: palette[key] for name, key in names.items()}

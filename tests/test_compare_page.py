@@ -41,9 +41,9 @@ def test_curves_are_those_of_the_duos(open_view, toy_store):
     expected = risk_coverage({name: evaluate(own, *name.split(BETWEEN)).predictions["duo"] for name in PINS.split(",")})
     shown = table(app, "The curves as numbers")
     np.testing.assert_allclose(shown.to_numpy(), expected.table.to_numpy())
-    figure = curves_of_pairs(expected.table)
-    assert [trace.mode for trace in figure.data] == ["lines"] * 2
-    assert len({(trace.line.color, trace.line.dash) for trace in figure.data}) == 2
+    lines = [trace for trace in curves_of_pairs(expected.table).data if trace.mode == "lines"]
+    assert [trace.name for trace in lines] == PINS.split(",")
+    assert len({(trace.line.color, trace.line.dash) for trace in lines}) == 2
 
 
 def test_without_a_pin_the_heat_map_stands_alone(open_view):
@@ -61,7 +61,11 @@ def test_a_heat_map_has_every_pair_once_and_blue_is_better(toy_store, key):
     duos = rows[rows["variant"] == "duo"]
     assert np.isfinite(np.array(heat.z, dtype=float)).sum() == len(duos)
     row = duos.iloc[0]
-    at = heat.z[list(heat.y).index(row["base"])][list(heat.x).index(row["sidekick"])]
-    assert at == pytest.approx(row[key] * SCREEN[key].factor)
+    place = list(heat.y).index(row["base"]), list(heat.x).index(row["sidekick"])
+    assert heat.text[place[0]][place[1]] == SCREEN[key].text(row[key])
+    assert heat.z[place] == pytest.approx((duos[key] < row[key]).mean() + 1 / len(duos))
+    assert heat.texttemplate == "%{text}"
+    assert sum(text == "" for line in heat.text for text in line) == np.isnan(heat.z).sum()
+    assert heat.colorbar.ticktext[0] == SCREEN[key].text(duos[key].min())
     best = [colour for _, colour in heat.colorscale][-1 if METRICS[key].higher_is_better else 0]
     assert best == LIGHT["base"]

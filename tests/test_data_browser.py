@@ -265,7 +265,7 @@ def test_two_sessions_do_not_see_each_other(opened):
     assert links[0] != links[1]
     forget(one)  # which leaves the other
     go(other, "Find a system")
-    expect(other.locator("h1")).to_have_text("Which pair is worth its cost?")
+    expect(other.locator("h1")).to_have_text("What would you do with more compute?")
     offers(other, ["toy", "your upload: logits.npz"])
 
 

@@ -341,7 +341,7 @@ def test_the_handout_has_the_numbers_of_the_seed_and_answers_on_demand(shipped):
     number = facts("confidence", seed=5)["share"]
     assert number in with_answers
     assert number not in without
-    assert all(escape(step.question.text) in without for step in STEPS)
+    assert all(escape(step.question.text) in without for step in ON_PAPER)
 
 
 def test_without_the_set_the_switch_says_so_and_the_experts_stay(elsewhere):

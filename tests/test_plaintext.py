@@ -19,7 +19,7 @@ from duo_core.logits import Card, LogitSet
 from duo_core.logits.store import Store
 from duo_core.systems.system import System
 
-PAGES = ("explore", "find", "compare", "temperatures", "claims", "diagnose", "zoo", "learn", "method")
+PAGES = ("explore", "find", "compare", "temperatures", "claims", "diagnose", "alike", "zoo", "training", "learn", "method")
 TEXTS = ("title", "header", "subheader", "markdown", "caption", "info", "warning", "error", "success", "metric", "expander")
 
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 
 pytestmark = pytest.mark.browser
 
-PAGES = ("", "find", "compare", "temperatures", "claims", "diagnose", "zoo", "method")
+PAGES = ("", "find", "compare", "temperatures", "claims", "diagnose", "alike", "zoo", "method")
 
 
 @pytest.fixture(scope="module")

@@ -67,7 +67,10 @@ def own_score(file, made):
 
 @pytest.mark.parametrize("method", ["uniform", "greedy", "stock"])
 def test_a_soup_says_what_it_is_of_and_has_the_score_of_its_file(run, made, method):
-    found = make_soup(run, method, {"val": made["val"]}, own_code=OWN)
+    moments = []
+    found = make_soup(run, method, {"val": made["val"]}, own_code=OWN, show=moments.append)
+    assert [moment.done for moment in moments] == [*range(1, len(moments)), moments[-1].total]
+    assert all(moment.done <= moment.total for moment in moments)
     judged, about = own_score(found.file, made)
     assert judged == about["score"]
     assert about["anchor"] == checkpoints.read_about(run.trial(0) / "model.safetensors")["anchor"]

@@ -7,6 +7,7 @@ import streamlit as st
 from app import controls, link, state, tables
 from app.controls import THEMED
 from app.state.lessons import Scene
+from duo_core.common.numbers import number
 from duo_core.figures.teaching_several import different_pairs
 from duo_core.teaching import several
 
@@ -40,4 +41,4 @@ def line(rank: float, pairs: int) -> str:
     """
     if math.isnan(rank):
         return f"{pairs} pairs are too few to correlate"
-    return f"Different and better go together at **{rank:+.2f}** (rank correlation, {pairs} pairs)"
+    return f"Different and better go together at **{number(rank, 2, sign=True)}** (rank correlation, {pairs} pairs)"

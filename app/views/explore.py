@@ -166,7 +166,7 @@ def _curves(choice: Choice, found: Evaluation) -> None:
     whole = st.session_state["range"] == "whole"
     start = 0.0 if whole else min(parting(drawn.table, of=found.better), coverage)
     controls.chart(
-        figures.risk_coverage(drawn.table, coverage=coverage, start=start, colours=THEMED).update_layout(height=340),
+        figures.risk_coverage(drawn.table, coverage=coverage, start=start, colours=THEMED).update_layout(height=320),
         "risk_coverage",
         f"Selective error against coverage of {choice.base}, {choice.sidekick} and their duo",
         on_select=lambda: link.choose_coverage("chart_risk_coverage"),
@@ -189,7 +189,7 @@ def _sidekicks(choice: Choice, found: Evaluation) -> None:
     controls.chart(
         figures.metric_by_cost(
             table, choice.metric, base=found.metrics["base"][choice.metric], chosen=choice.sidekick, colours=THEMED
-        ).update_layout(height=340),
+        ).update_layout(height=320),
         "sidekicks",
         f"{METRICS[choice.metric].label} of {choice.base} with every sidekick, against the cost of the sidekick",
         on_select=lambda: link.choose_sidekick("chart_sidekicks"),
@@ -226,7 +226,7 @@ def _ratios(choice: Choice) -> None:
     st.header("How much say does each get?", anchor=False)
     table = state.sidekicks(choice.handle, choice.base, choice.split, choice.kind)
     controls.chart(
-        figures.ratio_by_cost(table, chosen=choice.sidekick, colours=THEMED).update_layout(height=340),
+        figures.ratio_by_cost(table, chosen=choice.sidekick, colours=THEMED).update_layout(height=320),
         "ratios",
         f"Temperature ratio of {choice.base} with every sidekick, against the cost of the sidekick",
         on_select=lambda: link.choose_sidekick("chart_ratios"),

@@ -110,7 +110,7 @@ def _soups(found: Watched) -> None:
     st.header("The soups", anchor=False)
     if not found.soups:
         st.markdown("None yet. A soup is one model, the average of trials that share an anchor. Make one:")
-        st.code(f"duo soup --run {found.name} --method greedy --images train=FOLDER val=FOLDER", language="bash", wrap_lines=True)
+        st.code(f"duo soup --run {found.name} --method greedy --images train=FOLDER val=FOLDER", language=None, wrap_lines=True)
     for name, about in found.soups:
         soups.soup(name, about)
 

@@ -217,6 +217,7 @@ def _show(run: "Run", as_json: bool) -> None:
 
 def soup(options: argparse.Namespace) -> None:
     """Average trials of a run; say what went in and what came of it."""
+    from duo_core.inference.progress import Printer
     from duo_core.models.devices import compute_device
     from duo_core.training.asking import images_of as splits_of
     from duo_core.training.soups import make_soup
@@ -235,6 +236,7 @@ def soup(options: argparse.Namespace) -> None:
         name=options.name,
         own_code=options.model,
         device=device,
+        show=Printer(sys.stderr),
     )
     if options.json:
         print_json({"file": str(found.file), "sha256": found.sha256, **found.about})

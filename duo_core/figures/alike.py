@@ -115,7 +115,8 @@ def specialisation_histogram(
     right
         Which images `first` and `second` alone get right, (n,).
     """
-    figure = go.Figure(layout=layout(f"Surer: {names[1]} to the left, {names[0]} to the right (radians)", "Images"))
+    title = f"Surer: {names[1]} to the left,<br>{names[0]} to the right (radians)"
+    figure = go.Figure(layout=layout(title, "Images"))
     edges = np.linspace(-np.pi / 4, np.pi / 4, 31)
     for key, name, hue in (("first", names[0], "base"), ("second", names[1], "sidekick")):
         counts, _ = np.histogram(angles[right[key]], edges)

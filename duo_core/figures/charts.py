@@ -6,11 +6,11 @@ Axes show percent where the tables hold fractions, and say in which direction be
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from duo_core.common.numbers import percent
+from duo_core.figures.coverages import lines_over_coverage
 from duo_core.figures.frame import cost_axis, layout, level, note, ratio_axis
 from duo_core.figures.screen import COSTS, LABELS, LIGHT, SCREEN, STYLES, Colours, cost_column, metric_title
 from duo_core.metrics import METRICS
@@ -19,47 +19,19 @@ from duo_core.metrics import METRICS
 def risk_coverage(table: pd.DataFrame, *, coverage: float | None = None, start: float = 0.0, colours: Colours = LIGHT) -> go.Figure:
     """Draw selective error against coverage, one line a column of `curves.risk_coverage`'s table, the duo last.
 
-    `coverage` is marked by a vertical line; the axis begins at `start`. A click anywhere picks the nearest of the points of the
-    trace "Coverage", one a percent, which carry their coverage in customdata: lines without a node for each of their points
-    are drawn many times as fast.
+    `coverage` is marked by a vertical line; the axis begins at `start`. A click anywhere picks a coverage.
     """
-    figure = go.Figure(layout=layout("Coverage: share of images kept (%)", "Selective error (%), lower is better"))
-    x = table["coverage"] * 100
-    for key in (key for key in STYLES if key in table):
-        figure.add_scatter(
-            x=x,
-            y=table[key] * 100,
-            name=LABELS[key],
-            mode="lines",
-            line={"color": _colour(colours, key), "dash": STYLES[key].dash, "width": STYLES[key].width},
-            hovertemplate="%{y:.2f} %",
-        )
-    _clickable(figure, table)
-    figure.update_layout(hovermode="x unified", hoverdistance=-1, legend_traceorder="reversed")
-    figure.update_xaxes(range=[start * 100, 100.5], hoverformat=".1f", unifiedhovertitle_text="Keep %{x} %")
+    looks = {
+        key: (LABELS[key], {"color": _colour(colours, key), "dash": STYLES[key].dash, "width": STYLES[key].width})
+        for key in STYLES
+        if key in table
+    }
+    figure = lines_over_coverage(table, looks)
+    figure.update_xaxes(range=[start * 100, 100.5])
     figure.update_yaxes(range=[0, _top(table[table["coverage"] >= start]) * 100])
     if coverage is not None:
         figure.add_vline(x=coverage * 100, line={"color": colours["neutral"], "width": 1.2})
     return figure
-
-
-def _clickable(figure: go.Figure, table: pd.DataFrame) -> None:
-    """A point a percent on the last line, not to be seen."""
-    last = next((key for key in reversed(STYLES) if key in table), None)
-    if last is not None:
-        hundredths = np.arange(1, 101) / 100
-        figure.add_scatter(
-            x=hundredths * 100,
-            y=np.interp(hundredths, table["coverage"], table[last]) * 100,
-            name="Coverage",
-            mode="markers",
-            marker={"size": 10, "opacity": 0},
-            selected={"marker": {"opacity": 0}},
-            unselected={"marker": {"opacity": 0}},
-            customdata=hundredths,
-            hoverinfo="none",
-            showlegend=False,
-        )
 
 
 def metric_by_cost(

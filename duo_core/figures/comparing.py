@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from duo_core.common.numbers import UNDEFINED
+from duo_core.figures.coverages import lines_over_coverage
 from duo_core.figures.frame import layout, note
 from duo_core.figures.screen import HUES, LIGHT, SCREEN, Colours, metric_title
 from duo_core.metrics import METRICS
@@ -16,46 +17,41 @@ DASHES = ("solid", "dash", "dot", "dashdot")
 
 def curves_of_pairs(table: pd.DataFrame, *, start: float = 0.0, colours: Colours = LIGHT) -> go.Figure:
     """Draw selective error against coverage, a line a pair: the columns of a table of `curves.risk_coverage` but `coverage`."""
-    figure = go.Figure(layout=layout("Coverage: share of images kept (%)", "Selective error (%), lower is better"))
     names = [name for name in table if name != "coverage"]
-    for name, hue, dash in zip(names, cycle(("duo", *HUES)), cycle(DASHES), strict=False):
-        figure.add_scatter(
-            x=table["coverage"] * 100,
-            y=table[name] * 100,
-            name=name,
-            mode="lines",
-            line={"color": colours[hue], "dash": dash, "width": 2.4},
-            hovertemplate="%{y:.2f} %",
-        )
+    looks = {
+        name: (name, {"color": colours[hue], "dash": dash, "width": 2.4})
+        for name, hue, dash in zip(names, cycle(("duo", *HUES)), cycle(DASHES), strict=False)
+    }
+    figure = lines_over_coverage(table, looks)
     seen = table.loc[table["coverage"] >= max(start, 0.1), names].to_numpy()
-    figure.update_layout(hovermode="x unified", hoverdistance=-1, showlegend=True)
-    figure.update_xaxes(range=[start * 100, 100.5], hoverformat=".1f", unifiedhovertitle_text="Keep %{x} %")
+    figure.update_layout(showlegend=True, legend_traceorder="normal")
+    figure.update_xaxes(range=[start * 100, 100.5])
     return figure.update_yaxes(range=[0, 106 * float(seen.max(initial=1e-3))])
 
 
 def heat_map(table: pd.DataFrame, key: str, models: Sequence[str], *, colours: Colours = LIGHT) -> go.Figure:
     """Draw a metric of the duo of every pair, bases down and sidekicks across, both in the order of `models`; blue is better.
 
-    `table` has one row a (base, sidekick, variant) with the metric. The scale ends where nine in ten pairs do, so that one does not
-    take all of it.
+    `table` has one row a (base, sidekick, variant) with the metric. The colour says what share of the pairs has a lower value, so
+    that a few pairs far off do not take all of the scale.
     """
     screen, better = SCREEN[key], METRICS[key].higher_is_better
     duos = table[table["variant"] == "duo"].pivot_table(index="base", columns="sidekick", values=key, aggfunc="first")
     bases, sidekicks = ([model for model in models if model in axis] for axis in (duos.index, duos.columns))
     grid = duos.reindex(index=bases[::-1], columns=sidekicks).astype(float)
+    ranks = grid.stack().rank(pct=True).unstack().reindex(index=grid.index, columns=grid.columns)
     figure = go.Figure(layout=layout("Sidekick", "Base"))
-    texts = [[UNDEFINED if pd.isna(value) else screen.text(value) for value in row] for row in grid.to_numpy()]
     figure.add_heatmap(
         x=sidekicks,
         y=bases[::-1],
-        z=grid.to_numpy() * screen.factor,
-        zmin=duos.stack().quantile(0.05) * screen.factor if len(duos) else None,
-        zmax=duos.stack().quantile(0.95) * screen.factor if len(duos) else None,
-        customdata=texts,
-        texttemplate="%{customdata}",
+        z=ranks.to_numpy(),
+        zmin=0,
+        zmax=1,
+        text=[["" if pd.isna(value) else screen.text(value) for value in row] for row in grid.to_numpy()],
+        texttemplate="%{text}",
         colorscale=_scale(colours, better),
-        colorbar={"title": {"text": metric_title(key), "side": "right"}, "thickness": 12, "outlinewidth": 0},
-        hovertemplate=f"<b>%{{y}} + %{{x}}</b><br>{METRICS[key].label} %{{customdata}}<extra></extra>",
+        colorbar=_bar(grid, key),
+        hovertemplate=f"<b>%{{y}} + %{{x}}</b><br>{METRICS[key].label} %{{text}}<extra></extra>",
         hoverongaps=False,
         xgap=2,
         ygap=2,
@@ -66,6 +62,15 @@ def heat_map(table: pd.DataFrame, key: str, models: Sequence[str], *, colours: C
     return figure.update_yaxes(type="category", showgrid=False).update_layout(
         height=140 + 30 * max(len(bases), 4), margin={"t": 16}
     )
+
+
+def _bar(grid: pd.DataFrame, key: str) -> dict[str, object]:
+    """The scale of ranks, with the values that lie there."""
+    values = grid.stack()
+    ticks = np.linspace(0, 1, 5)
+    words = [SCREEN[key].text(value) for value in values.quantile(ticks)] if len(values) else []
+    title = {"text": metric_title(key), "side": "right"}
+    return {"title": title, "thickness": 12, "outlinewidth": 0, "tickvals": ticks[: len(words)], "ticktext": words}
 
 
 def _scale(colours: Mapping[str, str], higher_is_better: bool) -> list[list[object]]:

@@ -6,6 +6,7 @@ from itertools import cycle
 import pandas as pd
 import plotly.graph_objects as go
 
+from duo_core.figures.coverages import lines_over_coverage
 from duo_core.figures.frame import layout
 from duo_core.figures.screen import HUES, LIGHT, STYLES, Colours
 
@@ -18,28 +19,18 @@ def members_risk_coverage(
 ) -> go.Figure:
     """Draw selective error against coverage, one line a member and one, `duo` in the table, for the system, last.
 
-    Points carry their coverage in customdata, so that a click can set it.
+    A click anywhere picks a coverage.
     """
-    figure = go.Figure(layout=layout("Coverage: share of images kept (%)", "Selective error (%), lower is better"))
     hues, dashes = cycle(("base", *HUES)), cycle(DASHES)
-    looks = {name: (name, hue, dash, 1.8) for name, hue, dash in zip(members, hues, dashes, strict=False)}
-    looks["duo"] = ("System", "duo", "solid", STYLES["duo"].width)
-    for column, (name, hue, dash, width) in looks.items():
-        figure.add_scatter(
-            x=table["coverage"] * 100,
-            y=table[column] * 100,
-            name=name,
-            mode="lines+markers",  # a line without markers cannot be clicked
-            line={"color": colours[hue], "dash": dash, "width": width},
-            marker={"color": "rgba(0, 0, 0, 0)", "size": 10, "line": {"width": 0}},
-            unselected={"marker": {"opacity": 1}},
-            customdata=table["coverage"],
-            hovertemplate="%{y:.2f} %",
-        )
+    looks = {
+        name: (name, {"color": colours[hue], "dash": dash, "width": 1.8})
+        for name, hue, dash in zip(members, hues, dashes, strict=False)
+    }
+    looks["duo"] = ("System", {"color": colours["duo"], "dash": "solid", "width": STYLES["duo"].width})
+    figure = lines_over_coverage(table, looks)
     seen = table[table["coverage"] >= 0.1]
     best = min(float(seen[name].max()) for name in members)
-    figure.update_layout(hovermode="x unified", hoverdistance=-1, legend_traceorder="reversed")
-    figure.update_xaxes(range=[0, 100.5], hoverformat=".1f", unifiedhovertitle_text="Keep %{x} %")
+    figure.update_xaxes(range=[0, 100.5])
     figure.update_yaxes(range=[0, 106 * max(float(seen["duo"].max()), 1.5 * best, 1e-3)])
     if coverage is not None:
         figure.add_vline(x=coverage * 100, line={"color": colours["neutral"], "width": 1.2})

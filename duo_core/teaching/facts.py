@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from duo_core.common.numbers import number
 from duo_core.figures.screen import SCREEN, Screen
 from duo_core.teaching import alone, several, together
 from duo_core.teaching.experts import SEED, Classroom, classroom
@@ -136,10 +137,10 @@ def _different(_room: Classroom, seed: int) -> Facts:
     mean = table[["error_inconsistency", "gain_over_mean"]].corr("spearman").iloc[0, 1]
     return {
         "pairs": str(every[1]),
-        "all": f"{every[0]:+.2f}",
+        "all": number(every[0], 2, sign=True),
         "few": str(close[1]),
-        "close": f"{close[0]:+.2f}",
-        "mean": f"{mean:+.2f}",
+        "close": number(close[0], 2, sign=True),
+        "mean": number(mean, 2, sign=True),
     }
 
 

@@ -1,6 +1,7 @@
 """A run's trials averaged into one model: which ones, scored on the run's validation images, written with all that led to it."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,21 @@ class Ingredient:
 
 
 @dataclass(frozen=True)
+class Judged:
+    """How many weights have been judged on the validation images, and how many may be.
+
+    >>> print(Judged(3, 24))
+     12%  3 of at most 24 judged on val
+    """
+
+    done: int
+    total: int
+
+    def __str__(self) -> str:
+        return f"{self.done / self.total:4.0%}  {self.done} of at most {self.total} judged on val"
+
+
+@dataclass(frozen=True)
 class Soup:
     """An average that was written."""
 
@@ -57,6 +73,7 @@ def make_soup(
     name: str | None = None,
     own_code: str | None = None,
     device: torch.device | None = None,
+    show: Callable[[Judged], None] = lambda _: None,
 ) -> Soup:
     """Average trials of a run and write the result into its folder `soups`.
 
@@ -74,6 +91,10 @@ def make_soup(
         Of the file; default the method, and what it is of.
     own_code
         `module:callable` that builds the model, where the run is of such a one: no file may say which code is run.
+    device
+        Where they are judged; default the CPU.
+    show
+        Takes each moment: trials alone, then averages.
 
     Raises
     ------
@@ -85,10 +106,13 @@ def make_soup(
     ingredients = _ingredients(run, of)
     model = model_of(known, own_code)
     model.module.to(device or torch.device("cpu"))
-    kitchen = _Kitchen(model, images, known["metric"])
+    most = len(ingredients) + (len(ingredients) if method == "greedy" else 2)
+    done = itertools.count(1)
+    kitchen = _Kitchen(model, images, known["metric"], lambda: show(Judged(next(done), most)))
     checked = checked_name(name or "-".join([method, *(Path(one).stem for one in of)]), "soup")
     found, state, details = _averaged(kitchen, run, method, ingredients)
     state, found, statistics = kitchen.with_statistics(state, found, method, details["kept"])
+    show(Judged(most, most))
     about = {
         **{key: known[key] for key in known if key != "made_with"},
         "run": run.name,
@@ -217,11 +241,14 @@ class _Kitchen:
     model: LoadedModel
     images: Mapping[str, Split]
     metric: Any
+    told: Callable[[], None]
 
     def judge(self, state: State) -> Score:
         fill(self.model.module, state)
         split = self.images["val"]
-        return score(logits_of(self.model.module, split, self.model.transform), split.labels, self.metric)
+        found = score(logits_of(self.model.module, split, self.model.transform), split.labels, self.metric)
+        self.told()
+        return found
 
     def with_statistics(
         self, state: dict[str, Tensor], found: Score, method: str, kept: int

@@ -1,0 +1,49 @@
+"""Lines over coverage, named all at once under the pointer and picked by a click anywhere, without a node a value."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from duo_core.common.numbers import percent
+from duo_core.figures.frame import layout
+
+HUNDREDTHS = np.arange(1, 101) / 100
+
+
+def lines_over_coverage(table: pd.DataFrame, looks: Mapping[str, tuple[str, dict[str, Any]]]) -> go.Figure:
+    """Draw selective error against coverage, a line a column.
+
+    `looks` has the name and the line (`color`, `dash`, `width`) of each column of `table` that is drawn, in their order. The trace
+    "Coverage", not to be seen, has a point a percent on the last line; it alone answers to the pointer: it names the values of all
+    lines there, and carries its coverage in customdata. Lines without a node for each of their points are drawn many times as fast.
+    """
+    figure = go.Figure(layout=layout("Coverage: share of images kept (%)", "Selective error (%), lower is better"))
+    for column, (name, line) in looks.items():
+        figure.add_scatter(x=table["coverage"] * 100, y=table[column] * 100, name=name, mode="lines", line=line, hoverinfo="skip")
+    if looks:
+        figure.add_trace(_points(table, looks))
+    figure.update_layout(hovermode="x", hoverdistance=-1, legend_traceorder="reversed")
+    return figure
+
+
+def _points(table: pd.DataFrame, looks: Mapping[str, tuple[str, dict[str, Any]]]) -> go.Scatter:
+    values = {column: np.interp(HUNDREDTHS, table["coverage"], table[column]) for column in looks}
+    rows = [(f"<span style='color:{line['color']}'>{name}</span>", values[column]) for column, (name, line) in looks.items()]
+    texts = ["<br>".join(f"{name} {percent(value[i], 2)}" for name, value in reversed(rows)) for i in range(len(HUNDREDTHS))]
+    unseen = {"marker": {"opacity": 0}}
+    return go.Scatter(
+        x=HUNDREDTHS * 100,
+        y=values[list(looks)[-1]] * 100,
+        name="Coverage",
+        mode="markers",
+        marker={"size": 10, "opacity": 0},
+        selected=unseen,
+        unselected=unseen,
+        customdata=HUNDREDTHS,
+        text=texts,
+        hovertemplate="Keep %{x:.0f} %<br>%{text}<extra></extra>",
+        showlegend=False,
+    )
