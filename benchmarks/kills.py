@@ -75,6 +75,8 @@ def duo(arguments: list[str], said: Path) -> None:
     from duo_core.__main__ import main
     from duo_core.inference import jobs
 
+    # As a process that a shell has started: what decodes is forked from it, and ends when it has ended.
+    multiprocessing.set_start_method("fork", force=True)
     jobs.SAVE_SECONDS, jobs.SAVING = 0.1, 0
     with said.open("w") as file:
         os.dup2(file.fileno(), 1)
