@@ -198,7 +198,10 @@ def test_processes_side_by_side_and_two_joins_at_once_give_the_same_bytes(made):
     assert logits(made, store.name, *several, "--plan", str(plan), *SMALL) == 0
     duo = [sys.executable, "-m", "duo_core"]
     run = ["xargs", "-P2", "-I{}", *duo, "task", plan, "{}", "--device", "cpu", "--workers", "0"]
-    subprocess.run(run, input="0\n1\n2\n3\n", text=True, check=True, stdout=subprocess.DEVNULL)
+    assert len(plan.read_text().splitlines()) == 4
+    for number in "23":  # the other model's, here
+        assert main(["task", str(plan), number, "--device", "cpu", "--workers", "0"]) == 0
+    subprocess.run(run, input="0\n1\n", text=True, check=True, stdout=subprocess.DEVNULL)
     join = [*duo, *command(made, store.name, *several)]
     joins = [subprocess.Popen(join, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) for _ in range(2)]
     said = [process.communicate()[0] for process in joins]
