@@ -62,7 +62,7 @@ docs: $(DEV)
 # What is compared with is installed for this alone.
 bench: $(APP)
 	$(BIN)/python -m pip install --disable-pip-version-check -q -r benchmarks/requirements.txt
-	@status=0; for script in $(patsubst %,benchmarks/%.py,speed systems dashboard opening walking sessions fairness light inference published_costs); do \
+	@status=0; for script in $(patsubst %,benchmarks/%.py,speed systems dashboard opening walking many_models sessions fairness light inference published_costs); do \
 		echo "$$script"; $(BIN)/python $$script || status=1; \
 	done; exit $$status
 

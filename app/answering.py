@@ -9,7 +9,7 @@ from app import controls, finding, members, state, tables
 from app.controls import Choice
 from duo_core.analysis.advisor import Advice
 from duo_core.analysis.offers import name_of
-from duo_core.analysis.options import Option
+from duo_core.analysis.options import LEVEL, Option
 from duo_core.wording import advising, telling
 from duo_core.wording import finding as wording
 
@@ -63,7 +63,7 @@ def _answer(advice: Advice) -> None:
                 args=(option.members,),
                 help=f"Open {advising.named(option)} in Explore." + wording.without_gate(option),
             )
-    st.caption(telling.draws_line(advice.interval))
+    st.caption(telling.draws_line(advice.interval, LEVEL))
 
 
 def _ladder(every: list[Advice], share: float) -> None:

@@ -91,7 +91,7 @@ def _curves(choice: Choice, found: state.Together) -> None:
         on_select=lambda: link.choose_coverage("chart_risk_coverage"),
         selection_mode="points",
     )
-    st.slider("Coverage: keep the surest (or click a curve)", 1, 100, key="coverage", format="%d %%", on_change=link.touched)
+    st.slider("Coverage: keep the surest (or click the chart)", 1, 100, key="coverage", format="%d %%", on_change=link.touched)
     tables.numbers(drawn.table.rename(columns={"duo": "system"}), "risk_coverage", "The curves as numbers")
     link.share()
 

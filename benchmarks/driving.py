@@ -80,10 +80,10 @@ def _changed(session: Session, widget: Any, value: Any) -> Took:
     return session.run()
 
 
-def fresh(work: Callable[..., Any], *arguments: Any) -> Any:
+def fresh(work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     """What a function returns in a process of its own."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
-        return executor.submit(work, *arguments).result()
+        return executor.submit(work, *arguments, **options).result()
 
 
 def store_of(folder: Path, logit_set: Path) -> Path:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -13,11 +14,13 @@ from logit_sets import write_set
 from duo_core.__main__ import main
 from duo_core.analysis import advisor
 from duo_core.analysis.advisor import Advice, advise
-from duo_core.analysis.candidates import BUDGETS, Candidate, action_of, candidate_systems, candidates
+from duo_core.analysis.candidates import BUDGETS, Candidate, action_of, candidates, enumerated, grown
 from duo_core.analysis.choice import affordable, front, ranked
 from duo_core.analysis.missing import missing_kinds
 from duo_core.analysis.options import Option
 from duo_core.common.arrays import InputError
+from duo_core.common.numbers import share
+from duo_core.figures.screen import SCREEN
 from duo_core.logits import Card, LogitSet
 from duo_core.logits.store import Store
 from duo_core.metrics import METRICS
@@ -27,6 +30,7 @@ from duo_core.systems.judging import judge_members
 from duo_core.systems.pair_judging import Memory
 from duo_core.systems.system import System
 from duo_core.wording.advising import missing_lines, named, sentences_of
+from duo_core.wording.sentences import difference
 
 BASE = Candidate(System(("base",)), "single", "keep", 100.0, 0.5, 0.0)
 
@@ -118,6 +122,16 @@ def test_on_permuted_labels_nothing_stands_on_any_step_of_the_ladder(ladders):
             assert one.stands or f"keep {one.base}" in sentences_of(one)[0]
 
 
+def test_on_permuted_labels_the_sentences_say_that_nothing_stands(ladders):
+    """By the words alone: in 95 of 100 seeds every answer is to keep the base, as no gain is significant or nothing is better."""
+    said = [[sentences_of(one)[0] for one in ladder] for ladder in ladders]
+    kept = [all(": keep m0; " in first for first in of) for of in said]
+    assert sum(kept) >= 0.95 * SEEDS
+    words = [first.partition(": keep m0; ")[2] for of, keeps in zip(said, kept, strict=True) if keeps for first in of]
+    assert all(rest.startswith(("no gain is significant. ", "none of the ", "the set has no average ")) for rest in words)
+    assert sum(rest.startswith("no gain is significant. ") for rest in words) > SEEDS
+
+
 def test_copies_with_hardly_any_noise_are_kept():
     found = [advise(copies(seed, permuted=False, noise=1e-3), "m0", replicates=300) for seed in range(3)]
     assert not any(one.stands for ladder in found for one in ladder)
@@ -181,6 +195,47 @@ def test_each_number_of_the_sentence_is_found_in_the_sweep(toy):
     gain = differences(judged.predictions[key], base.predictions["middle"], keys=["nll"], level=advisor.LEVEL)["nll"]
     assert (one.interval.low, one.interval.high) == pytest.approx((gain.low, gain.high))
     assert f"{gain.low:+.3f}".replace("-", "−") in said
+
+
+def numbers_in(text: str) -> set[str]:
+    return {number.replace(",", "") for number in re.findall(r"[+−]?\d[\d,]*(?:\.\d+)?", text)}
+
+
+def gained(toy, members, other, key, level):
+    """A difference as it is printed: the value and both ends, by the paired bootstrap on systems that were fitted here."""
+    two = [judge_members(toy, of, "test", rules=["fitted"]) for of in (members, other)]
+    found = [of.predictions["fitted" if len(of.fitted.members) > 1 else of.fitted.members[0]] for of in two]
+    interval = differences(*found, keys=[key], level=level)[key]
+    return numbers_in(difference(key, interval))
+
+
+@pytest.mark.parametrize("base", ["large", "middle"])
+def test_there_is_no_number_in_the_sentences_that_is_not_in_the_sweep(toy, base):
+    """Every number of every answer: values, costs, counts, budgets, and what chose."""
+    swept = systems_of(toy, 3, ["test"], rules=["fitted"])
+    table = swept.systems[swept.systems["says"].isna()].merge(swept.fits, on="system")
+    idle = swept.weights.loc[swept.weights["weight"] == 0, "system"]
+    table = table[~table["system"].isin(idle)].set_index("members")
+    cost = toy.cards[base].multiply_adds
+    seen = 0
+    for one in advise(toy, base, cascades=False):
+        options = [option for option in (one.told, one.chosen, one.runner_up, one.cheapest) if option is not None]
+        rows = table.loc[[base, *(" + ".join(option.members) for option in options)]]
+        may = table[table["cost"] <= (1 + one.budget) * cost] if one.budget else table.loc[[base]]
+        known = {f"{one.budget * 100:g}", str(len(may)), str(len(may) - 1), "99"}
+        known |= {f"{nll:.4f}" for nll in rows["nll_fit"]} | {SCREEN[key].text(value) for key in METRICS for value in rows[key]}
+        known |= numbers_in(" ".join(share(abs(ratio)) for ratio in rows["cost"] / cost - 1))
+        for option in (one.told, one.chosen):
+            if option.candidate.action != "keep":
+                known |= gained(toy, option.members, [base], one.metric, one.interval.level)
+        if one.cheapest is not None:
+            known |= gained(toy, one.cheapest.members, one.chosen.members, "nll", one.interval.level)
+        said = numbers_in(" ".join(sentences_of(one)))
+        assert said <= numbers_in(" ".join(known)) | known, said - known
+        last = next(line for line in sentences_of(one) if line.startswith("Chosen of"))
+        assert f"by NLL ({table.loc[' + '.join(one.chosen.members), 'nll_fit']:.4f}" in last
+        seen += len(said)
+    assert seen > 50
 
 
 def test_an_answer_is_the_same_whichever_others_are_asked_for(toy, ladder):
@@ -266,7 +321,7 @@ def test_a_deep_ensemble_takes_members_alike_and_others_by_weight(rng):
     cards = {name: dataclasses.replace(one, model="net", recipe="r", weights_sha256=name) if name != "m3" else one
              for name, one in own.cards.items()}  # fmt: skip
     own = dataclasses.replace(own, cards=cards)
-    systems = candidate_systems(own, "m0", "test", BUDGETS, memory=Memory())
+    systems = enumerated(own, "test", base="m0") + grown(own, "m0", "test", BUDGETS, memory=Memory())[0]
     rules = {system.members: system.rule for system in systems}
     assert rules["m0", "m1"] == "ensemble"
     assert rules["m0", "m3"] == "fitted"
@@ -304,7 +359,7 @@ def test_the_sentence_never_contradicts_its_interval(metric, value, below, above
 
 def test_without_an_interval_nothing_stands():
     said = sentences_of(advice_with(None))
-    assert said[0].startswith("With up to 20 % more compute: keep base; nothing stands. The best on val would be to add small")
+    assert said[0].startswith("With up to 20 % more compute: keep base; no gain is significant. The best on val would be to add small")
     assert "no interval" in said[0]
 
 
@@ -474,7 +529,7 @@ def test_what_a_smaller_budget_was_sure_of_is_advised_where_a_larger_one_is_not(
     assert last.advised is last.fallback
     assert last.fallback == smaller.chosen
     said = sentences_of(last)[0]
-    assert "Nothing that costs more stands." in said
+    assert "Of what costs more, nothing is a significant gain." in said
     assert "significant gain" in said
     assert said.endswith("not significant.")
     assert advise(own, "m0", (2.0,), cascades=False, replicates=300)[0] == last

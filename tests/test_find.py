@@ -10,9 +10,10 @@ from dashboard import PAIR, labelled, query, step, text_of
 from logit_sets import write_set
 
 from app import members, tables
-from duo_core.analysis.advisor import advise
+from duo_core.analysis.advisor import LEVEL, advise
 from duo_core.logits.store import Store
 from duo_core.metrics import METRICS, relative_gain
+from duo_core.systems import enumeration
 from duo_core.systems.judging import judge_members
 from duo_core.systems.sweep import evaluate
 from duo_core.wording.advising import sentences_of
@@ -113,6 +114,45 @@ def test_the_ladder_has_every_budget_and_kinds_that_are_missing_have_a_command(o
     missing = next(expander for expander in app.expander if expander.label.startswith("Not offered by this set"))
     assert "soup" in missing.label
     assert any("duo soup" in code.value for code in missing.code)
+
+
+@pytest.mark.parametrize(("base", "metric", "seen"), [("large", "aurc", "not significant"), ("small", "nll", "significant gain")])
+def test_the_ladder_says_what_is_significant(open_find, toy_store, base, metric, seen):
+    app = open_find(**PAIR | {"base": base, "sidekick": "tiny"}, metric=metric, cascades="no")
+    ladder = labelled(app.expander, "What under other budgets?").dataframe[0].value
+    shares = (ladder["Budget"].str.extract(r"(\d+)")[0].astype(int) / 100).to_list()
+    for row, one in zip(
+        ladder.to_dict("records"), advise(Store(toy_store).open("toy"), base, shares, metric=metric, cascades=False), strict=True
+    ):
+        keeps = row["Do"] == "keep the base"
+        assert row["Verdict"] == ("" if keeps else "significant gain" if one.stands else "not significant")
+    assert seen in set(ladder["Verdict"])
+    assert "Stands" not in ladder
+
+
+@pytest.mark.parametrize("budget", ["0", "100"])
+def test_the_caption_names_the_level_that_the_intervals_have(open_find, toy_store, budget):
+    """Where the base is kept and there is no interval, too."""
+    app = open_find(**PAIR, budget=budget)
+    found = advise(Store(toy_store).open("toy"), "large", [1.0], metric="aurc")[0]
+    assert found.interval.level == LEVEL
+    assert f"Intervals of {LEVEL * 100:.0f} %: paired bootstrap over the images" in text_of(app)
+    assert "Intervals of 95 %" not in text_of(app)
+
+
+def test_a_second_base_costs_only_what_depends_on_it(open_find, tmp_path, monkeypatch):
+    """Every choice of few models is judged once, and not for each base; what its own ensembles are comes later."""
+    judged, plain = [], enumeration.judge_systems
+    monkeypatch.setattr(enumeration, "judge_systems", lambda *of: judged.extend(system for system, _ in of[2]) or plain(*of))
+    app = open_find(write_set(tmp_path), **PAIR)
+    assert {system.m for system in judged} == {1, 2, 3}
+    first = list(judged)
+    judged.clear()
+    app.selectbox(key="base").set_value(next(o for o in app.selectbox(key="base").options if o.startswith("middle"))).run()
+    assert not app.exception
+    assert not set(judged) & set(first)
+    assert {system.rule for system in judged} == {"ensemble"}
+    assert all("middle" in system.members for system in judged)
 
 
 def test_the_answer_opens_in_explore(open_find):

@@ -18,7 +18,9 @@ from pictures import folder, picture
 from app import state
 from app.state import holding, lessons, reports, sets, tables
 from app.state import pictures as shown_pictures
+from app.state.advice import beside
 from app.state.caches import CACHE, Cache, Key
+from app.state.systems import every
 from duo_core.logits import Card, LogitSet
 from duo_core.logits.store import Store
 from duo_core.systems import remembered
@@ -190,6 +192,11 @@ def _weighed(found):
     return found.metrics, found.weights, found.members
 
 
+def _beside(h, base="large", split="test"):
+    found = beside(h, base, split)
+    return found.base, [result.judged for result in found.whole.values()]
+
+
 def _lesson(_, seed=0, arguments=3):
     return lessons.made_up(seed).once(_counted, seed, arguments)
 
@@ -239,6 +246,10 @@ CASES: dict[str, Asks] = {
         lambda h, split="test", base=None: state.systems(h, split, "softmax", base),
         "split", "base", split={"split": "shift"}, base={"base": "large"},
     ),
+    "every system": Asks(
+        lambda h, split="test": [result.judged.get(split) for result in every(h, split).values()],
+        "split", split={"split": "shift"},
+    ),
     "table of systems": Asks(
         lambda h, split="test", base=None, kind="softmax": state.systems(h, split, kind, base),
         "split", "base", "kind", split={"split": "shift"}, base={"base": "large"}, **ENTROPY,
@@ -254,6 +265,7 @@ CASES: dict[str, Asks] = {
     "curves of members": Asks(
         lambda h, kind="softmax": state.member_curves(h, state.together(h, TRIO, "test", kind), kind).table, "kind", **ENTROPY
     ),
+    "beside": Asks(_beside, "base", "split", base={"base": "middle"}, split={"split": "shift"}),
     "advice": Asks(
         lambda h, base="large", split="test", kind="softmax", cascades=True: _said(
             state.advised(h, base, split, kind, "aurc", cascades=cascades)

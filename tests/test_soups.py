@@ -365,6 +365,22 @@ def test_one_file_by_another_name_and_a_folder_of_trials(cifar, data, tmp_path):
     assert set(Store(tmp_path / "store").open("s").cards) == {"soup", "r-000", "r-001"}
 
 
+def test_a_file_of_models_names_checkpoints_by_their_path_from_its_folder(cifar, data, tmp_path, capsys):
+    listed = cifar.parent / "models.yaml"
+    entries = ["{name: soup, model: r/soups/uniform.safetensors, family: Mine}", "{model: r/trials/001/model.safetensors}"]
+    listed.write_text("models:\n" + "".join(f"- {entry}\n" for entry in entries))
+    assert logits(data, str(listed)) == 0
+    cards = Store(tmp_path / "store").open("s").cards
+    assert set(cards) == {"soup", "r-001"}
+    assert (cards["soup"].family, cards["soup"].arguments) == ("Mine", {"num_classes": 3})
+    assert cards["soup"].training["methodology"] == "uniform soup"
+    assert cards["r-001"].training["trial"] == 1
+    capsys.readouterr()
+    listed.write_text("models: [{name: several, model: r/trials}]")
+    assert logits(data, str(listed)) == 2
+    assert "expected one model, got 2 in 'r/trials'; name one of its files, in the entry 'several'" in capsys.readouterr().err
+
+
 def test_paths_that_cannot_be_models_are_refused(cifar, data, tmp_path, capsys):
     def said(*models):
         assert logits(data, *models) == 2

@@ -11,12 +11,18 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
+from duo_core.systems.duo import Fit
+from duo_core.systems.enumeration import Result
+from duo_core.systems.system import Fitted
+
 Place = Hashable
 """Where something lies: an address, or what stands for one."""
 ATOMS = (str, bytes, bytearray, int, float, complex, bool, type(None))
 OPAQUE = (type, ModuleType)
 BUFFERS = (bytes, bytearray, memoryview, mmap)
 """What arrays look into beside arrays; a mapped file is none of our memory."""
+RECORDS = (Fit, Fitted, Result)
+"""What is in thousands and looks into no array; of a long mapping the first says how large each is."""
 LONG = 64
 """Items from which on a list of texts or numbers is one piece, without looking at each item again."""
 
@@ -101,7 +107,10 @@ def _sequence(one: Any) -> Piece:
 
 
 def _mapping(one: Mapping[Any, Any]) -> Piece:
-    return Piece(id(one), sys.getsizeof(one), [*list(one.keys()), *list(one.values())])
+    items = list(one.items())
+    if len(items) > LONG and isinstance(items[0][1], RECORDS):
+        return Piece(id(one), sys.getsizeof(one) + len(items) * sum(pieces(items[0]).values()))
+    return Piece(id(one), sys.getsizeof(one), [part for item in items for part in item])
 
 
 _MEASURED: dict[Any, Callable[[Any], Piece]] = {

@@ -1,6 +1,6 @@
 """Every system of an open set: remembered in the store, computed where it is not, with progress where that takes a while."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -8,22 +8,23 @@ import pandas as pd
 from app.state.caches import Key, awaited, kept
 from app.state.once import Progress
 from app.state.sets import Handle, memory, survey
+from duo_core.analysis.candidates import enumerated
 from duo_core.analysis.offers import systems_shown, table_of_systems
 from duo_core.common.arrays import Predictions, UncertaintyKind
 from duo_core.logits import FIT_SPLIT, LogitSet
-from duo_core.systems.enumeration import Results, results
+from duo_core.systems.enumeration import Results
 from duo_core.systems.judging import fit_system
 from duo_core.systems.predicting import predictions
-from duo_core.systems.remembered_systems import swept_systems
+from duo_core.systems.remembered_systems import swept_or_judged
 from duo_core.systems.system import System
 
 
 def systems(handle: Handle, split: str, kind: UncertaintyKind, base: str | None) -> pd.DataFrame:
     """The systems of a page, those that hold a base or all, with the columns of `offers.COLUMNS`."""
-    own = handle.logit_set
+    own, there = handle.logit_set, every(handle, split)
     found = awaited(
         Key("systems", handle.stamp, (split, base)),
-        lambda progress: _judged(handle, split, base, progress),
+        lambda progress: _judged(handle, split, base, there, progress),
         f"Putting the models of {own.title} together",
     )
     return kept(Key("table of systems", handle.stamp, (split, base, kind)), lambda: table_of_systems(own, found, split, kind))
@@ -35,12 +36,27 @@ def readable(handle: Handle, split: str) -> LogitSet:
     return replace(handle.logit_set, cards={model: cards[model] for model in survey(handle, split).accuracy})
 
 
-def _judged(handle: Handle, split: str, base: str | None, progress: Progress) -> Results:
-    own, known = readable(handle, split), memory(handle)
+def every(handle: Handle, split: str) -> Results:
+    """What every choice of models is worth on a split, as far as it does not depend on what it is compared with."""
+    own = handle.logit_set
+
+    def compute(progress: Progress) -> Results:
+        return _new(handle, enumerated(readable(handle, split), split), split, progress)
+
+    return awaited(Key("every system", handle.stamp, (split,)), compute, f"Putting the models of {own.title} together")
+
+
+def _judged(handle: Handle, split: str, base: str | None, there: Results, progress: Progress) -> Results:
+    own = readable(handle, split)
     asked = systems_shown(own.cards, own.models(), base)
-    if handle.store is None:
-        return results(own, asked, [split], memory=known, progress=progress)
-    return swept_systems(own, handle.store, asked, [split], memory=known, progress=progress)
+    if new := [system for system in asked if system not in there]:
+        there = {**there, **_new(handle, new, split, progress)}
+    return there if there.keys() == set(asked) else {system: there[system] for system in asked if system in there}
+
+
+def _new(handle: Handle, asked: Sequence[System], split: str, progress: Progress) -> Results:
+    """What is remembered of systems in the store, or else computed."""
+    return swept_or_judged(readable(handle, split), asked, split, handle.store, memory(handle), progress)
 
 
 def digest_of(handle: Handle, members: Iterable[str], split: str) -> str:

@@ -4,8 +4,10 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
-from duo_core.analysis.candidates import BUDGETS, Candidate, candidate_systems, candidates, cascade_candidates
+from duo_core.analysis.candidates import BUDGETS, Bounds, Candidate, candidates, enumerated, grown
+from duo_core.analysis.cascading import cascade_candidates
 from duo_core.analysis.choice import Advice, affordable, front, ranked
 from duo_core.analysis.missing import missing_kinds
 from duo_core.analysis.one_split import OneSplitJudge, as_fit_split, only_split
@@ -14,13 +16,25 @@ from duo_core.common.arrays import InputError, UncertaintyKind
 from duo_core.logits import FIT_SPLIT, LogitSet
 from duo_core.metrics import METRICS
 from duo_core.metrics.intervals import REPLICATES
-from duo_core.systems.enumeration import results
+from duo_core.systems.enumeration import Results, results
 from duo_core.systems.growing import WHOLE, check_budget
 from duo_core.systems.pair_judging import Memory
-from duo_core.systems.remembered_systems import swept_systems
+from duo_core.systems.remembered_systems import swept_or_judged
 from duo_core.systems.sweep import check_fit_split, check_judged
 
-__all__ = ["BUDGETS", "CHOSEN_BY", "LEVEL", "Advice", "advise"]
+__all__ = ["BUDGETS", "CHOSEN_BY", "LEVEL", "Advice", "advise", "systems_beside"]
+
+
+class Beside(NamedTuple):
+    """Judged systems that may stand in a base's place."""
+
+    base: str
+    whole: Results
+    """Every choice of few models, and deep ensembles; those that the largest budget does not allow take no part."""
+    grown: Results
+    """Larger ones, which grew from the base."""
+    fitted: int | None
+    """Of `Bounds`."""
 
 
 def advise(
@@ -33,6 +47,7 @@ def advise(
     kind: UncertaintyKind = "softmax",
     size: int = WHOLE,
     cascades: bool = True,
+    known: Beside | None = None,
     store: Path | None = None,
     memory: Memory | None = None,
     replicates: int = REPLICATES,
@@ -58,6 +73,8 @@ def advise(
         Members up to which every choice is weighed.
     cascades
         Whether cascades are weighed, too.
+    known
+        What `systems_beside` returned for the same base, split and budgets, so that it is not asked again.
     store
         Where judged systems are remembered; None for nowhere.
     memory
@@ -73,28 +90,67 @@ def advise(
         For a base or split that the set does not have, a negative budget, an unknown metric, and a base of unknown cost.
     """
     _check(budgets, metric)
-    draws, memory = Draws(replicates, level, seed), memory or Memory()
+    draws = Draws(replicates, level, seed)
     if (only := only_split(logit_set)) is not None:
         _check_base(logit_set, base, only)
-        whole = as_fit_split(logit_set, only)
-        systems = candidate_systems(whole, base, "test", budgets, size=size, memory=Memory(), seed=seed)
-        one_split = OneSplitJudge(logit_set, only, base, systems, kind=kind, draws=draws)
-        return _ladder(one_split, one_split.weighed, budgets, metric)
+        whole, limit = as_fit_split(logit_set, only), _limit(logit_set, base, budgets)
+        systems = enumerated(whole, "test", size=size, seed=seed, limit=limit, base=base)
+        larger, fitted = grown(whole, base, "test", budgets, size=size, memory=Memory())
+        one_split = OneSplitJudge(logit_set, only, base, [*systems, *larger], kind=kind, draws=draws)
+        return _ladder(one_split, one_split.weighed, budgets, metric, Bounds(fitted))
     check_fit_split(logit_set)
     check_judged(logit_set, split)
     _check_base(logit_set, base, FIT_SPLIT, split)
-    systems = candidate_systems(logit_set, base, split, budgets, size=size, memory=memory, seed=seed)
-    if store is None:
-        found = results(logit_set, systems, [split], memory=memory, progress=progress)
-    else:
-        found = swept_systems(logit_set, store, systems, [split], memory=memory, progress=progress)
-    weighed = candidates(logit_set, base, found)
+    memory = memory or Memory()
+    known = known or systems_beside(
+        logit_set, base, split, budgets, size=size, store=store, memory=memory, seed=seed, progress=progress
+    )
+    if known.base != base:
+        raise ValueError(f"expected systems beside '{base}', got those beside '{known.base}'")
+    systems = enumerated(logit_set, split, size=size, seed=seed, limit=_limit(logit_set, base, budgets), base=base)
+    found, fitted = {s: known.whole[s] for s in systems if s in known.whole} | known.grown, known.fitted
+    weighed, bounds = candidates(logit_set, base, found), Bounds(fitted)
     if cascades:
-        limit = (1 + max([*budgets, 0])) * (logit_set.cards[base].multiply_adds or 0)
-        weighed += cascade_candidates(logit_set, base, found, limit, kind=kind)
+        most = (1 + max([*budgets, 0])) * (logit_set.cards[base].multiply_adds or 0)
+        more, bounds = cascade_candidates(logit_set, base, found, most, kind=kind)
+        weighed, bounds = weighed + more, replace(bounds, fitted=fitted)
     alone = next(one for one in weighed if one.action == "keep")
     judge = Judge(logit_set, split, alone, found, kind=kind, draws=draws)
-    return _ladder(judge, weighed, budgets, metric)
+    return _ladder(judge, weighed, budgets, metric, bounds)
+
+
+def systems_beside(
+    logit_set: LogitSet,
+    base: str,
+    split: str = "test",
+    budgets: Sequence[float] = BUDGETS,
+    *,
+    size: int = WHOLE,
+    known: Results | None = None,
+    store: Path | None = None,
+    memory: Memory | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int], bool | None] | None = None,
+) -> Beside:
+    """Return the systems that `advise` weighs beside a base, its cascades left out; parameters as there.
+
+    Parameters
+    ----------
+    known
+        Systems that were judged on the split before; those of `candidates.enumerated` do not depend on the base.
+    """
+    memory, known = memory or Memory(), known or {}
+    systems = enumerated(logit_set, split, size=size, seed=seed, limit=_limit(logit_set, base, budgets), base=base)
+    if new := [system for system in systems if system not in known]:
+        known = {**known, **swept_or_judged(logit_set, new, split, store, memory, progress)}
+    larger, fitted = grown(logit_set, base, split, budgets, size=size, memory=memory, known=known)
+    new = [system for system in larger if system not in known]
+    return Beside(base, known, results(logit_set, new, [split], memory=memory), fitted)
+
+
+def _limit(logit_set: LogitSet, base: str, budgets: Sequence[float]) -> float:
+    """Multiply-adds under the largest budget."""
+    return (1 + max([*BUDGETS, *budgets])) * (logit_set.cards[base].multiply_adds or 0)
 
 
 def _check(budgets: Sequence[float], metric: str) -> None:
@@ -111,9 +167,11 @@ def _check_base(logit_set: LogitSet, base: str, *splits: str) -> None:
         raise InputError(f"expected multiply-adds of '{base}', which a budget is relative to, got none; state them")
 
 
-def _ladder(judge: Judge | OneSplitJudge, weighed: Sequence[Candidate], budgets: Sequence[float], metric: str) -> list[Advice]:
+def _ladder(
+    judge: Judge | OneSplitJudge, weighed: Sequence[Candidate], budgets: Sequence[float], metric: str, bounds: Bounds
+) -> list[Advice]:
     """The advice under each budget, with what to fall back on: answers of the standard ladder alone, whatever else is asked."""
-    under = functools.cache(lambda budget: _advice(judge, weighed, budget, metric))
+    under = functools.cache(lambda budget: replace(_advice(judge, weighed, budget, metric), bounds=bounds))
 
     def advice(budget: float) -> Advice:
         found = under(budget)

@@ -3,21 +3,18 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Literal, get_args
 
-import numpy as np
-
-from duo_core.common.arrays import Floats, Predictions, UncertaintyKind
+from duo_core.common.arrays import Predictions, UncertaintyKind
 from duo_core.logits import FIT_SPLIT, Card, LogitSet
-from duo_core.systems.cascades import Cascade, gate_for_share
+from duo_core.systems.cascades import Cascade
 from duo_core.systems.enumeration import Results, subsets
 from duo_core.systems.groups import groups_of
-from duo_core.systems.growing import MOST, WHOLE, choices, grow
+from duo_core.systems.growing import MOST, WHOLE, choices, grow_under
 from duo_core.systems.judging import multiply_adds
 from duo_core.systems.kinds import Kind, is_soup, kind_of, one_group
 from duo_core.systems.pair_judging import Memory
-from duo_core.systems.predicting import BYTES_AN_IMAGE, Asked, predictions
+from duo_core.systems.predicting import Asked, predictions
 from duo_core.systems.system import Fitted, System
 
 Action = Literal["keep", "soup", "sidekick", "sidekicks", "soup + sidekick", "deep ensemble", "ensemble", "replace", "cascade"]
@@ -30,12 +27,8 @@ BUDGETS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Shares of the base's multiply-adds that a system may cost more."""
 LARGEST = 6
 """Members of a system that grew from the base, at most."""
-SHARES = tuple(share / 20 for share in range(1, 20))
-"""Of the images, that the first stage of a cascade hands on."""
-SURE = NormalDist().inv_cdf(0.995)
-"""Standard errors by which a cascade must be better than the base on the images that its gate was chosen on."""
-BYTES = 256 << 20
-"""What predictions may take at once."""
+MANY, FITTED = 40, 6
+"""Models of a set from which on, at each step of what grows, only so many are fitted."""
 
 
 @dataclass(frozen=True)
@@ -63,29 +56,72 @@ class Candidate:
         return self.system.rule if isinstance(self.system, System) else "cascade"
 
 
-def candidate_systems(
-    logit_set: LogitSet, base: str, split: str, budgets: Sequence[float], *, size: int = WHOLE, memory: Memory, seed: int = 0
-) -> list[System]:
-    """Return the systems that cost at most the largest budget more than the base, the base alone first.
+@dataclass(frozen=True)
+class Bounds:
+    """What was not tried of all that could be, as it would take too long on so many models."""
 
-    Every choice of up to `size` models with known costs, or of up to two where these would be too many; what grows from the base
-    under each budget; and deep ensembles of each group. Of the budgets only those count that are none of BUDGETS, so that an answer
-    is the same whichever others are asked for with it.
+    fitted: int | None = None
+    """Models that were fitted at each step of what grows: those that promise most. None where all were."""
+    cascades: int | None = None
+    """Pairs that were tried as the second stage of a cascade; None where all were."""
+    pairs: int = 0
+    """Of so many."""
+
+    def __bool__(self) -> bool:
+        return self.fitted is not None or self.cascades is not None
+
+
+def enumerated(
+    logit_set: LogitSet, split: str, *, size: int = WHOLE, seed: int = 0, limit: float = math.inf, base: str | None = None
+) -> list[System]:
+    """Return the systems that do not depend on what they are compared with, the base alone first where there is one.
+
+    Every choice of up to `size` models with known costs, or of up to two where these would be too many; and deep ensembles of each
+    group. None costs more than the limit, in multiply-adds.
     """
     cards = logit_set.cards
-    models = [model for model in logit_set.models(FIT_SPLIT, split) if cards[model].multiply_adds]
-    every = sorted({*BUDGETS, *budgets})
-    limit = (1 + every[-1]) * (cards[base].multiply_adds or 0)
-    whole = max(m for m in range(1, max(1, min(size, WHOLE)) + 1) if m <= 2 or choices(len(models), m) <= MOST)
-    found = {System((base,)): None}
-    found |= {_system(cards, members): None for members in subsets(models, whole)}
-    for budget in every if size > 1 else ():
-        grown = grow(logit_set, base, budget=budget, size=max(size, LARGEST), models=models, memory=memory)
-        found |= {_system(cards, _ordered(members, models)): None for members in grown.path if len(members) > whole}
+    models = affordable_models(logit_set, split)
+    found = dict.fromkeys([] if base is None else [System((base,))])
+    found |= {_system(cards, members): None for members in subsets(models, whole_size(len(models), size))}
     for group in groups_of(cards, models):
         for m in range(2, len(group.members) + 1):
             found |= {System(_ordered(members, models), "ensemble"): None for members in group.subsets(m, seed)}
     return [system for system in found if (multiply_adds(logit_set, system.members) or 0) <= limit * (1 + 1e-12)]
+
+
+def grown(
+    logit_set: LogitSet,
+    base: str,
+    split: str,
+    budgets: Sequence[float],
+    *,
+    size: int = WHOLE,
+    memory: Memory,
+    known: Results | None = None,
+) -> tuple[list[System], int | None]:
+    """Return the larger systems that grow from the base under each budget, and how many models were fitted at each step if not all.
+
+    Of the budgets only those count that are none of BUDGETS, so that an answer is the same whichever others are asked for with it.
+    """
+    if size <= 1:
+        return [], None
+    models, every = affordable_models(logit_set, split), sorted({*BUDGETS, *budgets})
+    fitted = FITTED if len(models) > MANY else None
+    largest = max(size, LARGEST)
+    of_each = grow_under(logit_set, base, every, size=largest, models=models, memory=memory, known=known, fitted=fitted)
+    whole = whole_size(len(models), size)
+    paths = dict.fromkeys(_ordered(members, models) for one in of_each for members in one.path if len(members) > whole)
+    return [_system(logit_set.cards, members) for members in paths], fitted
+
+
+def affordable_models(logit_set: LogitSet, split: str) -> list[str]:
+    """Return the models that can be judged and whose costs are known."""
+    return [model for model in logit_set.models(FIT_SPLIT, split) if logit_set.cards[model].multiply_adds]
+
+
+def whole_size(models: int, size: int = WHOLE) -> int:
+    """Return up to how many members every choice of so many models is weighed."""
+    return max(m for m in range(1, max(1, min(size, WHOLE)) + 1) if m <= 2 or choices(models, m) <= MOST)
 
 
 def _system(cards: Mapping[str, Card], members: tuple[str, ...]) -> System:
@@ -142,71 +178,16 @@ def action_of(cards: Mapping[str, Card], base: str, members: Sequence[str]) -> A
 
 def is_soup_of(card: Card, base: Card) -> bool:
     """Whether a model is an average of trainings of the base's architecture, or of the base itself."""
+    if not is_soup(card):
+        return False
     ingredients = (card.training or {}).get("ingredients") or ()
     of_base = base.weights_sha256 in {one.get("weights_sha256") for one in ingredients if isinstance(one, Mapping)}
-    return is_soup(card) and ((of_base and base.weights_sha256 is not None) or (card.model == base.model and not is_soup(base)))
+    return (of_base and base.weights_sha256 is not None) or (card.model == base.model and not is_soup(base))
 
 
 def _cheap(cards: Mapping[str, Card], base: str, members: Sequence[str]) -> bool:
     """Whether none of the members costs more than the base."""
     return all((cards[member].multiply_adds or 0) <= (cards[base].multiply_adds or 0) for member in members)
-
-
-def cascade_candidates(
-    logit_set: LogitSet,
-    base: str,
-    found: Results,
-    limit: float,
-    *,
-    kind: UncertaintyKind = "softmax",
-) -> list[Candidate]:
-    """Return cascades of a model and its fitted pair with a dearer one, whose pair has less NLL than the base alone.
-
-    Gates are chosen on the fit split so that each of SHARES goes on. Those whose mean cost there is above the limit are left out.
-    As they are many, and each answers a large part of the images by a model unlike the base, one is worth taking only where it is
-    better than the base by more than SURE standard errors.
-    """
-    least = found[System((base,))].nll_fit
-    pairs = [s for s, result in found.items() if s.m == 2 and s.rule == "fitted" and all(result.weights) and result.nll_fit < least]
-    cost = {model: logit_set.cards[model].multiply_adds or 0 for pair in pairs for model in pair.members}
-    firsts = [System((pair.members[1],)) for pair in pairs]
-    once = list(dict.fromkeys([System((base,)), *firsts]))
-    alone = dict(zip(once, predicted(logit_set, known(found, once), FIT_SPLIT, kind), strict=True))
-    made = []
-    for start in range(0, len(pairs), size := max(1, BYTES // (BYTES_AN_IMAGE * len(logit_set.labels[FIT_SPLIT])))):
-        group = pairs[start : start + size]
-        together = predicted(logit_set, known(found, group), FIT_SPLIT, kind)
-        for first, pair, both in zip(firsts[start:], group, together, strict=False):
-            made += _cascades((first, pair), (alone[first], both), alone[once[0]].nll, cost, limit)
-    return made
-
-
-def _cascades(
-    stages: tuple[System, System], predicted: tuple[Predictions, Predictions], base: Floats, cost: Mapping[str, int], limit: float
-) -> list[Candidate]:
-    """A model that hands each of SHARES on to its pair; `base` is the NLL of the base alone, image by image."""
-    first, n = predicted[0], len(base)
-    small, whole = (sum(cost[member] for member in stage.members) for stage in stages)
-    order = np.argsort(-first.uncertainty, kind="stable")
-    own, others = (stage.nll[order] for stage in predicted)
-    apart = [_sums(own - base[order], others - base[order], power) for power in (1, 2)]
-    made = []
-    for share in SHARES:
-        gate = gate_for_share(first.uncertainty, share)
-        goes_on = int((first.uncertainty > gate).sum())
-        mean = small + (whole - small) * goes_on / n
-        if 0 < goes_on < n and mean <= limit * (1 + 1e-12):
-            gain, square = (float(sums[goes_on]) / n for sums in apart)
-            error = math.sqrt(max(square - gain**2, 0) / n)
-            nll = gain + float(base.mean())
-            made.append(Candidate(Cascade(stages, (gate,)), "cascade", "cascade", mean, nll, SURE * error))
-    return made
-
-
-def _sums(stays: Floats, goes_on: Floats, power: int) -> Floats:
-    """Sums over all images of a power of one column where they stay, another where they go on, by how many go on, (n + 1,)."""
-    sums: Floats = (stays**power).sum() + np.append(0.0, np.cumsum(goes_on**power - stays**power))
-    return sums
 
 
 def predicted(logit_set: LogitSet, asked: Sequence[Asked], split: str, kind: UncertaintyKind = "softmax") -> list[Predictions]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from duo_core.analysis.candidates import Candidate
+from duo_core.analysis.candidates import Bounds, Candidate
 from duo_core.analysis.missing import Missing
 from duo_core.analysis.options import Option
 from duo_core.metrics import METRICS
@@ -41,6 +41,8 @@ class Advice:
     """Kinds of system that the set cannot offer, and the command that would make them."""
     corrected: bool = False
     """Whether one split chose and judged, so that the values are corrected for that (`one_split`)."""
+    bounds: Bounds = field(default_factory=Bounds)
+    """What was not tried, as there are too many models."""
 
     @property
     def advised(self) -> Option:

@@ -13,25 +13,18 @@ from duo_core.common.arrays import InputError, UncertaintyKind
 from duo_core.logits import FIT_SPLIT, Card, LogitSet
 from duo_core.metrics import METRICS
 from duo_core.metrics.intervals import Interval
-from duo_core.systems.enumeration import Results, results, subsets
+from duo_core.systems.enumeration import Results, subsets
 from duo_core.systems.groups import groups_of
 from duo_core.systems.growing import MOST, WHOLE, choices
 from duo_core.systems.judging import multiply_adds
 from duo_core.systems.kinds import one_group
 from duo_core.systems.pair_judging import Memory
-from duo_core.systems.remembered_systems import swept_systems
+from duo_core.systems.remembered_systems import swept_or_judged
 from duo_core.systems.sweep import check_fit_split, check_judged
 from duo_core.systems.system import System
 
 COLUMNS = ["recipe", "model", "m", "subsets", "of", "multiply_adds", *METRICS, *(f"{key}_spread" for key in METRICS)]
 """Of the table of deep ensembles."""
-
-
-def swept_or_judged(own: LogitSet, systems: Sequence[System], split: str, store: Path | None, memory: Memory | None) -> Results:
-    """Systems judged on a split; with a store, what was found before is remembered there."""
-    if store is None:
-        return results(own, systems, [split], memory=memory)
-    return swept_systems(own, store, systems, [split], memory=memory)
 
 
 def deep_ensembles(
@@ -126,6 +119,7 @@ def contest(
     metric: str = CHOSEN_BY,
     models: Sequence[str] | None = None,
     kind: UncertaintyKind = "softmax",
+    known: Results | None = None,
     store: Path | None = None,
     memory: Memory | None = None,
     draws: Draws | None = None,
@@ -139,6 +133,8 @@ def contest(
     ----------
     models
         Those to compare, of one family for instance; by default all.
+    known
+        Systems that were judged on the split before.
 
     Raises
     ------
@@ -152,14 +148,14 @@ def contest(
     named = [m for m in own.models(FIT_SPLIT, split) if own.cards[m].multiply_adds and (models is None or m in models)]
     if not named:
         return Contest(())
-    weighed, found = _weighed(own, named, split, store, memory)
+    weighed, found = _weighed(own, named, split, known or {}, store, memory)
     base = next(one for one in weighed if one.members == (named[0],))
     judge = Judge(own, split, base, found, kind=kind, draws=draws or Draws())
     return Contest(tuple(_step(judge, cost, *two, metric) for cost, two in _leaders(own.cards, weighed).items()))
 
 
 def _weighed(
-    own: LogitSet, named: Sequence[str], split: str, store: Path | None, memory: Memory | None
+    own: LogitSet, named: Sequence[str], split: str, known: Results, store: Path | None, memory: Memory | None
 ) -> tuple[list[Candidate], Results]:
     """Single models, and systems of smaller ones that cost no more than the largest."""
     size = max(m for m in range(1, WHOLE + 1) if m <= 2 or choices(len(named), m) <= MOST)
@@ -167,7 +163,9 @@ def _weighed(
     chosen = [members for members in subsets(named, size) if (multiply_adds(own, members) or 0) <= most]
     alike = [one_group([own.cards[member] for member in members]) for members in chosen]
     systems = [System(members, "ensemble" if same else "fitted") for members, same in zip(chosen, alike, strict=True)]
-    found = swept_or_judged(own, systems, split, store, memory)
+    new = [system for system in systems if system not in known]
+    judged = {**known, **(swept_or_judged(own, new, split, store, memory) if new else {})}
+    found = {system: judged[system] for system in systems}
     return candidates(own, named[0], found), found
 
 

@@ -89,9 +89,16 @@ def document(advice: Advice) -> dict[str, Any]:
         "cheapest": _option(advice.cheapest),
         "fallback": _option(advice.fallback),
         "lost": list(advice.lost),
+        "bounded": _bounds(advice),
         "missing": [{"kind": one.action, "why": one.why, "command": one.command} for one in advice.missing],
         "sentence": " ".join(sentences_of(advice)),
     }
+
+
+def _bounds(advice: Advice) -> dict[str, int | None] | None:
+    """What was not searched in full; None where everything was."""
+    of = advice.bounds
+    return {"models_fitted_a_step": of.fitted, "cascades_of_pairs": of.cascades, "pairs": of.pairs or None} if of else None
 
 
 def _option(option: Option | None) -> dict[str, Any] | None:

@@ -71,11 +71,16 @@ def gate_for_share(uncertainty: Floats, share: float) -> float:
     >>> gate_for_share(uncertainty, 0.5), gate_for_share(uncertainty, 0.4), gate_for_share(uncertainty, 1.0)
     (0.2, 0.3, -inf)
     """
-    if not 0 <= share <= 1:
-        raise InputError(f"expected a share of images in [0, 1] that go on, got {share}")
+    return gates_for_shares(uncertainty, [share])[0]
+
+
+def gates_for_shares(uncertainty: Floats, shares: Sequence[float]) -> list[float]:
+    """Return the same for each of several shares."""
+    if wrong := [share for share in shares if not 0 <= share <= 1]:
+        raise InputError(f"expected a share of images in [0, 1] that go on, got {wrong[0]}")
     ranked = np.sort(uncertainty)[::-1]
-    most = int(np.floor(share * len(ranked) + 1e-9))
-    return float(ranked[most]) if most < len(ranked) else float("-inf")
+    most = [int(np.floor(share * len(ranked) + 1e-9)) for share in shares]
+    return [float(ranked[at]) if at < len(ranked) else float("-inf") for at in most]
 
 
 def gate_for_risk(first: Predictions, last: Predictions, risk: float) -> float | None:

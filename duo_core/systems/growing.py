@@ -1,14 +1,15 @@
 """Systems that are not enumerated: grown greedily from one model, a member at a time, by the NLL of the fit split alone."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from duo_core.common.arrays import InputError
 from duo_core.logits import FIT_SPLIT, LogitSet
-from duo_core.systems.enumeration import fit_all, subsets
+from duo_core.systems.enumeration import Results, fit_all, subsets
 from duo_core.systems.judging import cost_ratio, multiply_adds
 from duo_core.systems.pair_judging import Memory, Steps
+from duo_core.systems.screening import promises
 from duo_core.systems.sweep import calibrate_models
 from duo_core.systems.system import System
 
@@ -62,16 +63,43 @@ def grow(
     InputError
         For a negative budget, a size below 1, or a budget where the multiply-adds of the first are unknown.
     """
-    check_budget(budget)
+    return grow_under(logit_set, first, [budget], size=size, models=models, memory=memory)[0]
+
+
+def grow_under(
+    logit_set: LogitSet,
+    first: str,
+    budgets: Sequence[float | None],
+    *,
+    size: int | None = None,
+    models: Sequence[str] | None = None,
+    memory: Memory | None = None,
+    known: Results | None = None,
+    fitted: int | None = None,
+) -> list[Grown]:
+    """Return what `grow` does under each budget, in their order; what several pass through is fitted once.
+
+    Parameters
+    ----------
+    known
+        Systems that were judged before: they are not fitted again.
+    fitted
+        Models that are fitted at each step, at most: those that promise most at the fit so far (`screening`); None for all.
+    """
+    for budget in budgets:
+        check_budget(budget)
     if size is not None and size < 1:
         raise InputError(f"expected systems of at least 1 member, got {size}")
-    if budget is not None and not logit_set.cards[first].multiply_adds:
+    if any(budget is not None for budget in budgets) and not logit_set.cards[first].multiply_adds:
         raise InputError(f"expected multiply-adds of '{first}', which a budget is relative to, got none; state them, or no budget")
     may = [model for model in models or logit_set.models(FIT_SPLIT) if model != first]
     memory = memory or Memory()
     calibrate_models(logit_set, [first, *may], memory)
-    both = [_grown(logit_set, first, may, way, budget, size, memory) for way in WAYS]
-    return min(both, key=lambda grown: (grown.nll_fit, multiply_adds(logit_set, grown.members) or 0))
+    mine = {system: result for system, result in (known or {}).items() if first in system.members}
+    nursery = _Nursery(logit_set, may, memory, mine, fitted)
+    grown = nursery.grown(first, [(budget, way) for budget in budgets for way in WAYS], size)
+    both = zip(grown[:: len(WAYS)], grown[1 :: len(WAYS)], strict=True)
+    return [min(two, key=lambda one: (one.nll_fit, multiply_adds(logit_set, one.members) or 0)) for two in both]
 
 
 def check_budget(budget: float | None) -> None:
@@ -88,31 +116,76 @@ def within(logit_set: LogitSet, members: Sequence[str], budget: float | None) ->
     return ratio is not None and ratio <= 1 + budget + 1e-12
 
 
-def _grown(
-    logit_set: LogitSet,
-    first: str,
-    may: Sequence[str],
-    way: str,
-    budget: float | None,
-    size: int | None,
-    memory: Memory,
-) -> Grown:
-    """Grow by one way."""
-    nll = memory.calibrated[first].nll
-    path: list[tuple[str, ...]] = [(first,)]
-    worth = 1 / len(logit_set.labels[FIT_SPLIT])
-    while size is None or len(path[-1]) < size:
-        here = path[-1]
-        next_ones = [(*here, model) for model in may if model not in here and within(logit_set, (*here, model), budget)]
-        fits = fit_all(logit_set, map(System, next_ones), memory, Steps(0, None))
-        better = [(nll - found.nll["fitted"], members) for members, found in fits.items() if nll - found.nll["fitted"] > worth]
+class _Fit(NamedTuple):
+    """What the fit of some members says."""
+
+    nll: float
+    weights: dict[str, float]
+
+
+class _Nursery:
+    """Grows systems under several budgets side by side."""
+
+    def __init__(self, logit_set: LogitSet, may: Sequence[str], memory: Memory, known: Results, fitted: int | None) -> None:
+        self._own, self._may, self._memory, self._most = logit_set, may, memory, fitted
+        self._worth = 1 / len(logit_set.labels[FIT_SPLIT])
+        self._known = {frozenset(s.members): (s, of) for s, of in known.items() if s.rule == "fitted" and s.says is None}
+        self._promises: dict[tuple[str, ...], dict[str, float] | None] = {}
+
+    def grown(self, first: str, asked: Sequence[tuple[float | None, str]], size: int | None) -> list[Grown]:
+        """What grows from a model under each budget by each way."""
+        nll = self._memory.calibrated[first].nll
+        found = [Grown((first,), nll, way, ((first,),)) for _, way in asked]
+        growing = list(range(len(asked)))
+        while growing:
+            room = [at for at in growing if size is None or len(found[at].members) < size]
+            following = {at: self._following(found[at], asked[at][0]) for at in room}
+            fits = self._fits(dict.fromkeys(members for nexts in following.values() for members in nexts))
+            steps = {at: self._step(found[at], {members: fits[members] for members in following[at]}) for at in room}
+            growing = [at for at, step in steps.items() if step is not None]
+            found = [steps.get(at) or one for at, one in enumerate(found)]
+        return found
+
+    def _following(self, here: Grown, budget: float | None) -> list[tuple[str, ...]]:
+        """The systems of one member more that are fitted."""
+        may = [model for model in self._may if model not in here.members]
+        nexts = [(*here.members, model) for model in may if within(self._own, (*here.members, model), budget)]
+        if self._most is None or len(nexts) <= self._most or all(frozenset(members) in self._known for members in nexts):
+            return nexts
+        if here.members not in self._promises:
+            self._promises[here.members] = self._promised(here.members)
+        promised = self._promises[here.members]
+        if promised is None:
+            return nexts
+        ranked = sorted(nexts, key=lambda members: _rank(self._own, promised[members[-1]], members, here.way), reverse=True)
+        return ranked[: self._most]
+
+    def _promised(self, members: tuple[str, ...]) -> dict[str, float] | None:
+        singles, weights = self._memory.calibrated, self._fits([members])[members].weights
+        others = {model: singles[model] for model in self._may if model not in members}
+        return promises([singles[name] for name in members], tuple(weights[name] for name in members), others)
+
+    def _fits(self, asked: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], _Fit]:
+        """What is known of systems, or else fitted."""
+        found: dict[tuple[str, ...], _Fit] = {}
+        for members in asked:
+            if (before := self._known.get(frozenset(members))) is not None:
+                system, result = before
+                found[members] = _Fit(result.nll_fit, dict(zip(system.members, result.weights, strict=True)))
+        new = [System(members) for members in asked if members not in found]
+        for members, fit in fit_all(self._own, new, self._memory, Steps(0, None)).items():
+            found[members] = _Fit(fit.nll["fitted"], dict(zip(members, fit.weights, strict=True)))
+        return found
+
+    def _step(self, here: Grown, fits: Mapping[tuple[str, ...], _Fit]) -> Grown | None:
+        """The best of some next steps; None where none is worth it."""
+        better = [(here.nll_fit - fit.nll, members) for members, fit in fits.items() if here.nll_fit - fit.nll > self._worth]
         if not better:
-            break
-        _, members = max(better, key=lambda one: _rank(logit_set, one[0], one[1], way))
-        weights = dict(zip(members, fits[members].weights, strict=True))
-        nll, kept = fits[members].nll["fitted"], tuple(m for m in members if m == first or weights[m] > 0)
-        path.append(kept)
-    return Grown(path[-1], nll, way, tuple(path))
+            return None
+        _, members = max(better, key=lambda one: _rank(self._own, one[0], one[1], here.way))
+        fit, first = fits[members], here.path[0][0]
+        kept = tuple(m for m in members if m == first or fit.weights[m] > 0)
+        return Grown(kept, fit.nll, here.way, (*here.path, kept))
 
 
 def _rank(logit_set: LogitSet, decrease: float, members: Sequence[str], way: str) -> tuple[float, float]:

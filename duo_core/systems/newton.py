@@ -185,8 +185,21 @@ def path(features: Features, here: "Point", enough: float, runs_off: bool) -> It
 def newton_step(here: "Point") -> Floats:
     """From the pseudo-inverse of the Hessian in units of its own diagonal: no choice of scales decides what is singular."""
     unit = np.sqrt(np.maximum(np.diag(here.hessian), np.finfo(np.float64).tiny))
-    step: Floats = -np.linalg.pinv(here.hessian / np.outer(unit, unit), rcond=1e-14, hermitian=True) @ (here.gradient / unit) / unit
+    step: Floats = -pseudo_inverse(here.hessian / np.outer(unit, unit)) @ (here.gradient / unit) / unit
     return step
+
+
+def pseudo_inverse(matrix: Floats) -> Floats:
+    """What `numpy.linalg.pinv` says of a symmetric matrix, to the last bit, without what it does beside: of two rows in a fifth of
+    the time, which was a fifth of that of a fit of few images."""
+    values, vectors = np.linalg.eigh(matrix)
+    order = np.abs(values).argsort()[::-1]
+    values, vectors = values[order], vectors[:, order]
+    sizes = np.abs(values)
+    large = sizes > 1e-14 * sizes.max()
+    inverse = np.divide(1.0, sizes, out=np.zeros_like(sizes), where=large)
+    found: Floats = (vectors * np.copysign(1.0, values)) @ (inverse[:, None] * vectors.T)
+    return found
 
 
 def _line_search(features: Features, here: Point, direction: Floats, decrease: float) -> Point:

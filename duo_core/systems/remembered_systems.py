@@ -73,6 +73,20 @@ def swept_systems(
     return {system: known[system] for system in systems if system in known}
 
 
+def swept_or_judged(
+    logit_set: LogitSet,
+    systems: Sequence[System],
+    split: str,
+    store: Path | None,
+    memory: Memory | None = None,
+    progress: Callable[[int, int], bool | None] | None = None,
+) -> Results:
+    """Systems judged on a split; with a store, what was found before is remembered there."""
+    if store is None:
+        return results(logit_set, systems, [split], memory=memory, progress=progress)
+    return swept_systems(logit_set, store, systems, [split], memory=memory, progress=progress)
+
+
 def _results(table: pd.DataFrame, asked: Collection[System]) -> Results:
     """What the rows say of the systems that are asked for."""
     found = Results()

@@ -11,7 +11,7 @@ from duo_core.common.arrays import KINDS, InputError, Predictions, UncertaintyKi
 from duo_core.common.parallel import in_parallel
 from duo_core.logits import FIT_SPLIT, LogitSet, check_pair
 from duo_core.metrics import METRICS, metrics
-from duo_core.systems.duo import VARIANTS, Fit
+from duo_core.systems.duo import VARIANTS, Fit, Temperatures
 from duo_core.systems.fitting import Single, calibrate, fit_calibrated
 from duo_core.systems.newton import LARGE
 from duo_core.systems.pair_judging import SINGLE, CancelledError, Memory, Metrics, OnFit, Pair, Steps, bytes_a_pair, judge_pairs
@@ -96,7 +96,20 @@ def _once(one: str, other: str) -> Pair:
 
 
 def _fit_once(pair: Pair, memory: Memory) -> Fit:
-    return fit_calibrated(*(memory.calibrated[model] for model in pair))
+    """The fit of two models in alphabetical order; where they were weighed as a system, that is it, to the last bit."""
+    base, sidekick = (memory.calibrated[model] for model in pair)
+    before = memory.weighed.get(pair)
+    if before is None or "fitted" not in before.nll or "fitted" in pair:
+        return fit_calibrated(base, sidekick)
+    runs_off = {"base": base.separated, "sidekick": sidekick.separated, "duo": "fitted" in before.separated}
+    return Fit(
+        temperatures=Temperatures(*before.weights),
+        calibration=Temperatures(base.temperature, sidekick.temperature),
+        nll={"base": base.nll, "sidekick": sidekick.nll, "duo": before.nll["fitted"]},
+        gradient=before.gradient,
+        steps=before.steps,
+        separated=tuple(name for name, does in runs_off.items() if does),
+    )
 
 
 def calibrate_models(logit_set: LogitSet, models: Iterable[str], memory: Memory) -> None:

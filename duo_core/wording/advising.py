@@ -62,6 +62,8 @@ def sentences_of(advice: Advice) -> list[str]:
     if advice.stands and advice.cheapest is not None:
         said.append(_cheaper(advice, advice.cheapest))
     said.append(_how(advice))
+    if advice.bounds:
+        said.append(_bounded(advice))
     return said
 
 
@@ -74,8 +76,8 @@ def _answer(advice: Advice) -> str:
         return f"{budget}: {_done(advice, chosen)}. {_values(advice, chosen)}."
     best = f"The best on {advice.chosen_on} would be to {_done(advice, chosen)}: {_values(advice, chosen)}."
     if fallback is not None:
-        return f"{budget}: {_done(advice, fallback)}. {_values(advice, fallback)}. Nothing that costs more stands. {best}"
-    return f"{budget}: keep {advice.base}; nothing stands. {best}"
+        return f"{budget}: {_done(advice, fallback)}. {_values(advice, fallback)}. Of what costs more, nothing is a significant gain. {best}"
+    return f"{budget}: keep {advice.base}; no gain is significant. {best}"
 
 
 def _done(advice: Advice, option: Option) -> str:
@@ -132,6 +134,19 @@ def _how(advice: Advice) -> str:
         f"{said}{unknown}. It is the only split, so it judges, too: each image is predicted by what was fitted on others, and the "
         "values are of choices judged on images that had no say in them (bootstrap-bias-corrected)."
     )
+
+
+def _bounded(advice: Advice) -> str:
+    """What was not tried of all that could be."""
+    bounds = advice.bounds
+    tried = []
+    if bounds.fitted is not None:
+        tried.append(f"systems of three and more grew by fitting, at each step, the {bounds.fitted} models that promised most")
+    if bounds.cascades is not None:
+        tried.append(
+            f"cascades were tried with {bounds.cascades:,} of {bounds.pairs:,} pairs, the best of each first model by cost"
+        )
+    return f"So many models are not searched in full: {'; '.join(tried)}."
 
 
 def missing_lines(advice: Advice) -> list[str]:

@@ -9,7 +9,7 @@ from duo_core.analysis.options import Option
 from duo_core.figures.screen import SCREEN
 from duo_core.metrics import METRICS
 from duo_core.wording.advising import does
-from duo_core.wording.sentences import difference
+from duo_core.wording.sentences import SIGNIFICANT, difference, effect
 
 
 def counted(table: pd.DataFrame) -> str:
@@ -69,6 +69,12 @@ def without_gate(option: Option) -> str:
     return " Without the gate: all members answer every image." if option.candidate.kind == "cascade" else ""
 
 
+def _verdict(advice: Advice) -> str:
+    if advice.chosen.candidate.action == "keep":
+        return ""
+    return "no interval" if advice.interval is None else SIGNIFICANT[effect(advice.metric, advice.interval)]
+
+
 def ladder(every: Sequence[Advice], share: float) -> pd.DataFrame:
     """The choice under each budget in a row; the one that is asked for is marked."""
     key = every[0].metric
@@ -79,7 +85,7 @@ def ladder(every: Sequence[Advice], share: float) -> pd.DataFrame:
             "Cost": f"{advice.chosen.cost_ratio:.2f} ×",
             METRICS[key].label: SCREEN[key].text(advice.chosen.metrics[key]),
             "Gain": "" if advice.interval is None else difference(key, advice.interval),
-            "Stands": "" if advice.chosen.candidate.action == "keep" else "yes" if advice.stands else "no",
+            "Verdict": _verdict(advice),
             "Weighed": f"{advice.candidates:,}",
         }
         for advice in every

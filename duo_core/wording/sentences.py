@@ -149,10 +149,10 @@ def no_interval(key: str) -> str:
     return f"For {label(key)} there is no verdict: sampling raises it, the more the better calibrated a system is."
 
 
-def drawn(replicates: int, seed: int) -> str:
+def drawn(replicates: int, seed: int, level: float = LEVEL) -> str:
     """How intervals of differences came about."""
     return (
-        f"Intervals of {percent(LEVEL, 0)}: paired bootstrap over the images, {replicates:,} draws, seed {seed}; a difference "
+        f"Intervals of {percent(level, 0)}: paired bootstrap over the images, {replicates:,} draws, seed {seed}; a difference "
         f"is significant where its interval leaves out 0. Where one alone is right on fewer than {FEW} images, the exact "
         "McNemar test decides on accuracy and macro F1. Differences of ECE have no interval, as sampling raises an ECE."
     )

@@ -11,7 +11,7 @@ from duo_core.common.numbers import UNDEFINED, share
 from duo_core.figures.diagnosis import SYSTEMS
 from duo_core.figures.screen import SCREEN, metric_title
 from duo_core.metrics import METRICS
-from duo_core.metrics.intervals import REPLICATES, Interval
+from duo_core.metrics.intervals import LEVEL, REPLICATES, Interval
 from duo_core.wording import sentences
 from duo_core.wording.sentences import label, signed, verdict
 
@@ -95,9 +95,13 @@ def entropy_line(gains: Mapping[str, Interval | None]) -> str:
     return f"The duo by entropy instead of softmax: {'; '.join(known) or 'nothing to compare'}."
 
 
-def draws_line(gain: Interval | None) -> str:
-    """How the intervals came about."""
-    return sentences.drawn(*((gain.replicates, gain.seed) if gain else (REPLICATES, 0)))
+def draws_line(gain: Interval | None, level: float = LEVEL) -> str:
+    """How the intervals came about; `level` is theirs where there is none to ask.
+
+    >>> draws_line(Interval(0.02, 0.01, 0.03, level=0.99))[:19], draws_line(None)[:19]
+    ('Intervals of 99 %: ', 'Intervals of 95 %: ')
+    """
+    return sentences.drawn(*((gain.replicates, gain.seed, gain.level) if gain else (REPLICATES, 0, level)))
 
 
 def every_metric(

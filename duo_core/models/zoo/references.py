@@ -40,8 +40,9 @@ def resolve_all(
     Parameters
     ----------
     texts
-        `NAME`, `ID=NAME`, or a .yaml or .toml file of models. NAME is a name of the table, `torchvision/NAME[:WEIGHTS]`,
-        `timm/NAME`, `cifar/NAME`, `module:callable`, or a run, its trials or a checkpoint of training by path.
+        `NAME`, `ID=NAME`, or a .yaml or .toml file whose entries name one each. NAME is a name of the table,
+        `torchvision/NAME[:WEIGHTS]`, `timm/NAME`, `cifar/NAME`, `module:callable`, or a run, its trials or a checkpoint of
+        training by path.
     checkpoints, weights, arguments, transforms
         Own weights, which of a checkpoint's weights (raw, ema or a key; under "" for every model that has a checkpoint),
         constructor arguments, and fields of the transform, by a model's short name or reference.
@@ -99,15 +100,15 @@ def _named(text: str) -> list[ModelSpec]:
 def _from_entry(entry: Mapping[str, Any], file: Path) -> ModelSpec:
     """Make a spec of one entry of a models file; paths in it are relative to the file."""
     try:
-        spec = spec_of(entry["model"])
+        spec = _of_entry(entry["model"], file)
         spec = replace(
             spec,
             name=_file_stem(entry.get("name", spec.name)),
             family=entry.get("family", spec.family),
-            arguments=entry.get("arguments", {}),
-            checkpoint=file.parent / entry["checkpoint"] if "checkpoint" in entry else None,
+            arguments=entry.get("arguments", spec.arguments),
+            checkpoint=file.parent / entry["checkpoint"] if "checkpoint" in entry else spec.checkpoint,
             choice=entry.get("weights"),
-            classes=tuple(entry["classes"]) if "classes" in entry else None,
+            classes=tuple(entry["classes"]) if "classes" in entry else spec.classes,
             recipe=entry.get("recipe", spec.recipe),
             methodology=entry.get("methodology", spec.methodology),
             data=entry.get("data", spec.data),
@@ -115,6 +116,14 @@ def _from_entry(entry: Mapping[str, Any], file: Path) -> ModelSpec:
         return with_transform(spec, entry["transform"]) if "transform" in entry else spec
     except InputError as error:
         raise InputError(f"{error}, in the entry '{entry.get('name', entry['model'])}' of '{file}'") from None
+
+
+def _of_entry(reference: str, file: Path) -> ModelSpec:
+    """The spec of an entry's model; of one checkpoint of training by a path from the file's folder, here or the folder of runs."""
+    found = trained(str(file.parent / reference)) or trained(reference)
+    if found and len(found) > 1:
+        raise InputError(f"expected one model, got {len(found)} in '{reference}'; name one of its files")
+    return found[0] if found else spec_of(reference)
 
 
 def spec_of(reference: str) -> ModelSpec:
