@@ -133,15 +133,22 @@ class Run:
 
 
 def workers() -> list[int]:
-    """Processes of Ray's that have a task."""
-    return [int(file.parent.name) for file in Path("/proc").glob("[0-9]*/cmdline") if titled(file, b"ray::run_line")]
+    """Processes of this process's cluster that have a task."""
+    found = [int(file.parent.name) for file in Path("/proc").glob("[0-9]*/cmdline") if read(file).startswith(b"ray::run_line")]
+    return [pid for pid in found if parent(parent(pid)) == os.getpid()]
 
 
-def titled(file: Path, title: bytes) -> bool:
+def parent(pid: int) -> int:
+    """The process that has started another; 0 where that has ended."""
+    _, _, rest = read(Path(f"/proc/{pid}/stat")).rpartition(b") ")
+    return int(rest.split()[1]) if rest else 0
+
+
+def read(file: Path) -> bytes:
     try:
-        return file.read_bytes().startswith(title)
+        return file.read_bytes()
     except OSError:  # it has ended meanwhile
-        return False
+        return b""
 
 
 def digests(folder: Path) -> dict[str, str]:
