@@ -3,9 +3,11 @@
 The validation loop is the one of timm's `validate.py`: `create_dataset`, `create_loader`, the model in evaluation mode under
 `torch.inference_mode`, loss and top-1/top-5 accuracy of every batch. Both ways run in this process, one after the other and then
 once more in the other order; times are of the whole way, listing the images and starting workers included. Decodes are
-counted in all processes.
+counted in all processes. Logits are compared with those that timm's loop gives with the same layout of memory in one pass more,
+which no time is taken of.
 
-    python benchmarks/inference.py --images cifar10-test.tar
+    python benchmarks/inference.py                          # three small models with random weights, images of noise
+    python benchmarks/inference.py --images imagenet-like.tar --checkpoints zoo/imagenet    # four ImageNet models
 """
 
 import argparse
@@ -17,30 +19,54 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import PIL.Image
-import timm
 import torch
 from timm.data import create_dataset, create_loader
+from timm.models import load_checkpoint
 from timm.utils import AverageMeter, accuracy
 
 from duo_core.images import open_source, pixels
 from duo_core.images.splits import splits
 from duo_core.inference import compute
+from duo_core.inference.computing import BATCH_SIZE, ON_GPU
 from duo_core.logits.store import Store
 from duo_core.models.transforms import Transform
 from duo_core.models.zoo import LoadedModel, ModelSpec
+from duo_core.models.zoo.libraries import build
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-MODELS = {
-    # timm name: (input size, mean and deviation, interpolation); three different transforms
-    "resnet18": (32, IMAGENET, "bilinear"),
-    "mobilenetv3_small_050": (64, IMAGENET, "bicubic"),
-    "regnety_002": (48, HALVES, "bilinear"),
+
+
+class Model(NamedTuple):
+    """How timm builds a model, and how it sees images."""
+
+    timm: str
+    size: int
+    scale: tuple[tuple[float, ...], tuple[float, ...]]
+    interpolation: str = "bilinear"
+    arguments: Mapping[str, Any] = {}
+
+
+SMALL = {
+    # three different transforms
+    "resnet18": Model("resnet18", 32, IMAGENET),
+    "mobilenetv3_small_050": Model("mobilenetv3_small_050", 64, IMAGENET, "bicubic"),
+    "regnety_002": Model("regnety_002", 48, HALVES),
+}
+FOUR = {
+    # of ImageNet, for --checkpoints
+    "mobilenetv2_100": Model("mobilenetv2_100", 224, HALVES, arguments={"pad_type": "same"}),
+    **{
+        f"mobilenetv1_{share:03}": Model(
+            "mobilenetv1_100", size, HALVES, arguments={"pad_type": "same", "channel_multiplier": share / 100}
+        )
+        for share, size in ((75, 192), (50, 160), (25, 128))
+    },
 }
 
 
@@ -73,44 +99,43 @@ def cpu_seconds() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def transform(name: str) -> Transform:
-    size, (mean, std), interpolation = MODELS[name]
-    return Transform((3, size, size), mean, std, resize=size, interpolation=interpolation)
-
-
-def network(name: str, classes: int, checkpoint: str | None) -> torch.nn.Module:
+def network(name: str, options: argparse.Namespace) -> torch.nn.Module:
     torch.manual_seed(0)
-    return timm.create_model(name, num_classes=classes, checkpoint_path=checkpoint or "").eval()
+    model = options.models[name]
+    # timm's own entry points take no width of a network: duo_core runs them with another.
+    module = build(f"timm/{model.timm}", {"num_classes": options.classes, **model.arguments})
+    if options.checkpoints:
+        load_checkpoint(module, str(options.checkpoints / f"{name}.safetensors"))
+    return module.eval()
 
 
-def loaded(name: str, classes: int, checkpoint: str | None) -> LoadedModel:
-    spec = ModelSpec(name, reference=f"timm/{name}", source="timm", family="")
+def loaded(name: str, options: argparse.Namespace) -> LoadedModel:
+    model = options.models[name]
     return LoadedModel(
-        spec=spec,
-        module=network(name, classes, checkpoint),
-        transform=transform(name),
-        classes=classes,
+        spec=ModelSpec(name, reference=f"timm/{model.timm}", source="timm", family="", arguments=model.arguments),
+        module=network(name, options),
+        transform=Transform((3, model.size, model.size), *model.scale, resize=model.size, interpolation=model.interpolation),
+        classes=options.classes,
         class_names=None,
-        weights=checkpoint,
+        weights="of this benchmark",
         weights_sha256=hashlib.sha256(name.encode()).hexdigest(),
     )
 
 
-def validated(name: str, classes: int, options: argparse.Namespace) -> tuple[torch.Tensor, float]:
+def validated(name: str, options: argparse.Namespace, channels_last: bool) -> tuple[torch.Tensor, float]:
     """Validate one model as timm does; return its logits and its top-1 accuracy in percent."""
-    device = torch.device(options.device)
-    model = network(name, classes, options.checkpoints.get(name)).to(device)
-    if options.channels_last:
+    device, about = torch.device(options.device), options.models[name]
+    model = network(name, options).to(device)
+    if channels_last:
         model = model.to(memory_format=torch.channels_last)
-    size, (mean, std), interpolation = MODELS[name]
     batches = create_loader(
-        create_dataset("", root=options.images, search_split=False),
-        input_size=(3, size, size),
+        create_dataset("", root=options.images, search_split=False, class_map=options.class_map),
+        input_size=(3, about.size, about.size),
         batch_size=options.batch_size,
         use_prefetcher=device.type == "cuda",
-        interpolation=interpolation,
-        mean=mean,
-        std=std,
+        interpolation=about.interpolation,
+        mean=about.scale[0],
+        std=about.scale[1],
         num_workers=options.workers,
         crop_pct=1.0,
         pin_memory=device.type == "cuda",
@@ -121,11 +146,11 @@ def validated(name: str, classes: int, options: argparse.Namespace) -> tuple[tor
     with torch.inference_mode():
         for read, wanted in batches:
             images, target = read.to(device), wanted.to(device)
-            if options.channels_last:
+            if channels_last:
                 images = images.contiguous(memory_format=torch.channels_last)
             output = model(images)
             loss = loss_function(output, target)
-            first, fifth = accuracy(output, target, topk=(1, min(5, classes)))
+            first, fifth = accuracy(output, target, topk=(1, min(5, options.classes)))
             losses.update(loss.item(), images.size(0))
             top1.update(first.item(), images.size(0))
             top5.update(fifth.item(), images.size(0))
@@ -138,12 +163,12 @@ def one_pass(options: argparse.Namespace) -> tuple[float, int, dict[str, torch.T
     with tempfile.TemporaryDirectory() as folder, counted_decodes() as count:
         began = time.perf_counter()
         made = splits({"test": open_source(options.images)})
-        models = [loaded(name, options.classes, options.checkpoints.get(name)) for name in MODELS]
+        models = [loaded(name, options) for name in options.models]
         store = Store(Path(folder))
         compute(models, made, store, "set", device=options.device, batch_size=options.batch_size, workers=options.workers)
         seconds = time.perf_counter() - began
         found = store.open("set")
-        logits = {name: found.logits(name, "test").clone() for name in MODELS}
+        logits = {name: found.logits(name, "test").clone() for name in options.models}
     labels = made["test"].labels
     return seconds, count.value, logits, {n: 100 * (f.argmax(1) == labels).double().mean().item() for n, f in logits.items()}
 
@@ -152,7 +177,7 @@ def loop_a_model(options: argparse.Namespace) -> tuple[float, int, dict[str, tor
     """All models with timm's loop, one after another."""
     with counted_decodes() as count:
         began = time.perf_counter()
-        results = {name: validated(name, options.classes, options) for name in MODELS}
+        results = {name: validated(name, options, options.channels_last) for name in options.models}
         seconds = time.perf_counter() - began
     return seconds, count.value, {n: r[0] for n, r in results.items()}, {n: r[1] for n, r in results.items()}
 
@@ -172,24 +197,28 @@ def noise() -> str:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", help="a folder or tar that timm reads; 3,000 images of noise without")
-    parser.add_argument("--checkpoint", action="append", default=[], metavar="MODEL=FILE", help="weights; random ones without")
+    parser.add_argument("--checkpoints", type=Path, metavar="FOLDER", help=f"run {', '.join(FOUR)} with weights from there")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--batch-size", type=int, help="default 64 on a CPU, 256 elsewhere")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--channels-last", action="store_true", help="give timm's loop this layout too")
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
-    options.checkpoints = dict(pair.split("=", 1) for pair in options.checkpoint)
+    options.models = FOUR if options.checkpoints else SMALL
     options.images = options.images or noise()
+    options.batch_size = options.batch_size or BATCH_SIZE.get(options.device, ON_GPU)
     source = open_source(options.images)
-    options.images_there, options.classes = len(source), len(source.classes or ()) or int(source.labels.max()) + 1
+    options.images_there = len(source)
+    options.classes = 1000 if options.checkpoints else len(source.classes or ()) or int(source.labels.max()) + 1
+    # Folders that are numbers are classes of those numbers, also where some are missing.
+    options.class_map = {f"{label:04}": label for label in range(1000)} if options.checkpoints else ""
     return options
 
 
 def main() -> None:
     options = arguments()
     how = f"{options.device}, batch {options.batch_size}, {options.workers} workers, torch on {torch.get_num_threads()} threads"
-    print(f"{options.images_there} images, {len(MODELS)} models, {how}")
+    print(f"{options.images_there} images, {len(options.models)} models, {how}")
     ways = [("duo, one pass", one_pass), ("timm, a loop a model", loop_a_model)]
     results: dict[str, list[Any]] = {name: [] for name, _ in ways}
     for number in range(options.rounds):
@@ -203,13 +232,14 @@ def main() -> None:
     for place, what in enumerate(("time", "CPU time")):
         own, other = (min(result[place] for result in results[name]) for name, _ in ways)
         print(f"speed a model, timm's {what} / duo's (best of {options.rounds} rounds each): {other / own:.2f}")
-    (_, _, ours, our_accuracy), (_, _, theirs, their_accuracy) = (results[name][0] for name, _ in ways)
-    for name in MODELS:
-        same = (ours[name].argmax(1) == theirs[name].argmax(1)).sum().item()
-        apart = (ours[name] - theirs[name]).abs().max().item()
+    (_, _, ours, our_accuracy), (_, _, _, their_accuracy) = (results[name][0] for name, _ in ways)
+    for name in options.models:
+        theirs, _ = validated(name, options, channels_last=True)
+        same = (ours[name].argmax(1) == theirs.argmax(1)).sum().item()
+        apart = (ours[name] - theirs).abs().max().item()
         print(
-            f"{name:22} top-1 {our_accuracy[name]:.2f} % and {their_accuracy[name]:.2f} % (timm), "
-            f"{same} of {options.images_there} predictions the same, logits at most {apart:.1e} apart"
+            f"{name:22} top-1 {our_accuracy[name]:.2f} % and {their_accuracy[name]:.2f} % (timm), {same} of {options.images_there} "
+            f"predictions the same; with the same layout logits are {'equal to the bit' if not apart else f'{apart:.1e} apart'}"
         )
 
 

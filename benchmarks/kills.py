@@ -1,36 +1,47 @@
 """Kills `duo logits` and `duo finetune` with SIGKILL at random moments, starts them again, and compares all files.
 
-    python benchmarks/kills.py --kills 50       # one process; with --engine ray as well, where ray is installed
+    python benchmarks/kills.py --kills 50       # one process, and Ray where it is installed
 
-Each run is killed some times, at moments drawn over the time that a whole one takes, then let to its end: no file may differ by a
-bit from those of a run that nobody killed. The number of threads is one, since sums depend on it.
+A run is killed some times, at moments drawn over the time that a whole one takes, then let to its end: no file may differ by a
+bit from those of a run that nobody killed. With Ray, each kill is of the driver or of a worker that has a task, by lot. Processes
+are forked from one that has imported everything, so that kills fall into the work, and rows are saved ten times a second, so that
+they fall into saving as well. The number of threads is one, since sums depend on it.
 """
 
 import argparse
 import hashlib
 import importlib.util
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+os.environ |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
 
 import numpy as np
 import PIL.Image
 import torch
 
+from duo_core.cluster.ray import attached
 from duo_core.models.zoo.cifar_resnet import CifarResNet
 
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
 A_RUN = 5
 """Times that one run is killed at most."""
+RAY = importlib.util.find_spec("ray") is not None
+FORKED = multiprocessing.get_context("forkserver")
+WORK = ["duo_core.__main__", "duo_core.inference", "duo_core.cluster.planning", "duo_core.training.runs", "timm", "torchvision"]
+"""What is imported before processes are forked."""
 
 
 def images(folder: Path, count: int, seed: int) -> None:
+    """Pictures in three classes, of another shade each."""
     rng = np.random.default_rng(seed)
     for number in range(count):
         place = folder / "abc"[number % 3]
@@ -39,58 +50,111 @@ def images(folder: Path, count: int, seed: int) -> None:
         PIL.Image.fromarray(shade.clip(0, 255).astype(np.uint8)).save(place / f"{number}.png")
 
 
-def commands(root: Path, ray: bool) -> dict[str, list[str]]:
-    """What is run, by name; {} is the folder of a run."""
-    engine = ["--engine", "ray", "--device", "cpu"] if ray else ["--device", "cpu"]
-    logits = ["logits", "--set", "s", "--store", "{}", "--images", f"test={root / 'test'}", "--fit", "200", "--no-throughput"]
+def material(root: Path) -> None:
+    """Images and checkpoints."""
+    for place, (name, count) in enumerate({"test": 400, "train": 96, "val": 30}.items()):
+        images(root / name, count, place)
+    for name, depth in (("p", 8), ("q", 20)):
+        torch.manual_seed(depth)
+        torch.save(CifarResNet(depth, num_classes=3).state_dict(), root / f"{name}.pt")
+
+
+def commands(root: Path) -> dict[str, list[str]]:
+    """What is run, by name; {} is the folder of a run, {engine} what runs it."""
+    shared = ["--device", "cpu", "--engine", "{engine}"]
+    logits = ["logits", "--set", "s", "--store", "{}", "--images", f"test={root / 'test'}", "--fit", "100", "--no-throughput"]
     logits += ["--models", "p=cifar/resnet8", "q=cifar/resnet20", "--checkpoint", f"p={root / 'p.pt'}", f"q={root / 'q.pt'}"]
-    logits += ["--batch-size", "20", "--throughput", "1e8", "--task-minutes", "0.2", *engine]
+    logits += ["--batch-size", "20", "--throughput", "1e8", "--task-minutes", "0.2", *shared]
     finetune = ["finetune", "--name", "r", "--runs", "{}", "--model", "cifar/resnet8", "--recipe", "scratch", "--trials", "3"]
-    finetune += [
-        "--images",
-        f"train={root / 'train'}",
-        f"val={root / 'val'}",
-        "--epochs",
-        "4",
-        "--batch-size",
-        "16",
-        "--no-augment",
-    ]
-    return {"logits": logits, "finetune": [*finetune, "--precision", "float32", *engine]}
+    finetune += ["--images", f"train={root / 'train'}", f"val={root / 'val'}", "--epochs", "4", "--batch-size", "16"]
+    return {"logits": logits, "finetune": [*finetune, "--no-augment", "--precision", "float32", *shared]}
 
 
-def started(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
-    whole = [sys.executable, "-m", "duo_core", *(part.replace("{}", str(folder)) for part in command)]
-    return subprocess.Popen(whole, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+def duo(arguments: list[str], said: Path) -> None:
+    """Run the command in this process, what it says in a file."""
+    from duo_core.__main__ import main
+    from duo_core.inference import jobs
+
+    # As a process that a shell has started: what decodes is forked from it, and ends when it has ended.
+    multiprocessing.set_start_method("fork", force=True)
+    jobs.SAVE_SECONDS, jobs.SAVING = 0.1, 0
+    with said.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.exit(main(arguments))
+
+
+@dataclass
+class Run:
+    """A command in a folder of its own, with an engine, killed and started again."""
+
+    command: list[str]
+    engine: str
+    folder: Path
+    draw: random.Random
+    kills: dict[str, int] = field(default_factory=lambda: {"process": 0, "worker": 0})
+    """How many hit, by what they hit."""
+
+    def started(self) -> Any:
+        """The process that runs the command."""
+        given = [part.replace("{}", str(self.folder)).replace("{engine}", self.engine) for part in self.command]
+        process = FORKED.Process(target=duo, args=(given, self.folder.with_suffix(".said")))
+        process.start()
+        return process
+
+    def whole(self) -> float:
+        """Run it to its end; seconds that it took. A task that was killed too often in a row fails, and runs with the next try."""
+        began = time.monotonic()
+        for _ in range(3 if self.engine == "ray" else 1):
+            process = self.started()
+            process.join()
+            if process.exitcode == 0:
+                return time.monotonic() - began
+        raise SystemExit(f"expected status 0, got {process.exitcode}: {self.folder.with_suffix('.said').read_text()[-2000:]}")
+
+    def killed(self, seconds: float, times: int) -> None:
+        """Kill it so many times, or until it has ended before, at moments of the next so many seconds; then let it end."""
+        process = self.started()
+        for _ in range(times):
+            process.join(self.draw.uniform(0, seconds))
+            if process.exitcode is not None:
+                break
+            at_work = workers() if self.engine == "ray" and self.draw.random() < 0.5 else []
+            if at_work:
+                os.kill(self.draw.choice(at_work), signal.SIGKILL)
+                self.kills["worker"] += 1
+                continue
+            process.kill()
+            process.join()
+            self.kills["process"] += process.exitcode == -signal.SIGKILL
+            process = self.started()
+        process.join()
+        self.whole()
+
+
+def workers() -> list[int]:
+    """Processes of this process's cluster that have a task."""
+    found = [int(file.parent.name) for file in Path("/proc").glob("[0-9]*/cmdline") if read(file).startswith(b"ray::run_line")]
+    return [pid for pid in found if parent(parent(pid)) == os.getpid()]
+
+
+def parent(pid: int) -> int:
+    """The process that has started another; 0 where that has ended."""
+    _, _, rest = read(Path(f"/proc/{pid}/stat")).rpartition(b") ")
+    return int(rest.split()[1]) if rest else 0
+
+
+def read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError:  # it has ended meanwhile
+        return b""
 
 
 def digests(folder: Path) -> dict[str, str]:
     """SHA-256 of what a run leaves; of run.json and labels too, not of locks and of what lies beside."""
     kept = (file for file in folder.rglob("*") if file.is_file() and file.suffix in (".safetensors", ".json", ".csv"))
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in kept}
-
-
-def whole(command: list[str], folder: Path) -> float:
-    """Run a command to its end; seconds that it took."""
-    began = time.monotonic()
-    process = started(command, folder)
-    _, said = process.communicate()
-    if process.returncode:
-        raise SystemExit(f"expected status 0, got {process.returncode}: {said.decode()[-2000:]}")
-    return time.monotonic() - began
-
-
-def killed(command: list[str], folder: Path, seconds: float, times: int, draw: random.Random) -> tuple[int, int]:
-    """Kill a run so many times and let it end; how often it was killed, and how often it had ended before."""
-    hits = 0
-    for _ in range(times):
-        process = started(command, folder)
-        time.sleep(draw.uniform(0, seconds))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        hits += process.returncode == -signal.SIGKILL
-    whole(command, folder)
-    return hits, times - hits
 
 
 def compared(name: str, found: Mapping[str, str], expected: Mapping[str, str]) -> bool:
@@ -100,36 +164,41 @@ def compared(name: str, found: Mapping[str, str], expected: Mapping[str, str]) -
     return not differing
 
 
+def survived(name: str, command: list[str], engine: str, root: Path, kills: int, draw: random.Random) -> bool:
+    """Whether every run of a command has left the files that one process leaves which nobody kills."""
+    run = Run(command, "local", root / f"{name}-whole", draw)
+    run.whole()  # the first warms up
+    expected, hits, runs, same = digests(run.folder), {"process": 0, "worker": 0}, 0, True
+    seconds = Run(command, engine, root / f"{name}-{engine}-timed", draw).whole()
+    while sum(hits.values()) < kills:
+        run = Run(command, engine, root / f"{name}-{engine}-{runs}", draw)
+        run.killed(seconds, min(A_RUN, kills - sum(hits.values())))
+        same &= compared(f"{name}, {engine}", digests(run.folder), expected)
+        hits, runs = {what: hits[what] + run.kills[what] for what in hits}, runs + 1
+    what = f"{hits['process']} of the process, {hits['worker']} of workers" if engine == "ray" else "of the process"
+    told = f"{sum(hits.values())} kills, {what}; {runs} runs of {seconds:.1f} s; {len(expected)} files of each compared"
+    print(f"{name}, {engine}: {told}", flush=True)
+    return same
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=50, help="of each command and engine (default 50)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=["logits", "finetune"])
+    parser.add_argument("--engine", choices=["local", "ray"], nargs="+", default=["local", *(["ray"] if RAY else [])])
     options = parser.parse_args()
-    draw, same = random.Random(options.seed), True
-    engines = [False] + ([True] if importlib.util.find_spec("ray") else [])
+    FORKED.set_forkserver_preload([*WORK, *(["ray"] if "ray" in options.engine else [])])
+    draw, began, same = random.Random(options.seed), time.monotonic(), True
+    if "ray" in options.engine:
+        os.environ["RAY_ADDRESS"] = attached({"num_cpus": 2}).get_runtime_context().gcs_address
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        for place, (name, count) in enumerate({"test": 900, "train": 240, "val": 60}.items()):
-            images(root / name, count, place)
-        for name, depth in (("p", 8), ("q", 20)):
-            torch.manual_seed(depth)
-            torch.save(CifarResNet(depth, num_classes=3).state_dict(), root / f"{name}.pt")
-        for name, command in commands(root, False).items():
-            if options.only not in (None, name):
-                continue
-            seconds = whole(command, root / f"{name}-whole")
-            expected = digests(root / f"{name}-whole")
-            for ray in engines:
-                label, done, late, runs = f"{name}{' on ray' if ray else ''}", 0, 0, 0
-                while done < options.kills:
-                    where, times = root / f"{label}-{runs}".replace(" ", "-"), min(A_RUN, options.kills - done)
-                    hits, ended = killed(commands(root, ray)[name], where, seconds, times, draw)
-                    same &= compared(label, digests(where), expected)
-                    done, late, runs = done + hits + ended, late + ended, runs + 1
-                told = f"{done} kills, {late} of them after the end, in {runs} runs; {len(expected)} files compared"
-                print(f"{label}: {told}", flush=True)
+        material(Path(folder))
+        for name, command in commands(Path(folder)).items():
+            for engine in options.engine if options.only in (None, name) else ():
+                same &= survived(name, command, engine, Path(folder), options.kills, draw)
     print("nothing lost: every file has the bytes of a whole run" if same else "FILES DIFFER")
+    print(f"{time.monotonic() - began:.0f} s")
     return int(not same)
 
 

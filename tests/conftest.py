@@ -1,6 +1,7 @@
 """Fixtures and markers that every test file may use; no test reaches another machine."""
 
 import gc
+import importlib.util
 import os
 import socket
 import sys
@@ -60,7 +61,7 @@ test_bootstrap test_claims_page test_diagnose_page test_find test_duo
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip, with a reason, what a marked test needs and this machine lacks; begin as if no test had been before."""
-    for marker, needed in {"shared": shared_folder, "browser": chromium_path, "gpu": gpu}.items():
+    for marker, needed in {"shared": shared_folder, "browser": chromium_path, "gpu": gpu, "ray": ray}.items():
         if item.get_closest_marker(marker):
             needed()
     if torch := sys.modules.get("torch"):
@@ -88,6 +89,11 @@ def gpu() -> None:
 
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
+
+
+def ray() -> None:
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("ray is not installed (pip install -r requirements-cluster.txt)")
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,6 @@
 """Tasks: one contract over every way to run them, that what is joined has the bytes that one process gives."""
 
 import contextlib
-import hashlib
-import importlib.util
 import json
 import shutil
 import subprocess
@@ -14,6 +12,7 @@ import pytest
 import torch
 from pictures import folder
 from training_models import SMALL as SMALL_IMAGES
+from two_models import SMALL, command, digests, logits, make
 
 from duo_core.__main__ import main
 from duo_core.cluster import Done, Failed, Local, finished, join, read_task, write_tasks
@@ -23,34 +22,11 @@ from duo_core.cluster.shards import gathered, shards, write_shard
 from duo_core.cluster.tasks import key_of, line_of, task_of
 from duo_core.common.arrays import InputError
 from duo_core.logits.store import Store
-from duo_core.models.zoo.cifar_resnet import CifarResNet
-
-SMALL = ["--throughput", "1e6", "--task-minutes", "0.001"]
-"""One batch a task."""
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Images, two checkpoints, and the set that one process makes of them."""
-    root = tmp_path_factory.mktemp("cluster")
-    folder(root / "images", {"a": 9, "b": 8, "c": 6}, size=(32, 32))
-    for name, depth in (("p", 8), ("q", 14)):
-        torch.manual_seed(depth)
-        torch.save(CifarResNet(depth, num_classes=3).state_dict(), root / f"{name}.pt")
-    assert logits(root, "whole") == 0
-    return root
-
-
-def logits(root, store, *options):
-    command = ["logits", "--set", "s", "--images", f"test={root / 'images'}", "--fit", "8", "--models", "p=cifar/resnet8"]
-    command += ["q=cifar/resnet14", "--checkpoint", f"p={root / 'p.pt'}", f"q={root / 'q.pt'}", "--store", str(root / store)]
-    return main([*command, "--device", "cpu", "--no-throughput", "--batch-size", "5", "--workers", "0", *options])
-
-
-def digests(store):
-    """SHA-256 of each file of a set."""
-    files = [file for file in (store / "s").iterdir() if file.is_file() and not file.name.startswith(".")]
-    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    return make(tmp_path_factory.mktemp("cluster"))
 
 
 @pytest.fixture
@@ -214,53 +190,25 @@ def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(made, capsys):
     assert "0 of 2 models lack logits" in capsys.readouterr().out
 
 
-def test_processes_side_by_side_give_the_same_bytes(made, planned):
-    store, plan, tasks = planned
-    numbers = "\n".join(map(str, range(len(tasks))))
-    command = [
-        "xargs",
-        "-P2",
-        "-I{}",
-        sys.executable,
-        "-m",
-        "duo_core",
-        "task",
-        str(plan),
-        "{}",
-        "--device",
-        "cpu",
-        "--workers",
-        "0",
-    ]
-    if not shutil.which("xargs"):
-        pytest.skip("no xargs")
-    subprocess.run(command, input=numbers, text=True, check=True, stdout=subprocess.DEVNULL)
-    assert logits(made, store.name) == 0
-    assert digests(store) == digests(made / "whole")
-
-
-@pytest.fixture(scope="module")
-def ray():
-    if importlib.util.find_spec("ray") is None:
-        pytest.skip("ray is not installed (pip install ray)")
-    import ray
-
-    options = {"_node_ip_address": "127.0.0.1", "include_dashboard": False, "log_to_driver": False}
-    ray.init(num_cpus=2, num_gpus=2, **options)
-    yield ray
-    ray.shutdown()
-
-
-def test_ray_gives_the_bytes_of_one_process(ray, made, planned):
-    store, _, tasks = planned
-    bad = replace(tasks[0], weights_sha256="0" * 64)
-    ended = list(Ray("cpu", 0).run([bad, *tasks[1:]]))
-    assert [one.task for one in ended if isinstance(one, Failed)] == [bad]
-    assert left(store).count("val.0-5.shard") == 1, "q's alone"
-    assert [str(one.task) for one in Ray("cpu", 0).run(again(made, store).tasks)] == ["p on val, rows 0 to 5"]
-    join(again(made, store))
-    assert digests(store)["p.safetensors"] == digests(made / "whole")["p.safetensors"]
-    assert digests(store)["q.safetensors"] == digests(made / "whole")["q.safetensors"]
+@pytest.mark.skipif(not shutil.which("xargs"), reason="no xargs")
+def test_processes_side_by_side_and_two_joins_at_once_give_the_same_bytes(made):
+    several = ["--batch-size", "20"]
+    plan, store = made / "side-by-side.jsonl", made / "side-by-side"
+    assert logits(made, "whole-20", *several) == 0
+    assert logits(made, store.name, *several, "--plan", str(plan), *SMALL) == 0
+    duo = [sys.executable, "-m", "duo_core"]
+    run = ["xargs", "-P2", "-I{}", *duo, "task", plan, "{}", "--device", "cpu", "--workers", "0"]
+    assert len(plan.read_text().splitlines()) == 4
+    for number in "23":  # the other model's, here
+        assert main(["task", str(plan), number, "--device", "cpu", "--workers", "0"]) == 0
+    subprocess.run(run, input="0\n1\n", text=True, check=True, stdout=subprocess.DEVNULL)
+    join = [*duo, *command(made, store.name, *several)]
+    joins = [subprocess.Popen(join, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) for _ in range(2)]
+    said = [process.communicate()[0] for process in joins]
+    assert [process.returncode for process in joins] == [0, 0]
+    assert all("(0 images decoded); there already: p, q" in text for text in said), said
+    assert digests(store) == digests(made / "whole-20")
+    assert left(store) == []
 
 
 def test_without_ray_a_sentence_says_what_to_do(monkeypatch):

@@ -1,14 +1,17 @@
+import multiprocessing
 import os
 import signal
+import sys
 
 import pytest
 from pictures import encoded, folder, picture
 from tiny import AS_IS, LARGER, ON_DEVICE
+from torch.utils.data import Dataset
 
 from duo_core.common.arrays import InputError
 from duo_core.images import open_source
 from duo_core.images.splits import splits
-from duo_core.inference.decoding import Decoder, View, batches, stage
+from duo_core.inference.decoding import Decoder, View, batches, loader, stage
 
 
 @pytest.fixture
@@ -78,3 +81,20 @@ def test_other_errors_of_the_loader_are_not_taken_for_a_killed_worker(source):
     good = decoder(source, AS_IS)
     with pytest.raises(RuntimeError, match="wrong"):
         list(batches(Wrong(good.views, good.spans, False), 0, False))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux")
+def test_workers_are_children_of_this_process_whatever_python_would_do(monkeypatch):
+    monkeypatch.setattr(multiprocessing.context._default_context, "_actual_context", multiprocessing.get_context("forkserver"))
+    loaded = loader(Parents(), 2)
+    assert {int(parent) for parent in loaded} == {os.getpid()}
+
+
+class Parents(Dataset):
+    """Who has started the process that is asked."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, number):
+        return os.getppid()

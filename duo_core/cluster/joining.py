@@ -43,9 +43,11 @@ def join(planned: Planned) -> dict[str, list[str]]:
     with filelock.FileLock(partial / "join.lock"):
         for name in planned.models:
             splits = [split for own, split in planned.marks if own == name]
-            if filling.store.has_model(filling.name, name, splits):
-                continue
             rows = {(name, split): _Rows(_shards(planned, name, split)) for split in splits}
+            if filling.store.has_model(filling.name, name, splits):
+                for part in rows.values():  # of tasks that ran while another joined
+                    part.discard()
+                continue
             if any(gaps(part.found, len(filling.splits[split])) for (_, split), part in rows.items()):
                 continue
             left_out |= filling.finish([_card(name, rows)], rows, planned.skip_unreadable)

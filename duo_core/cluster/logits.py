@@ -54,8 +54,10 @@ class LogitsTask:
         return f"{self.model['name']} on {self.split}, rows {self.rows[0]:,} to {self.rows[1]:,}"
 
     def run(self, device: str, workers: int | None, tell: Tell) -> str:
-        """Compute the rows, unless their shard is there."""
+        """Compute the rows, unless their shard is there or the set has them."""
         where, _ = checked(device, self.precision, getattr(torch, self.dtype), self.batch_size)
+        if Store(self.store).has_model(self.set_name, self.model["name"], [self.split]):
+            return "in the set already"
         split = splits_of(json.dumps(self.images, sort_keys=True))[self.split]
         model = _loaded(json.dumps(self.model, sort_keys=True))
         self._check(model, split)

@@ -10,6 +10,10 @@ from duo_core.cluster.tasks import line_of, task_of
 from duo_core.common.arrays import InputError
 
 RETRIES = 3
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
+"""Unless somebody says otherwise, nobody is told that Ray is used."""
+ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""Of a cluster of this machine: all its processes listen on the loopback, where Linux would have them listen to the network."""
 BROKEN_CONTEXT = ("CUDA error", "HIP error", "device-side assert")
 """How errors begin after which a process can use its GPU no more."""
 
@@ -32,9 +36,7 @@ class Ray:
 
     def run(self, tasks: Sequence[Any]) -> Iterator[Done | Failed]:
         """Run tasks where there is room: one GPU each where the cluster has some, else one core."""
-        ray = _imported()
-        if not ray.is_initialized():
-            ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False, **self.init)
+        ray = attached(self.init)
         gpus = 1 if self.device != "cpu" and ray.cluster_resources().get("GPU", 0) else 0
         # A process that has used a GPU holds its memory until it ends.
         remote = ray.remote(num_gpus=gpus, num_cpus=1, max_retries=RETRIES, retry_exceptions=False, max_calls=gpus)(run_line)
@@ -71,6 +73,28 @@ def _reason(error: Exception) -> str:
     return (
         f"its process was ended, or raised what nobody expected, {RETRIES + 1} times at most ({type(cause).__name__}: {said[:200]})"
     )
+
+
+def attached(init: dict[str, Any]) -> Any:
+    """Ray, attached to the cluster at RAY_ADDRESS; without an address to one that this process starts, for itself alone."""
+    address = os.environ.get("RAY_ADDRESS")
+    for name, value in (QUIET if address else {**QUIET, **ALONE}).items():  # Ray reads some of them when it is imported
+        os.environ.setdefault(name, value)
+    ray = _imported()
+    if ray.is_initialized():
+        return ray
+    started = {} if address else {"include_dashboard": False}
+    try:
+        ray.init(address=address or "local", log_to_driver=False, **started, **init)
+    except (OSError, ImportError, ValueError, RuntimeError) as error:
+        if address is None:
+            raise
+        said = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"expected a Ray cluster at RAY_ADDRESS={address}, got none that answers ({type(error).__name__}: {said}); "
+            "name the head's HOST:6379 on a machine of the cluster, or unset it to use this machine alone"
+        ) from None
+    return ray
 
 
 def _imported() -> Any:

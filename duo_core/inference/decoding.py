@@ -1,5 +1,6 @@
 """Batches of pixels: each image decoded once, for every split and transform that shows it, in other processes."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -195,7 +196,11 @@ def _parts(decoder: Decoder, chosen: Crew) -> Iterator[Batch]:
 def loader(decoder: Dataset[Any], workers: int) -> DataLoader[Any]:
     """Return what gives the items of a decoder in order, from so many processes."""
     ahead = PREFETCHED if workers else None
-    return DataLoader(decoder, batch_size=None, num_workers=workers, collate_fn=_as_it_is, prefetch_factor=ahead)
+    # Forked from this process: children of a server that Python may start for them (3.14) would outlive a process that is killed.
+    start = "fork" if workers and sys.platform == "linux" else None
+    return DataLoader(
+        decoder, batch_size=None, num_workers=workers, collate_fn=_as_it_is, prefetch_factor=ahead, multiprocessing_context=start
+    )
 
 
 def _as_it_is(batch: Any) -> Any:

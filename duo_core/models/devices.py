@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from duo_core.common.allocating import memory_kept
 from duo_core.common.arrays import InputError
 
 PRECISIONS = ("float32", "tf32", "float16", "bfloat16")
@@ -106,9 +107,13 @@ def tf32(allowed: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def current(device: torch.device) -> Iterator[None]:
-    """Make a device that has a number the current one: else helper threads make a context on the first of them, too."""
+    """Make a device that has a number the current one: else helper threads make a context on the first of them, too.
+
+    On the CPU, memory stays with the process from one layer to the next.
+    """
     if device.index is None:
-        yield
+        with memory_kept() if device.type == "cpu" else contextlib.nullcontext():
+            yield
         return
     before = torch.accelerator.current_device_index()
     torch.accelerator.set_device_index(device.index)

@@ -13,6 +13,7 @@ from duo_core.common.arrays import InputError
 from duo_core.models.devices import (
     check_precision,
     computing,
+    current,
     device_name,
     empty_cache,
     out_of_memory,
@@ -48,7 +49,7 @@ def throughput(
     """Measure images a second, on random pixels, of a copy of the module, with memory laid out channels last.
 
     A GPU runs ahead of who asks: after 10 batches that warm up, it is timed from the first of 20 to the end of the last. On a CPU
-    it is the median of up to 20 batches, after one that warms up.
+    it is the median of up to 20 batches, after one that warms up, with memory kept as where logits are computed.
 
     Parameters
     ----------
@@ -92,7 +93,7 @@ def _rate(
     pixels = torch.randn(size, *input_size, generator=torch.Generator().manual_seed(0))
     images = pixels.to(device).contiguous(memory_format=torch.channels_last)
     timed = _on_cpu if device.type == "cpu" else _on_gpu
-    with taking(input_size), torch.inference_mode(), computing(device, precision):
+    with current(device), taking(input_size), torch.inference_mode(), computing(device, precision):
         return size / timed(lambda: copied(images), seconds, device)
 
 
