@@ -14,10 +14,10 @@ from browsing import CHROMIUM_OPTIONS, ROOT, Pages, find_chromium, settle, strea
 from playwright.sync_api import sync_playwright
 
 HERE = Path(__file__).resolve().parent
-PAGES = ("explore", "find", "compare", "temperatures", "diagnose", "alike", "zoo", "training", "learn", "claims", "data", "method")
+PAGES = ("explore", "find", "compare", "temperatures", "diagnose", "alike", "zoo", "learn", "claims", "data", "method")
 Look = tuple[int, int, bool]
 LOOKS = {"light": (1280, 960, False), "dark": (1280, 960, True), "narrow": (390, 844, False)}
-STEPS = range(1, 9)
+STEPS = range(1, 11)
 LESSON = (1280, 800, False)
 """The screen that a step of the course is made for."""
 
