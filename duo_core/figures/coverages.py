@@ -31,8 +31,8 @@ def lines_over_coverage(table: pd.DataFrame, looks: Mapping[str, tuple[str, dict
 
 def _points(table: pd.DataFrame, looks: Mapping[str, tuple[str, dict[str, Any]]]) -> go.Scatter:
     values = {column: np.interp(HUNDREDTHS, table["coverage"], table[column]) for column in looks}
-    rows = [(f"<span style='color:{line['color']}'>{name}</span>", values[column]) for column, (name, line) in looks.items()]
-    texts = ["<br>".join(f"{name} {percent(value[i], 2)}" for name, value in reversed(rows)) for i in range(len(HUNDREDTHS))]
+    rows = [(name, values[column]) for column, (name, _) in reversed(list(looks.items()))]
+    texts = ["<br>".join(f"{name} {percent(value[i], 2)}" for name, value in rows) for i in range(len(HUNDREDTHS))]
     unseen = {"marker": {"opacity": 0}}
     return go.Scatter(
         x=HUNDREDTHS * 100,
