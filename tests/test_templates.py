@@ -7,7 +7,8 @@ import yaml
 
 from duo_core.__main__ import parser
 
-PAGE = (Path(__file__).resolve().parents[1] / "docs" / "computing.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "docs" / "computing.md").read_text(encoding="utf-8")
 
 
 def block(begin):
@@ -32,4 +33,6 @@ def test_options_that_the_page_names_are_there():
     commands = parser()._subparsers._group_actions[0].choices
     known = {option for command in commands.values() for option in command._option_string_actions}
     of_others = {"--array", "--gres", "--cpus-per-task", "--mem", "--time", "--requeue", "--shm-size", "--env"}
-    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGE)) - known == of_others
+    scripts = [(ROOT / name).read_text() for name in re.findall(r"python (benchmarks/\w+\.py)", PAGE)]
+    of_scripts = set(re.findall(r'add_argument\("(--[a-z-]+)"', "".join(scripts)))
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGE)) - known - of_scripts == of_others
