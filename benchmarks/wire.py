@@ -161,6 +161,7 @@ class Browser:
         """Press a button that makes a file when it is pressed; the file."""
         message = BackMsg()
         message.backend_operation_request.request_id = str(uuid.uuid4())
+        message.backend_operation_request.session_id = self.session
         message.backend_operation_request.deferred_file.file_id = self.widget(key).deferred_file_id
         await self.stream.send(message.SerializeToString())
         while True:
