@@ -20,7 +20,7 @@ def answers(found: Found) -> None:
     """Ask for what the files do not say; everything may be left as it is."""
     lacks = " and ".join(LACKS[what] for what in found.missing)
     with st.expander(f"The files do not say {lacks}: add what you know" if lacks else "Say something else", expanded=bool(lacks)):
-        with st.form("answers", border=False):
+        with st.form("said_of_files", border=False):
             base = _base(found)
             seed, fit = _draw(found)
             costs = {facts.name: _cost(place, found) for place, facts in enumerate(found.models)}

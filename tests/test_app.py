@@ -1,5 +1,6 @@
 """The page by its widgets: every control, every empty or wrong state; what only a browser shows is in test_browser."""
 
+import ast
 import importlib
 import os
 import re
@@ -468,6 +469,27 @@ def test_no_two_pages_give_different_things_one_name_in_the_address():
     same = {*link.CHOICE, "members", *together.LINKED, *manual.LINKED}  # of the pages that show one and the same system
     own = [key for name in PAGES for key in importlib.import_module(f"app.views.{name}").LINKED if key not in same]
     assert len(own) == len(set(own))
+
+
+SET_BY_NOBODY = {"form", "button", "download_button", "file_uploader", "chat_input", "data_editor", "plotly_chart", "dataframe"}
+"""Widgets whose state may not be set, as what an address holds is."""
+
+
+def test_no_widget_that_may_not_be_set_has_the_name_of_what_an_address_holds():
+    root = Path(state.__file__).parents[1]
+    linked = {key for file in (root / "views").glob("*.py") for key in getattr(_view(file.stem), "LINKED", ())}
+    named = set()
+    for file in root.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in SET_BY_NOBODY:
+                given = [word.value for word in node.keywords if word.arg == "key"] + node.args[:1] * (node.func.attr == "form")
+                named |= {each.value for each in given if isinstance(each, ast.Constant)}
+    assert {"said_of_files", "use_upload"} <= named
+    assert not named & linked
+
+
+def _view(name):
+    return importlib.import_module(f"app.views.{name}")
 
 
 def test_going_from_page_to_page_keeps_the_pair_and_its_address(open_app, toy):
