@@ -82,8 +82,8 @@ def choose(label: str) -> Action:
 
 def slide(key: str) -> Action:
     """Move a slider a step to either side in turn, given a part of its key."""
-    place = f"[class*=st-key-{key}] [role=slider]"
-    return lambda page, turn: page.locator(place).first.press("ArrowLeft" if turn % 2 else "ArrowRight")
+    place = f"[class*=st-key-{key}]"
+    return lambda page, turn: page.locator(place).get_by_role("slider").first.press("ArrowLeft" if turn % 2 else "ArrowRight")
 
 
 def go(*names: str) -> Action:
