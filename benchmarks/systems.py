@@ -1,5 +1,7 @@
 """What more than two members cost, as ratios to a pair's times taken in this one run; the logits are synthetic."""
 
+import argparse
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -12,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import synthetic
 from benchmarks.speed import line
+from benchmarks.yardsticks import floor
 from duo_core.common.parallel import cores
 from duo_core.logits import FIT_SPLIT
 from duo_core.logits.store import Store
@@ -86,8 +89,24 @@ def enumeration() -> None:
     line("times the sweep over all pairs", f"{seconds / pairs:.1f}")
 
 
+def of_imagenet_size(models: int) -> None:
+    """Every system of up to three of so many models, weights fitted, at ImageNet size, against one exponential a logit each."""
+    own = synthetic.logit_set(models, n=47_500, n_fit=2_500, k=1000)
+    name = next(iter(own.cards))
+    at_least = floor(own.logits(name, "test")).exponential
+    count = models + math.comb(models, 2) + math.comb(models, 3)
+    seconds = timed(lambda: systems_of(own, 3, ["test"], rules=["fitted"]))
+    print(f"\nAll {count:,} systems of up to three of {models} models, 47,500 x 1,000: {seconds:.0f} s on {cores()} cores")
+    line("seconds, of all 4,525 of thirty models", f"{seconds * 4525 / count:.0f}", "target <= 300 on two free cores")
+    line(f"times one exponential a system ({at_least * 1e3:.1f} ms)", f"{seconds / (at_least * count):.2f}")
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", type=int, default=8, help="at the size of ImageNet (default 8; all 4,525 systems: 30, 12 GB)")
+    options = parser.parse_args()
     torch.set_num_threads(1)
+    of_imagenet_size(options.models)
     enumeration()
     fitting(2500, 1000)
     for n, k in ((200_000, 10), (50_000, 100), (10_000, 1000)):
