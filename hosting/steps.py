@@ -119,6 +119,15 @@ def served(made: Path, known: dict[str, object], port: int) -> None:
     print(f"the server wrote {len(left)} files, all below its own /tmp")
 
 
+def check_reachable(python: Path, *, as_root: bool) -> None:
+    """End with a sentence where another user cannot come to the Python that this runs with."""
+    closed = [folder for folder in python.parents if not folder.stat().st_mode & 0o001]
+    if as_root and closed:
+        raise SystemExit(
+            f"expected a Python that the user nobody can run, got '{python}' below '{closed[-1]}'; run this with another"
+        )
+
+
 def main() -> None:
     """Take the steps, and serve what they made."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -126,6 +135,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8599)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        check_reachable(Path(sys.executable).resolve(), as_root=os.getuid() == 0)  # before gigabytes are fetched
         made = Path(folder)
         for name in FOLDERS:
             (made / name).mkdir()
