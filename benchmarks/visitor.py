@@ -56,6 +56,8 @@ class Visitor:
     metric: str = "aurc"
     seconds: list[float] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
+    gone: int = 0
+    """Reports that Streamlit dropped before they were fetched, however often they were asked for."""
 
     async def arrive(self) -> None:
         await self.browser.follow("explore", set=self.stay.set, split=SPLIT, base=self.base, sidekick=self.sidekick)
@@ -156,6 +158,9 @@ class Visitor:
             content = (await self.browser.download(self.stay.server, self._report())).decode()
             if content != GONE:
                 break
+        else:
+            self.gone += 1
+            return
         for name in (self.base, self.sidekick):
             if name not in content:
                 raise WrongError(f"the report of {self.base} + {self.sidekick} does not name {name}, but begins '{content[:200]}'")
