@@ -92,12 +92,7 @@ def advise(
     _check(budgets, metric)
     draws = Draws(replicates, level, seed)
     if (only := only_split(logit_set)) is not None:
-        _check_base(logit_set, base, only)
-        whole, limit = as_fit_split(logit_set, only), _limit(logit_set, base, budgets)
-        systems = enumerated(whole, "test", size=size, seed=seed, limit=limit, base=base)
-        larger, fitted = grown(whole, base, "test", budgets, size=size, memory=Memory())
-        one_split = OneSplitJudge(logit_set, only, base, [*systems, *larger], kind=kind, draws=draws)
-        return _ladder(one_split, one_split.weighed, budgets, metric, Bounds(fitted))
+        return _on_one_split(logit_set, only, base, budgets, metric, kind, size, draws)
     check_fit_split(logit_set)
     check_judged(logit_set, split)
     _check_base(logit_set, base, FIT_SPLIT, split)
@@ -117,6 +112,25 @@ def advise(
     alone = next(one for one in weighed if one.action == "keep")
     judge = Judge(logit_set, split, alone, found, kind=kind, draws=draws)
     return _ladder(judge, weighed, budgets, metric, bounds)
+
+
+def _on_one_split(
+    logit_set: LogitSet,
+    only: str,
+    base: str,
+    budgets: Sequence[float],
+    metric: str,
+    kind: UncertaintyKind,
+    size: int,
+    draws: Draws,
+) -> list[Advice]:
+    """The same of a set that has one split, by cross-fitting; without cascades, whose gates would need a split of their own."""
+    _check_base(logit_set, base, only)
+    whole, limit = as_fit_split(logit_set, only), _limit(logit_set, base, budgets)
+    systems = enumerated(whole, "test", size=size, seed=draws.seed, limit=limit, base=base)
+    larger, fitted = grown(whole, base, "test", budgets, size=size, memory=Memory())
+    judge = OneSplitJudge(logit_set, only, base, [*systems, *larger], kind=kind, draws=draws)
+    return _ladder(judge, judge.weighed, budgets, metric, Bounds(fitted))
 
 
 def systems_beside(

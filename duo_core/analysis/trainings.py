@@ -61,42 +61,31 @@ def averaged(own: LogitSet, split: str = "test", kind: UncertaintyKind = "softma
     made = {"best trial": ([best], "fitted"), **{_named(own.cards[name]): ([name], "fitted") for name in soups}}
     if len(trials) > 1:
         made[f"ensemble of {len(trials)} trials"] = trials, "ensemble"
-    lines: list[Trained] = []
+    judge = _Judge(own, split, kind, best)
+    beside_each = (None, beside) if beside else (None,)
+    return [judge(name, members, rule, other) for other in beside_each for name, (members, rule) in made.items()]
+
+
+@dataclass
+class _Judge:
+    """Judges systems of one set; the first, the best trial alone, is what the others are held against."""
+
+    own: LogitSet
+    split: str
+    kind: UncertaintyKind
+    best: str
     alone: Predictions | None = None
-    for other in (None, beside) if beside else (None,):
-        for name, (members, rule) in made.items():
-            line, predictions = _judged(own, split, kind, name, members, rule, other, best, alone)
-            alone = alone or predictions
-            lines.append(line)
-    return lines
 
-
-def _judged(
-    own: LogitSet,
-    split: str,
-    kind: UncertaintyKind,
-    name: str,
-    members: Sequence[str],
-    rule: str,
-    sidekick: str | None,
-    best: str,
-    alone: Predictions | None,
-) -> tuple[Trained, Predictions]:
-    together = (*members, sidekick) if sidekick else tuple(members)
-    how = "fitted" if sidekick else rule
-    found = judge_members(own, together, split, kind=kind, rules=[how])
-    key = how if len(together) > 1 else together[0]
-    predictions = found.predictions[key]
-    total, one = multiply_adds(own, together), own.cards[best].multiply_adds
-    return Trained(
-        name=name,
-        members=together,
-        sidekick=sidekick,
-        cost_ratio=total / one if total is not None and one else None,
-        training_multiply_adds=_training(own, together),
-        metrics=found.metrics[key],
-        gains={} if alone is None else differences(predictions, alone, keys=KEYS),
-    ), predictions
+    def __call__(self, name: str, members: Sequence[str], rule: str, sidekick: str | None) -> Trained:
+        """Judge members by a rule, or beside a sidekick, with fitted weights."""
+        together, rule = ((*members, sidekick), "fitted") if sidekick else (tuple(members), rule)
+        found = judge_members(self.own, together, self.split, kind=self.kind, rules=[rule])
+        key = rule if len(together) > 1 else together[0]
+        gains = {} if self.alone is None else differences(found.predictions[key], self.alone, keys=KEYS)
+        self.alone = self.alone or found.predictions[key]
+        total, one = multiply_adds(self.own, together), self.own.cards[self.best].multiply_adds
+        cost = total / one if total is not None and one else None
+        return Trained(name, together, sidekick, cost, _training(self.own, together), found.metrics[key], gains)
 
 
 def _training(own: LogitSet, members: Sequence[str]) -> int | None:

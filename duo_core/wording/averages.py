@@ -43,5 +43,5 @@ def averages_line(lines: Sequence[Trained]) -> str:
     told = []
     for key in KEYS:
         better = [title_of(one) for one in lines if effect(key, one.gains.get(key)) == "better"]
-        told.append(f"in {METRICS[key].label} {', '.join(better) if better else 'none'}")
-    return f"Significantly better than the best trial alone: {'; '.join(told)}."
+        told.append(f"by {METRICS[key].label}: {', '.join(better) if better else 'none'}")
+    return f"Significantly better than the best trial alone, {'; '.join(told)}."
