@@ -157,8 +157,8 @@ def _pair(place: Place, *, more: bool) -> Choice:
         help=f"The larger model that would be used alone, and its accuracy. Shown first: the most accurate on {FIT_SPLIT} that has "
         "an affordable sidekick.",
     )
-    base, kind = st.session_state["base"], cast(UncertaintyKind, st.session_state["uncertainty"])
-    table = state.sidekicks(handle, base, place.split, kind)
+    base = st.session_state["base"]
+    table = state.offered(handle, base, place.split)
     others = [model for model in accuracy if model != base]
     link.settle("sidekick", others, state.first_sidekick(table), renamed=True)
     st.selectbox(

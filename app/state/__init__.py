@@ -26,8 +26,9 @@ from app.state.pictures import credits_of, thumbnails, trouble
 from app.state.reports import report_of_pair, report_of_set
 from app.state.sets import Handle, Survey, open_set, read_ahead, set_names, stamp_of, store_path, survey, under_way
 from app.state.systems import digest_of, predicted, systems
-from app.state.tables import all_pairs, sidekicks
+from app.state.tables import all_pairs, offered, sidekicks
 from app.state.uploads import choices, is_upload, opened
+from app.state.waiting import known
 
 __all__ = [
     "BUDGETS",
@@ -66,10 +67,12 @@ __all__ = [
     "is_upload",
     "judged_alone",
     "judged_by",
+    "known",
     "landscape",
     "marks_of",
     "member_curves",
     "moves",
+    "offered",
     "open_set",
     "opened",
     "predicted",

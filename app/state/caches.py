@@ -9,7 +9,7 @@ from app.budget import budget
 from app.state.once import Compute, Follow, Work
 from app.state.sizes import Ledger, pieces
 from app.state.turns import in_turn
-from app.state.waiting import told
+from app.state.waiting import patiently, told
 
 OWN = "upload:"
 """What the stamp of an uploaded set begins with, and so every key of what is computed from it."""
@@ -69,7 +69,7 @@ class Cache:
             work, mine = self._work(key, join=True, grows=grows)
             try:
                 if mine:
-                    work.start(in_turn(compute)) if apart else work.run(compute)
+                    work.start(in_turn(compute)) if apart else work.run(patiently(compute))
                 follow(work)
                 if mine or not (work.done() and work.abandoned):
                     return work.result()

@@ -13,9 +13,23 @@ from duo_core.common.arrays import UncertaintyKind
 from duo_core.logits import LogitSet
 from duo_core.systems import remembered
 from duo_core.systems.pair_judging import Memory
-from duo_core.systems.sweep import sweeps
+from duo_core.systems.sweep import on_fit, sweeps
 
 Tables = dict[UncertaintyKind, pd.DataFrame]
+
+
+def offered(handle: Handle, base: str, split: str) -> pd.DataFrame:
+    """What the fit split says of every duo of one base: one row a sidekick, by which one is chosen to begin with."""
+    return _offered(handle, base, tuple(sorted(other for other in survey(handle, split).accuracy if other != base)))
+
+
+def _offered(handle: Handle, base: str, others: tuple[str, ...]) -> pd.DataFrame:
+    def compute(progress: Progress) -> pd.DataFrame:
+        own, pairs = handle.logit_set, [(base, other) for other in others]
+        balance = pd.Series([own.flops_balance(*pair) for pair in pairs], dtype=float)
+        return on_fit(own, pairs, memory(handle), progress).assign(variant="duo", flops_balance=balance)
+
+    return awaited(Key("offered", handle.stamp, (base, others)), compute, _pairing(handle))
 
 
 def sidekicks(handle: Handle, base: str, split: str, kind: UncertaintyKind) -> pd.DataFrame:
@@ -29,8 +43,12 @@ def all_pairs(handle: Handle, split: str, kind: UncertaintyKind) -> pd.DataFrame
 
 
 def _table(handle: Handle, split: str, kind: UncertaintyKind, base: str | None) -> pd.DataFrame:
-    key, text = Key("pairs", handle.stamp, (split, base)), f"Pairing the models of {handle.logit_set.title}"
-    return awaited(key, lambda progress: _swept(handle, split, base, progress), text)[kind]
+    key = Key("pairs", handle.stamp, (split, base))
+    return awaited(key, lambda progress: _swept(handle, split, base, progress), _pairing(handle))[kind]
+
+
+def _pairing(handle: Handle) -> str:
+    return f"Pairing the models of {handle.logit_set.title}"
 
 
 def _swept(handle: Handle, split: str, base: str | None, progress: Progress) -> Tables:

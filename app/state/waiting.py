@@ -1,32 +1,140 @@
-"""What a page says while it waits for a value that it, or another session, has begun."""
+"""What a page says while it waits for a value that it, or another session, has begun; and how it is drawn without one at first."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from app.state.once import Follow, Work
+from app.state.once import Compute, Follow, Progress, Work
 from duo_core.common.numbers import percent
 
+T = TypeVar("T")
 PATIENCE = 0.5
 """Seconds before anything is said."""
 GLANCE = 0.1
 """Seconds between two looks at how far it is; at each, a newer click may end the run."""
+SOON = 0.05
+"""Seconds that a page waits for what it can be drawn without."""
+PLACE = "under_way"
+"""Key of the place in a page where it says what it is drawn without; the wire carries it."""
+WAITED = "waited"
+"""What a session notes when it has waited for all that a run was drawn without: the next run waits where it asks."""
+
+
+class NotYetError(Exception):
+    """A value that a page can be drawn without is not there soon; the text says what is done for it."""
+
+
+@dataclass
+class _Run:
+    """What one run of a page is drawn without."""
+
+    missing: list[tuple[Callable[[], object], DeltaGenerator]] = field(default_factory=list)
+    """What is asked, and the place that says so."""
+    works: list[Work[Any]] = field(default_factory=list)
+    """Joined until the run is over: what it comes back to is not told to stop meanwhile."""
+
+
+_RUN: ContextVar[_Run | None] = ContextVar("run", default=None)
+_HURRIED: ContextVar[_Run | None] = ContextVar("hurried", default=None)
+"""The run, while it asks for what it can be drawn without."""
+_SAID: ContextVar[DeltaGenerator | None] = ContextVar("said", default=None)
+"""The place that says so, while it waits for it at last."""
 
 
 def told(text: str) -> Follow:
     """Follow some work, with a bar where it says how far it is; a run that a newer click ends leaves it by raising."""
 
     def follow(work: Work[object]) -> None:
+        if (run := _HURRIED.get()) is not None:
+            return _soon(work, run, text)
         if work.done(PATIENCE if in_a_session() else None):
-            return
-        place = st.empty()
+            return None
+        place = _SAID.get() or st.empty()
         while not work.done(GLANCE):
             if work.share is None:
                 place.caption(f"{text}…")
             else:
                 place.progress(min(1.0, work.share), f"{text}: {percent(work.share, 0)}")
         place.empty()
+        return None
 
     return follow
+
+
+def _soon(work: Work[Any], run: _Run, text: str) -> None:
+    """Go on where the work is done soon; else the run waits for it when it has drawn the rest."""
+    if not work.done(SOON):
+        if work.join():
+            run.works.append(work)
+        raise NotYetError(text)
+
+
+def known(ask: Callable[[], T]) -> T | None:
+    """What is asked for; None where it is not there soon: then the page is drawn without it, and again when it is there.
+
+    What it waits for is said here. Outside `in_two_steps`, as in a fragment that runs by itself, it waits here.
+    """
+    run = _RUN.get()
+    if run is None:
+        return ask()
+    token = _HURRIED.set(run)
+    try:
+        return ask()
+    except NotYetError as error:
+        place = st.container(key=f"{PLACE}_{len(run.missing)}").empty()
+        place.caption(f"{error}…")
+        run.missing.append((ask, place))
+        return None
+    finally:
+        _HURRIED.reset(token)
+
+
+def patiently(compute: Compute[T]) -> Compute[T]:
+    """The same on the asker's thread, where others may wait for what comes of it: what it asks for itself, it waits for."""
+
+    def computed(progress: Progress) -> T:
+        token = _HURRIED.set(None)
+        try:
+            return compute(progress)
+        finally:
+            _HURRIED.reset(token)
+
+    return computed
+
+
+@contextmanager
+def in_two_steps() -> Iterator[None]:
+    """A page that is drawn at once without what takes longer, says how far that is, and is drawn again when it is there.
+
+    The second run waits where it asks, should a value have been let go meanwhile: there is no third.
+    """
+    run = _Run()
+    token = _RUN.set(None if st.session_state.pop(WAITED, False) else run)
+    try:
+        yield
+        for ask, place in run.missing:
+            _wait(ask, place)
+    finally:
+        _RUN.reset(token)
+        for work in run.works:
+            work.leave()
+    if run.missing:
+        st.session_state[WAITED] = True
+        st.rerun()
+
+
+def _wait(ask: Callable[[], object], place: DeltaGenerator) -> None:
+    token = _SAID.set(place)
+    try:
+        ask()
+    finally:
+        _SAID.reset(token)
 
 
 def in_a_session() -> bool:
