@@ -1,7 +1,8 @@
 """What an interaction costs, in a real Chromium on the real server: milliseconds of the server and of the browser's main thread.
 
-Server: from the browser's question to the end of the script that answers it. Browser: what its main thread worked (Chromium's
-TaskDuration) from the click until the page stands still; waiting is not counted, so that a busy machine tells the same. Below stand
+Server: from the browser's question to the end of the script that answers it, or to the page's last element where it waits for more
+after that. Browser: what its main thread worked (Chromium's TaskDuration) from the click until the page stands still; waiting is
+not counted, so that a busy machine tells the same. Below stand
 how far things moved while the first page was drawn (cumulative layout shift), its nodes, and when its first chart was there.
 """
 
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from browsing import CHROMIUM_OPTIONS, Pages, find_chromium, settle, streamlit_server  # noqa: E402
+from browsing import CHROMIUM_OPTIONS, Pages, find_chromium, settle, streamlit_server, talks  # noqa: E402
 from streamlit.proto.BackMsg_pb2 import BackMsg  # noqa: E402
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg  # noqa: E402
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 SERVER, BROWSER = 300.0, 500.0
 """Milliseconds that an interaction may take."""
 SHIFT = 0.1
+ASKED, GLANCE = 300, 50
+"""Milliseconds within which an action has asked the server, and between two looks whether it has answered."""
 SHIFTS = """
 window.shift = 0;
 new PerformanceObserver(list => list.getEntries().forEach(each => { if (!each.hadRecentInput) window.shift += each.value; }))
@@ -47,8 +50,10 @@ class Cost(NamedTuple):
 class Clock:
     """Times a page's questions to its server."""
 
-    def __init__(self, page: "Page") -> None:
+    def __init__(self, page: "Page", last: bytes = b"") -> None:
+        """`last` is what the last element of the page says, where the script goes on after that."""
         self.asked = self.answered = 0.0
+        self.last, self.drawn = last, False
         page.on("websocket", self.listen)
 
     def listen(self, stream: "WebSocket") -> None:
@@ -57,16 +62,23 @@ class Clock:
 
     def ask(self, message: str | bytes) -> None:
         if isinstance(message, bytes) and BackMsg.FromString(message).WhichOneof("type") == "rerun_script":
-            self.asked = time.perf_counter()
+            self.asked, self.drawn = time.perf_counter(), False
 
     def hear(self, message: str | bytes) -> None:
-        if isinstance(message, bytes) and ForwardMsg.FromString(message).WhichOneof("type") == "script_finished":
-            self.answered = time.perf_counter()
+        if isinstance(message, bytes) and not self.drawn:
+            self.drawn = bool(self.last) and self.last in message
+            if self.drawn or ForwardMsg.FromString(message).WhichOneof("type") == "script_finished":
+                self.answered = time.perf_counter()
 
 
 def press(*labels: str) -> Action:
-    """Press the buttons in turn; a shortcut stands behind a label."""
-    return lambda page, turn: page.get_by_role("button", name=labels[turn % len(labels)]).first.click()
+    """Press the buttons in turn, or parts of a segmented control; a shortcut stands behind a label."""
+
+    def pressed(page: "Page", turn: int) -> None:
+        label = labels[turn % len(labels)]
+        page.get_by_role("button", name=label).or_(page.get_by_role("radio", name=label)).first.click()
+
+    return pressed
 
 
 def choose(label: str) -> Action:
@@ -108,13 +120,18 @@ WALKS: dict[str, tuple[str, dict[str, Action]]] = {
 
 def walked(page: "Page", clock: Clock, tracing: Any, action: Action, repeats: int) -> list[Cost]:
     """Costs of an interaction, again and again; the first of all, which fetches code, is left out."""
-    found = []
-    for turn in range(repeats + 2 - repeats % 2):
-        before = _worked(tracing)
-        action(page, turn)
-        settle(page)
-        found.append(Cost(1e3 * (clock.answered - clock.asked), _worked(tracing) - before))
-    return found[1:]
+    return [cost_of(page, clock, tracing, action, turn) for turn in range(repeats + 2 - repeats % 2)][1:]
+
+
+def cost_of(page: "Page", clock: Clock, tracing: Any, action: Action, turn: int = 0) -> Cost:
+    """What an interaction costs until the page stands still."""
+    before = _worked(tracing)
+    action(page, turn)
+    page.wait_for_timeout(ASKED)
+    while talks[page].waiting:  # to look at the page meanwhile, as `settle` does, would be work of the page
+        page.wait_for_timeout(GLANCE)
+    settle(page)
+    return Cost(1e3 * (clock.answered - clock.asked), _worked(tracing) - before)
 
 
 def _worked(tracing: Any) -> float:
