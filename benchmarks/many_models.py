@@ -114,7 +114,6 @@ BY_HAND: dict[str, Action] = {
     "show: gain": within("Axes and models", press("Gain toward perfect")),
     "scale: absolute": within("Axes and models", press("Absolute")),
     "scope: all": press("All bases"),
-    "metric, all bases": choose("Metric"),
     "scope: one": press("This base"),
     "cascades: no": press("Left out"),
     "cascades: yes": press("Weighed"),

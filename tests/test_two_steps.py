@@ -16,8 +16,7 @@ SECONDS = 60
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
-    """Nothing is there soon, and nothing was found before."""
-    monkeypatch.setattr(waiting, "SOON", 0.0)
+    """Nothing was found before, and what is under way is said soon."""
     monkeypatch.setattr(waiting, "PATIENCE", 0.01)
     monkeypatch.setattr(waiting, "GLANCE", 0.01)
     CACHE.clear()
@@ -125,6 +124,10 @@ class Screen:
         raise Again
 
 
+class Click(Exception):  # noqa: N818 (no error)
+    """A newer click ends the run."""
+
+
 @pytest.fixture
 def screen(monkeypatch):
     found = Screen()
@@ -137,12 +140,14 @@ class Slow:
     """A value that takes a while; how often it was computed, and whether it was told to stop."""
 
     def __init__(self, looks=5):
-        self.looks, self.begun, self.stopped = looks, 0, threading.Event()
+        self.looks, self.begun, self.stopped, self.gate = looks, 0, threading.Event(), threading.Event()
+        self.gate.set()
 
     def __call__(self, progress):
         self.begun += 1
         for look in range(self.looks):
             threading.Event().wait(0.02)
+            self.gate.wait(SECONDS)
             if progress(look, self.looks):
                 self.stopped.set()
                 break
@@ -180,13 +185,38 @@ def test_what_cannot_be_kept_is_waited_for_the_second_time(screen, monkeypatch):
         assert drawn(value) == 42
 
 
-def test_a_newer_click_leaves_what_nobody_else_waits_for(screen):
+@pytest.fixture
+def clicked(screen, monkeypatch):
+    """A run that a newer click ends while it says how far it is; what it waits for is held up from then on."""
+
+    def ends(value):
+        def click(*_):
+            value.gate.clear()
+            threading.Event().wait(0.1)
+            raise Click
+
+        with monkeypatch.context() as patch, pytest.raises(Click):
+            patch.setattr(screen, "progress", click)
+            drawn(value)
+
+    return ends
+
+
+def test_a_newer_click_leaves_what_nobody_else_waits_for(clicked):
     value = Slow(looks=10_000)
-    with pytest.raises(KeyboardInterrupt), waiting.in_two_steps():
-        assert waiting.known(value.ask) is None
-        assert not value.stopped.is_set()
-        raise KeyboardInterrupt
+    clicked(value)
+    value.gate.set()
     assert value.stopped.wait(SECONDS)
+
+
+def test_what_is_under_way_goes_on_while_the_page_is_drawn_again(clicked):
+    value = Slow(looks=20)
+    clicked(value)
+    with pytest.raises(Again), waiting.in_two_steps():
+        assert waiting.known(value.ask) is None
+        value.gate.set()
+        threading.Event().wait(0.1)
+    assert (value.begun, value.stopped.is_set()) == (1, False)
 
 
 def test_what_others_wait_for_is_computed_with_patience(screen):

@@ -18,8 +18,6 @@ PATIENCE = 0.5
 """Seconds before anything is said."""
 GLANCE = 0.1
 """Seconds between two looks at how far it is; at each, a newer click may end the run."""
-SOON = 0.05
-"""Seconds that a page waits for what it can be drawn without."""
 PLACE = "under_way"
 """Key of the place in a page where it says what it is drawn without; the wire carries it."""
 WAITED = "waited"
@@ -27,7 +25,7 @@ WAITED = "waited"
 
 
 class NotYetError(Exception):
-    """A value that a page can be drawn without is not there soon; the text says what is done for it."""
+    """A value that a page can be drawn without is not there; the text says what is done for it."""
 
 
 @dataclass
@@ -37,7 +35,7 @@ class _Run:
     missing: list[tuple[Callable[[], object], DeltaGenerator]] = field(default_factory=list)
     """What is asked, and the place that says so."""
     works: list[Work[Any]] = field(default_factory=list)
-    """Joined until the run is over: what it comes back to is not told to stop meanwhile."""
+    """Joined until the run is over: what was under way, as a click came, is not told to stop meanwhile."""
 
 
 _RUN: ContextVar[_Run | None] = ContextVar("run", default=None)
@@ -51,10 +49,8 @@ def told(text: str) -> Follow:
     """Follow some work, with a bar where it says how far it is; a run that a newer click ends leaves it by raising."""
 
     def follow(work: Work[object]) -> None:
-        if (run := _HURRIED.get()) is not None:
-            return _soon(work, run, text)
         if work.done(PATIENCE if in_a_session() else None):
-            return None
+            return
         place = _SAID.get() or st.empty()
         while not work.done(GLANCE):
             if work.share is None:
@@ -62,23 +58,25 @@ def told(text: str) -> Follow:
             else:
                 place.progress(min(1.0, work.share), f"{text}: {percent(work.share, 0)}")
         place.empty()
-        return None
 
     return follow
 
 
-def _soon(work: Work[Any], run: _Run, text: str) -> None:
-    """Go on where the work is done soon; else the run waits for it when it has drawn the rest."""
-    if not work.done(SOON):
-        if work.join():
+def there(joined: Callable[[], Work[Any] | None], text: str) -> None:
+    """Raise NotYetError where the page can be drawn without a value that is not there, given what joins the work on it, if any."""
+    if (run := _HURRIED.get()) is not None:
+        work = joined()
+        if work is not None:
             run.works.append(work)
-        raise NotYetError(text)
+        if work is None or not work.done(0):
+            raise NotYetError(text)
 
 
 def known(ask: Callable[[], T]) -> T | None:
-    """What is asked for; None where it is not there soon: then the page is drawn without it, and again when it is there.
+    """What is asked for; None where it is not there: then the page is drawn without it first, and again when it is there.
 
-    What it waits for is said here. Outside `in_two_steps`, as in a fragment that runs by itself, it waits here.
+    Nothing is begun before the rest is drawn, which would have to share the processors with it. What the page waits for is said
+    here. Outside `in_two_steps`, as in a fragment that runs by itself, it waits here.
     """
     run = _RUN.get()
     if run is None:
