@@ -1,9 +1,9 @@
 """Find on a set of many models and on the shipped ones: its first opening, every click, and what `duo advise` takes.
 
 The first set is synthetic, 120 models of 2,000 images a split and 10 classes: 7,140 pairs. Of a click two things are printed: until
-the page stands, but for what it says is under way (that is judged), and until nothing is. First by AppTest, without a browser: times
-are those of the clock, and CPU those of all processors together; on a busy machine the first grow, the second hardly. Then in a
-real Chromium, on the server and on the browser's main thread as in walking.py.
+the page stands, but for what it says is under way (that is judged), and until nothing is. First by AppTest, without a browser, by
+the clock and in CPU time of all processors together: on a busy machine the first grows, the second hardly. Then in a real Chromium:
+the server's by the clock, and CPU time of the browser's main thread until nothing is under way.
 """
 
 import argparse
@@ -141,7 +141,7 @@ def browsed(store: Path, name: str, click: float) -> None:
         with streamlit_server(ROOT / "app" / "main.py", Path(folder) / "log", DUO_STORE=str(store)) as address:
             page = Pages(browser, address).empty(width=1440)
             clock, tracing = Clock(page, LAST), page.context.new_cdp_session(page)
-            tracing.send("Performance.enable")
+            tracing.send("Performance.enable", {"timeDomain": "threadTicks"})
             page.goto(f"{address}/find?set={name}")
             settle(page)
             for label, action in BY_HAND.items():
