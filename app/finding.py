@@ -25,6 +25,8 @@ SCOPES = {"one": "This base", "all": "All bases"}
 MEANING = "This base: every model alone, the systems that hold the base, and deep ensembles. All bases: every system."
 BUDGETS = tuple(round(share * 100) for share in state.BUDGETS)
 """Percent of the base's cost that may be added."""
+SOON = 0.1
+"""Seconds that the page waits for its systems, most of which are there, before it is drawn without them."""
 CASCADES = {"yes": "Weighed", "no": "Left out"}
 CASCADE = "A small system answers what it is sure of and hands the rest on to a larger one."
 
@@ -96,7 +98,7 @@ def _models(names: Sequence[str]) -> list[str]:
 def view_of(choice: Choice, what: Asked, options: Iterable[Option]) -> View | None:
     """The rows that are asked for; None where they are not there yet."""
     base = choice.base
-    table = state.known(lambda: state.systems(choice.handle, choice.split, choice.kind, base if what.of_base else None))
+    table = state.known(lambda: state.systems(choice.handle, choice.split, choice.kind, base if what.of_base else None), SOON)
     if table is None:
         return None
     table = _of_models(with_options(table, choice.handle.logit_set, base, options), {*what.models, base} if what.models else None)

@@ -176,6 +176,17 @@ def test_the_second_run_has_what_the_first_went_without(screen):
     assert drawn(value) == 42
 
 
+def test_what_is_there_soon_is_waited_for(screen):
+    value = Slow(looks=2)
+    with waiting.in_two_steps():
+        assert waiting.known(value.ask, SECONDS) == 42
+    slower = Slow()
+    with pytest.raises(Again), waiting.in_two_steps():
+        assert waiting.known(lambda: awaited(Key("another"), slower, "Looking on"), 0.01) is None
+        assert slower.begun == 1, "it is begun at once"
+    assert slower.begun == 1
+
+
 def test_what_cannot_be_kept_is_waited_for_the_second_time(screen, monkeypatch):
     monkeypatch.setattr(caches, "CACHE", Cache(lambda: 1))
     value = Slow()

@@ -9,7 +9,7 @@ from app.budget import budget
 from app.state.once import Compute, Follow, Work
 from app.state.sizes import Ledger, pieces
 from app.state.turns import in_turn
-from app.state.waiting import patiently, there, told
+from app.state.waiting import hurried, patiently, there, told
 
 OWN = "upload:"
 """What the stamp of an uploaded set begins with, and so every key of what is computed from it."""
@@ -208,5 +208,8 @@ def awaited(key: Key, compute: Compute[T], text: str) -> T:
 
     Of a page that can be drawn without it (`waiting.known`), that is when the page has been drawn.
     """
-    there(lambda: CACHE.joined(key), text)
+    if (soon := hurried()) is not None:
+        if soon:
+            CACHE.begin(key, compute)
+        there(CACHE.joined(key), text)
     return CACHE.value(key, compute, told(text), apart=True)

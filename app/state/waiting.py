@@ -39,8 +39,8 @@ class _Run:
 
 
 _RUN: ContextVar[_Run | None] = ContextVar("run", default=None)
-_HURRIED: ContextVar[_Run | None] = ContextVar("hurried", default=None)
-"""The run, while it asks for what it can be drawn without."""
+_HURRIED: ContextVar[tuple[_Run, float] | None] = ContextVar("hurried", default=None)
+"""The run, while it asks for what it can be drawn without, and for how many seconds it waits for that."""
 _SAID: ContextVar[DeltaGenerator | None] = ContextVar("said", default=None)
 """The place that says so, while it waits for it at last."""
 
@@ -62,26 +62,32 @@ def told(text: str) -> Follow:
     return follow
 
 
-def there(joined: Callable[[], Work[Any] | None], text: str) -> None:
-    """Raise NotYetError where the page can be drawn without a value that is not there, given what joins the work on it, if any."""
-    if (run := _HURRIED.get()) is not None:
-        work = joined()
+def hurried() -> float | None:
+    """Seconds to wait for what the page asks for just now and can be drawn without; None where it waits until it is there."""
+    return hurry[1] if (hurry := _HURRIED.get()) else None
+
+
+def there(work: Work[Any] | None, text: str) -> None:
+    """Hold the work, joined, on a value that the page can be drawn without; NotYetError where it is not done in time, or not begun."""
+    if (hurry := _HURRIED.get()) is not None:
+        run, soon = hurry
         if work is not None:
             run.works.append(work)
-        if work is None or not work.done(0):
+        if work is None or not work.done(soon):
             raise NotYetError(text)
 
 
-def known(ask: Callable[[], T]) -> T | None:
+def known(ask: Callable[[], T], soon: float = 0) -> T | None:
     """What is asked for; None where it is not there: then the page is drawn without it first, and again when it is there.
 
-    Nothing is begun before the rest is drawn, which would have to share the processors with it. What the page waits for is said
-    here. Outside `in_two_steps`, as in a fragment that runs by itself, it waits here.
+    What is hardly ever there `soon`, in so many seconds, is not begun before the rest is drawn, which would have to share the
+    processors with it. What the page waits for is said here. Outside `in_two_steps`, as in a fragment that runs by itself, it waits
+    here.
     """
     run = _RUN.get()
     if run is None:
         return ask()
-    token = _HURRIED.set(run)
+    token = _HURRIED.set((run, soon))
     try:
         return ask()
     except NotYetError as error:
