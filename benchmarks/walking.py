@@ -11,6 +11,7 @@ import statistics
 import sys
 import tempfile
 import time
+from base64 import b64decode
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,7 +26,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg  # noqa: E402
 from benchmarks.driving import line  # noqa: E402
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page, WebSocket
+    from playwright.sync_api import Page
 
 SERVER, BROWSER = 300.0, 500.0
 """Milliseconds that an interaction may take."""
@@ -48,27 +49,32 @@ class Cost(NamedTuple):
 
 
 class Clock:
-    """Times a page's questions to its server."""
+    """Times a page's questions to its server, by the browser's own clock of what goes over its websocket."""
 
-    def __init__(self, page: "Page", last: bytes = b"") -> None:
+    def __init__(self, tracing: Any, last: bytes = b"") -> None:
         """`last` is what the last element of the page says, where the script goes on after that."""
         self.asked = self.answered = 0.0
         self.last, self.drawn = last, False
-        page.on("websocket", self.listen)
+        tracing.send("Network.enable")
+        tracing.on("Network.webSocketFrameSent", self.ask)
+        tracing.on("Network.webSocketFrameReceived", self.hear)
 
-    def listen(self, stream: "WebSocket") -> None:
-        stream.on("framesent", self.ask)
-        stream.on("framereceived", self.hear)
+    def ask(self, event: dict[str, Any]) -> None:
+        if BackMsg.FromString(_binary(event)).WhichOneof("type") == "rerun_script":
+            self.asked, self.drawn = event["timestamp"], False
 
-    def ask(self, message: str | bytes) -> None:
-        if isinstance(message, bytes) and BackMsg.FromString(message).WhichOneof("type") == "rerun_script":
-            self.asked, self.drawn = time.perf_counter(), False
-
-    def hear(self, message: str | bytes) -> None:
-        if isinstance(message, bytes) and not self.drawn:
+    def hear(self, event: dict[str, Any]) -> None:
+        if not self.drawn:
+            message = _binary(event)
             self.drawn = bool(self.last) and self.last in message
             if self.drawn or ForwardMsg.FromString(message).WhichOneof("type") == "script_finished":
-                self.answered = time.perf_counter()
+                self.answered = event["timestamp"]
+
+
+def _binary(event: dict[str, Any]) -> bytes:
+    """What a frame carries; nothing where it is text."""
+    frame = event["response"]
+    return b64decode(frame["payloadData"]) if frame["opcode"] == 2 else b""
 
 
 def press(*labels: str) -> Action:
@@ -125,16 +131,21 @@ def walked(page: "Page", clock: Clock, tracing: Any, action: Action, repeats: in
 
 def cost_of(page: "Page", clock: Clock, tracing: Any, action: Action, turn: int = 0) -> Cost:
     """What an interaction costs until the page stands still."""
-    before = _worked(tracing)
+    before = worked(tracing)
     action(page, turn)
     page.wait_for_timeout(ASKED)
+    answered(page)
+    return Cost(1e3 * (clock.answered - clock.asked), worked(tracing) - before)
+
+
+def answered(page: "Page") -> None:
+    """Wait until the page stands still and the server has no more to say."""
     while talks[page].waiting:  # to look at the page meanwhile, as `settle` does, would be work of the page
         page.wait_for_timeout(GLANCE)
     settle(page)
-    return Cost(1e3 * (clock.answered - clock.asked), _worked(tracing) - before)
 
 
-def _worked(tracing: Any) -> float:
+def worked(tracing: Any) -> float:
     """Milliseconds that the page's main thread has worked so far."""
     metrics = {each["name"]: each["value"] for each in tracing.send("Performance.getMetrics")["metrics"]}
     return float(metrics["TaskDuration"] * 1e3)
@@ -143,7 +154,8 @@ def _worked(tracing: Any) -> float:
 def walk(pages: Pages, path: str, actions: dict[str, Action], repeats: int) -> None:
     """Print one page: what it costs to open, and every interaction."""
     page = pages.empty(width=1440)
-    clock, tracing = Clock(page), page.context.new_cdp_session(page)
+    tracing = page.context.new_cdp_session(page)
+    clock = Clock(tracing)
     tracing.send("Performance.enable")
     page.add_init_script(SHIFTS)
     start = time.perf_counter()

@@ -68,7 +68,7 @@ def hurried() -> float | None:
 
 
 def there(work: Work[Any] | None, text: str) -> None:
-    """Hold the work, joined, on a value that the page can be drawn without; NotYetError where it is not done in time, or not begun."""
+    """Hold the joined work on a value that the page can be drawn without; NotYetError where it is not done in time or not begun."""
     if (hurry := _HURRIED.get()) is not None:
         run, soon = hurry
         if work is not None:
