@@ -57,7 +57,7 @@ def test_the_gain_carries_its_interval_and_a_verdict(open_diagnose, found):
     said = f"Accuracy {100 * gain.estimate:+.2f} pp, 95 % interval {100 * gain.low:+.2f} to {100 * gain.high:+.2f}: **"
     assert said.replace("-", "−") in text
     assert ("**significant " in text.partition("95 % interval")[2][:60]) == gain.stands
-    assert "2,000 draws, seed 0" in text
+    assert "2,000 times (seed 0)" in text
 
 
 def test_reliability_is_before_and_after(open_diagnose, found):

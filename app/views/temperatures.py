@@ -28,7 +28,7 @@ QUESTIONS = {
     "images": "How many images does it need?",
 }
 SEEDS = range(1000)
-MARKED = {"duo": "Duo, learned", "base": "Base alone", "sidekick": "Sidekick alone", "unweighted": "Unweighted"}
+MARKED = {"duo": "Duo, fitted", "base": "Base alone", "sidekick": "Sidekick alone", "unweighted": "Unweighted"}
 RATIO_COLUMNS = ["base", "sidekick", "T_base", "T_sidekick", "T_ratio", "flops_balance"]
 
 

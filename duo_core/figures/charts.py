@@ -17,7 +17,7 @@ from duo_core.metrics import METRICS
 
 
 def risk_coverage(table: pd.DataFrame, *, coverage: float | None = None, start: float = 0.0, colours: Colours = LIGHT) -> go.Figure:
-    """Draw selective error against coverage, one line a column of `curves.risk_coverage`'s table, the duo last.
+    """Draw selective risk against coverage, one line a column of `curves.risk_coverage`'s table, the duo last.
 
     `coverage` is marked by a vertical line; the axis begins at `start`. A click anywhere picks a coverage.
     """

@@ -124,7 +124,7 @@ def _risks(found: Evaluation, charts: Charts) -> Section:
     said = f"Of the 80 % surest images the duo gets {percent(duo, 2)} wrong, the base {percent(base, 2)}."
     figure = coverage_chart(drawn.table, coverage=0.8)
     caption = f"{said} The oracle ranks every right image of the duo before every wrong one: no ranking does better."
-    alternative = f"Selective error against coverage of every variant. {said}"
+    alternative = f"Selective risk against coverage of every variant. {said}"
     rows: list[list[Content]] = [
         [
             words.number(coverage, percent(coverage, 0)),
@@ -135,7 +135,7 @@ def _risks(found: Evaluation, charts: Charts) -> Section:
     columns = ["Coverage", *(VARIANTS[key].label for key in found.predictions)]
     numbers = table("risk_coverage", "Error among the images kept, by coverage", columns, rows)
     chart = charts.add("risk-coverage", figure, alternative, caption)
-    return Section("risk", "How wrong are the images you keep?", [chart, folded("The curves as numbers", numbers)])
+    return Section("risk", "How many of the images you keep are wrong?", [chart, folded("The curves as numbers", numbers)])
 
 
 def _temperatures(found: Evaluation, charts: Charts) -> Section:

@@ -32,7 +32,7 @@ def exchange_line(counted: Exchange, gain: Interval | None, base: str) -> str:
 
     >>> exchange_line(Exchange(90, 6, 1, 3), Interval(0.05, 0.01, 0.09), "large")
     'The duo is right on **6** images that large gets wrong, and wrong on **1** that large gets right: 5 more right of 100. \
-Accuracy +5.00 pp, 95 % interval +1.00 to +9.00: **significant gain**.'
+Accuracy +5.00 pp, 95 % interval +1.00 to +9.00: **significantly better**.'
     """
     text = sentences.exchanged(counted, base)
     return text if gain is None else f"{text} Accuracy {verdict('accuracy', gain)}."
@@ -89,7 +89,7 @@ def entropy_line(gains: Mapping[str, Interval | None]) -> str:
     """What ranking the duo by entropy instead of softmax changes.
 
     >>> entropy_line({"aurc": Interval(0.0001, 0.00005, 0.0002), "auroc": None})
-    'The duo by entropy instead of softmax: AURC +0.10, 95 % interval +0.05 to +0.20: **significant loss**.'
+    'The duo by entropy instead of softmax: AURC +0.10, 95 % interval +0.05 to +0.20: **significantly worse**.'
     """
     known = [f"{METRICS[key].label} {verdict(key, gain)}" for key, gain in gains.items() if gain is not None]
     return f"The duo by entropy instead of softmax: {'; '.join(known) or 'nothing to compare'}."
@@ -98,8 +98,8 @@ def entropy_line(gains: Mapping[str, Interval | None]) -> str:
 def draws_line(gain: Interval | None, level: float = LEVEL) -> str:
     """How the intervals came about; `level` is theirs where there is none to ask.
 
-    >>> draws_line(Interval(0.02, 0.01, 0.03, level=0.99))[:19], draws_line(None)[:19]
-    ('Intervals of 99 %: ', 'Intervals of 95 %: ')
+    >>> draws_line(Interval(0.02, 0.01, 0.03, level=0.99))[:14], draws_line(None)[:14]
+    ('99 % intervals', '95 % intervals')
     """
     return sentences.drawn(*((gain.replicates, gain.seed, gain.level) if gain else (REPLICATES, 0, level)))
 
@@ -112,7 +112,7 @@ def every_metric(
     >>> found = {"base": {"aurc": 0.008}, "sidekick": {"aurc": 0.02}, "duo": {"aurc": 0.006}}
     >>> table = every_metric(found, {"base": {"aurc": Interval(-0.002, -0.003, -0.001)}, "sidekick": {"aurc": None}})
     >>> table.to_dict("split")["data"][0]
-    ['AURC × 1000, lower is better', 8.0, 20.0, 6.0, -2.0, '−3.00 to −1.00', 'significant gain', -14.0, '', 'n/a']
+    ['AURC × 1000, lower is better', 8.0, 20.0, 6.0, -2.0, '−3.00 to −1.00', 'significantly better', -14.0, '', 'n/a']
     """
     return pd.DataFrame([_metric_row(key, metrics, gains) for key in METRICS if key in metrics["duo"]])
 
