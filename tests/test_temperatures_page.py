@@ -219,7 +219,10 @@ def test_a_fit_split_that_is_separated_draws_and_says_so(open_temperatures, tmp_
     assert np.isfinite(table(app, "The bowl as numbers")["nll"]).all()
     app.button_group(key="question").set_value("images").run()
     assert not app.exception
-    assert "Perfectly separated, so that no finite temperature is best: 41 of 41 samples of up to 60 images." in text_of(app)
+    assert (
+        "In 41 of 41 samples of up to 60 images, some weighting gets every image right, so no finite temperature is best."
+        in text_of(app)
+    )
 
 
 def test_sentences_are_as_their_examples_say():
