@@ -126,7 +126,7 @@ def test_diagnose(toy):
         "Which classes gain?",
         "Does it carry over?",
         "Softmax or entropy?",
-        "Is it as sure as right?",
+        "Does confidence match accuracy?",
     ):
         press(page, part)
     pick(page, "Evaluation split", "shift")

@@ -199,7 +199,7 @@ def _calibration(found: Evaluation, charts: Charts) -> Section:
         ),
         folded("The bins as numbers", table("reliability", "Images and share right, by confidence", columns, rows)),
     ]
-    return Section("calibration", "Is it as sure as it is right?", content)
+    return Section("calibration", "Does confidence match accuracy?", content)
 
 
 def _bin(row: "dict[str, float]") -> list[Content]:
