@@ -36,9 +36,9 @@ def hidden_costs(hidden: Collection[str], base: str) -> str:
 def faded(fit_split: str, split: str) -> str:
     """How the front came about."""
     return (
-        f"Named points form the Pareto front: every other system costs more or has a higher NLL (cross-entropy) on {fit_split}. Faded "
-        f"points do not lie on it, so no budget chooses them. All are drawn at their values on {split}. Drag to zoom, double-click "
-        "to go back, click to open."
+        f"Named points form the Pareto front: every other system costs more or has a higher NLL (cross-entropy) on {fit_split}. "
+        f"Faded points do not lie on it, so no budget chooses them. All are drawn at their values on {split}. Drag to zoom, "
+        "double-click to go back, click to open."
     )
 
 
@@ -46,9 +46,9 @@ def sizes_caption(grouped: bool, fit_split: str) -> str:
     """What the lines are of."""
     if grouped:
         return (
-            "Deep ensembles are several trainings of one model. At each number of trainings the chart has the mean over the possible "
-            "choices of them, with one standard deviation; the choices overlap, so this is not a standard error. Of single models it "
-            f"has those that no other beats on {fit_split} at no more cost."
+            "Deep ensembles are several trainings of one model. At each number of trainings the chart has the mean over the "
+            "possible choices of them, with one standard deviation; the choices overlap, so this is not a standard error. Of "
+            f"single models it has those that no other beats on {fit_split} at no more cost."
         )
     return (
         "This set has one training of each model, so its ensembles are heterogeneous: different models with fitted weights. Each "
@@ -58,7 +58,8 @@ def sizes_caption(grouped: bool, fit_split: str) -> str:
 
 def no_budget(base: str) -> str:
     """Why there is no answer."""
-    return f"The set does not say how many multiply-adds {base} takes, so there is no budget to answer for. The chart compares what is known."
+    no_answer = f"The set does not say how many multiply-adds {base} takes, so there is no budget to answer for"
+    return f"{no_answer}. The chart compares what is known."
 
 
 def offered(advice: Advice) -> dict[str, Option]:

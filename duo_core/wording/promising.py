@@ -19,9 +19,9 @@ CONFIDENCES = ("90", "95", "99")
 SAID = (GUARANTEED, "empirical")
 """Methods that are told of in sentences."""
 MEANING = (
-    "How often the guarantee is kept: if the threshold were chosen on other images of the same kind again and again, so often its "
-    "risk, the share of wrong answers, would be at most the target on new images. SGR guarantees the same by an older search, which "
-    "on few images often finds no threshold; the empirical threshold guarantees nothing."
+    "How often the guarantee is kept: if the threshold were chosen again and again, each time on other images of the same kind, in "
+    "this share of cases its risk (the share of wrong answers) on new images would be at most the target. SGR guarantees the same "
+    "by an older search, which on few images often finds no threshold; the empirical threshold guarantees nothing."
 )
 
 
@@ -77,18 +77,18 @@ def exchangeable_line(rates: tuple[float, float, float], base: str, fit_split: s
     """Whether a split's images look like those that the threshold was chosen on.
 
     >>> exchangeable_line((0.08, 0.21, 1e-9), "large", "val", "test-blur")
-    'Here that fails: large is wrong on 8.0 % of val and on 21.0 % of test-blur. If one pool of images had been divided at random \
-into the two, so large a gap would arise less than once in a million times: **nothing is guaranteed on test-blur**.'
+    'Here that fails: large is wrong on 8.0 % of val and on 21.0 % of test-blur. Dividing one pool of images at random into the \
+two would give so large a gap less than once in a million times, so **nothing is guaranteed on test-blur**.'
     >>> exchangeable_line((0.08, 0.082, 0.44), "large", "val", "test")
-    'Nothing speaks against that here: large is wrong on 8.0 % of val and on 8.2 % of test; if one pool of images had been \
-divided at random into the two, a gap at least as large would arise in 44 % of cases.'
+    'Nothing speaks against that here: large is wrong on 8.0 % of val and on 8.2 % of test. Dividing one pool of images at \
+random into the two would give a gap at least as large in 44 % of cases.'
     """
     own, other, chance = rates
     seen = f"{base} is wrong on {percent(own)} of {fit_split} and on {percent(other)} of {split}"
-    divided = "f one pool of images had been divided at random into the two,"
+    divided = "Dividing one pool of images at random into the two would give"
     if chance < SELDOM:
-        return f"Here that fails: {seen}. I{divided} so large a gap would arise {seldom(chance)}: **nothing is guaranteed on {split}**."
-    return f"Nothing speaks against that here: {seen}; i{divided} a gap at least as large would arise in {percent(chance, 0)} of cases."
+        return f"Here that fails: {seen}. {divided} so large a gap {seldom(chance)}, so **nothing is guaranteed on {split}**."
+    return f"Nothing speaks against that here: {seen}. {divided} a gap at least as large in {percent(chance, 0)} of cases."
 
 
 def seldom(chance: float) -> str:

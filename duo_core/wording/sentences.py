@@ -154,7 +154,7 @@ def drawn(replicates: int, seed: int, level: float = LEVEL) -> str:
     return (
         f"{percent(level, 0)} intervals by the paired bootstrap: the images are drawn anew with replacement {replicates:,} times "
         f"(seed {seed}), and both systems are judged on each draw. A difference is significant where its interval excludes 0. "
-        f"Where one is right and the other wrong on fewer than {FEW} images, an exact McNemar test decides on accuracy and macro F1. "
+        f"Where one is right and the other wrong on fewer than {FEW} images, an exact McNemar test decides accuracy and macro F1. "
         "Differences in ECE have no interval: drawing images anew raises an ECE by itself."
     )
 
