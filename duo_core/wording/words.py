@@ -168,12 +168,13 @@ def speed_line(law: PowerLaw) -> str:
     """How well multiply-adds tell the speed.
 
     >>> speed_line(PowerLaw((1.0, 1.0), -0.9, 0.938))
-    'Twice the multiply-adds make a model 1.9 times as slow; they explain 94 % of the differences in speed (R² 0.938, logarithmic).'
+    'With twice the multiply-adds a model is 1.9 times as slow, by the fitted line. Multiply-adds explain 94 % of the variance in \
+speed (R² 0.938, both on logarithmic scales).'
     """
     slower = 2**-law.exponent
     return (
-        f"Twice the multiply-adds make a model {slower:.1f} times as slow; they explain {percent(law.r_squared, 0)} of the "
-        f"differences in speed (R² {law.r_squared:.3f}, logarithmic)."
+        f"With twice the multiply-adds a model is {slower:.1f} times as slow, by the fitted line. Multiply-adds explain "
+        f"{percent(law.r_squared, 0)} of the variance in speed (R² {law.r_squared:.3f}, both on logarithmic scales)."
     )
 
 
@@ -181,14 +182,14 @@ def slowdown_line(r_squared: float | None, pairs: int) -> str:
     """How well the FLOPs balance tells what a duo adds to the time.
 
     >>> slowdown_line(0.795, 12), slowdown_line(None, 0)
-    ('Base and sidekick one after the other; the FLOPs balance explains 80 % of the differences between 12 pairs (R² 0.795; in the \
-paper 0.795).', 'A line takes pairs of different cost.')
+    ("Base and sidekick run one after the other. The sidekick's share of the base's multiply-adds (FLOPs balance) explains 80 % of \
+the variance over 12 pairs (R² 0.795; in the paper 0.795).", 'To fit a line takes pairs of different cost.')
     """
     if r_squared is None:
-        return "A line takes pairs of different cost."
+        return "To fit a line takes pairs of different cost."
     return (
-        f"Base and sidekick one after the other; the FLOPs balance explains {percent(r_squared, 0)} of the differences between "
-        f"{pairs:,} pairs (R² {r_squared:.3f}; in the paper 0.795)."
+        "Base and sidekick run one after the other. The sidekick's share of the base's multiply-adds (FLOPs balance) explains "
+        f"{percent(r_squared, 0)} of the variance over {pairs:,} pairs (R² {r_squared:.3f}; in the paper 0.795)."
     )
 
 
