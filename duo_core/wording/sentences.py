@@ -212,10 +212,10 @@ def claims_rule(found: Sequence[Claim]) -> str:
     if own is None:
         return RULE
     images = any(claim.images for claim in found)
-    others = "of the images by parts of them" if images else "none of the images, which stay as they are"
+    others = "of parts of the images" if images else "none of the images, which stay as they are"
     return (
-        f"{RULE} Intervals: {percent(own.level, 0)}, from {own.replicates:,} draws of the models, seed {own.seed}, and {others}. "
-        "Pairs share models and images, so pairs are not drawn by themselves."
+        f"{RULE} Intervals: {percent(own.level, 0)}, from {own.replicates:,} draws of the models (seed {own.seed}) and {others}. "
+        "Pairs are not drawn one by one, since they share models and images."
     )
 
 
@@ -237,8 +237,8 @@ def claims_by_chance(found: Sequence[Claim]) -> str:
     if not judged:
         return ""
     return (
-        f"Chance alone would have up to {expected:.1f} of the {judged} that were judged hold, and as many contradicted: each once "
-        "in 40 times, many of them together, as they are about the same pairs."
+        f"By chance alone, up to {expected:.1f} of the {judged} claims that were judged would hold and as many be contradicted "
+        "(each once in 40 times), often several together, as they are about the same pairs."
     )
 
 
