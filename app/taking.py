@@ -162,6 +162,6 @@ def take_home(choice: Choice, found: Evaluation, table: pd.DataFrame, target: fl
             mime="application/zip",
             on_click="ignore",
             key="export",
-            help="Temperatures, thresholds, code that runs on logits, and the models' own weights where they are on this machine. The "
-            "zip's README names the one command that adds the rest: missing weights, and graphs that run on images.",
+            help="Temperatures, thresholds, code that runs on logits, and the models' own weights where they are on this machine. "
+            "The zip's README names the one command that adds the rest: missing weights, and graphs that run on images.",
         )

@@ -109,7 +109,7 @@ def test_temperatures(toy):
     page = toy(f"/temperatures?{PAIR}")
     page.get_by_role("slider", name=re.compile("^T_base")).press("Home")
     settle(page)
-    press(page, "Does it follow the cost?")
+    press(page, "Do the weights follow the cost?")
     page.wait_for_url(re.compile("question=ratios"))
     pick(page, "Evaluation split", "shift")
     same_elsewhere(page, toy)

@@ -131,8 +131,8 @@ def _mean_gains(choice: Choice, share: float) -> None:
     what = "all pairs" if within is kept else f"pairs under +{words.percent(share, 0)}"
     st.header(f"What do {what} gain on average?", anchor=False)
     st.markdown(
-        f"Mean and standard deviation over {recommendation.counted_pairs(within)} of all bases, each compared with the better of its "
-        f"two members alone. {left_out}"
+        f"Mean and standard deviation over {recommendation.counted_pairs(within)} of all bases, each compared with the better of "
+        f"its two members alone. {left_out}"
     )
     summary = mean_gains(within, state.singles(choice.handle, choice.split, choice.kind))
     controls.chart(

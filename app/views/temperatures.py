@@ -195,8 +195,8 @@ def trend(table: pd.DataFrame) -> str:
 
     >>> rows = {"variant": "duo", "flops_balance": [0.1, 0.2, 0.5], "T_ratio": [7.0, 3.0, 2.0], "sidekick_accuracy": 0.8}
     >>> trend(pd.DataFrame(rows))
-    'In the paper (Figure 10) the ratio falls as sidekicks get more expensive. Here, the rank correlation of ratio and cost is −1.00 \
-over 3 pairs (−1: it always falls, 0: no trend).'
+    'In the paper (Figure 10) the ratio falls as sidekicks get more expensive. Here, the rank correlation of ratio and cost is \
+−1.00 over 3 pairs (−1: it always falls, 0: no trend).'
     """
     duos = table[(table["variant"] == "duo") & table["T_ratio"].notna()]
     column, paper = cost_column(table), "In the paper (Figure 10) the ratio falls as sidekicks get more expensive."

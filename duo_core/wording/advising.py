@@ -90,8 +90,8 @@ def _nothing(advice: Advice) -> str:
         larger = "the set has no average of its trainings, and other systems are considered for budgets above 0"
         return "nothing else costs that little" if advice.budget else larger
     return (
-        f"none of the {advice.candidates - 1:,} other systems within the budget lowers the NLL (cross-entropy) on {advice.chosen_on} "
-        "by more than extra weights do by chance"
+        f"none of the {advice.candidates - 1:,} other systems within the budget lowers the NLL (cross-entropy) on "
+        f"{advice.chosen_on} by more than extra weights do by chance"
     )
 
 
@@ -128,8 +128,8 @@ def _cheaper(advice: Advice, cheapest: Option) -> str:
 def _how(advice: Advice) -> str:
     second = advice.runner_up
     nll = advice.chosen.candidate.val_nll
-    said = f"Chosen from {advice.candidates:,} system{'s' * (advice.candidates != 1)} by the lowest NLL on {advice.chosen_on} ({nll:.4f}"
-    said += f"; the next best, {named(second)}, has {second.candidate.val_nll:.4f})" if second else ")"
+    said = f"Chosen from {advice.candidates:,} system{'s' * (advice.candidates != 1)} by the lowest NLL on {advice.chosen_on}"
+    said += f" ({nll:.4f}; the next best, {named(second)}, has {second.candidate.val_nll:.4f})" if second else f" ({nll:.4f})"
     unknown = f"; {advice.unknown} model{'s' * (advice.unknown != 1)} of unknown cost took no part" if advice.unknown else ""
     if not advice.corrected:
         return f"{said}, then judged on {advice.judged_on}{unknown}."

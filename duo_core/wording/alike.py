@@ -102,7 +102,7 @@ GAIN_NAMES = {"gain_over_mean": "equal pair over the mean", "gain_over_better": 
 
 def correlations_caption(drawn: bool, pairs: int) -> str:
     """How the correlations came about."""
-    said = "Rank correlations (Spearman) over pairs; the second is partial: what the accuracy gap explains is taken out of both sides. "
+    said = "Rank correlations (Spearman) over pairs. The second is partial: what the accuracy gap explains is taken out of both. "
     if not drawn:
         return f"{said}With {pairs:,} pairs, intervals are not computed."
     return f"{said}In brackets: 95 % intervals for other images of this kind; they do not cover other models."
