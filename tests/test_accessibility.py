@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from browsing import ROOT, SECONDS, opened_pages, settle
+from browsing import PAGES, SECONDS, opened_pages, settle
 from playwright.sync_api import expect
 
 from duo_core.teaching.steps import STEPS
@@ -18,7 +18,6 @@ expect.set_options(timeout=SECONDS * 1000)
 
 VENDOR = Path(__file__).with_name("vendor")
 AXE = VENDOR / "axe.min.js"
-PAGES = sorted(view.stem for view in (ROOT / "app" / "views").glob("*.py") if view.stem != "__init__")
 TITLES = {name: importlib.import_module(f"app.views.{name}").TITLE for name in PAGES}
 
 
