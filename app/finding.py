@@ -90,7 +90,5 @@ def _of_models(table: pd.DataFrame, base: str) -> pd.DataFrame:
 def budget() -> float:
     """Draw the slider; the share of the base's multiply-adds that may be added."""
     link.settle("budget", BUDGETS, 15)
-    st.select_slider(
-        "How much more compute you have", BUDGETS, key="budget", format_func=lambda b: f"+{b} %", on_change=link.touched
-    )
+    st.select_slider("Extra compute you can spend", BUDGETS, key="budget", format_func=lambda b: f"+{b} %", on_change=link.touched)
     return float(st.session_state["budget"] / 100)

@@ -86,7 +86,7 @@ def _curves(choice: Choice, found: state.Together) -> None:
     link.settle("coverage", range(1, 101), 80)
     coverage = st.session_state["coverage"] / 100
     system, alone = (risk_at(found.predictions[key], coverage) for key in ("duo", "base"))
-    st.markdown(words.operating_point(coverage, system, alone, "best member"))
+    st.markdown(words.operating_point(coverage, system, alone, "best member", "system"))
     drawn = state.member_curves(choice.handle, found, choice.kind)
     controls.chart(
         figures.members_risk_coverage(drawn.table, found.members, coverage=coverage, colours=THEMED),

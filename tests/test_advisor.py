@@ -233,7 +233,7 @@ def test_there_is_no_number_in_the_sentences_that_is_not_in_the_sweep(toy, base)
         said = numbers_in(" ".join(sentences_of(one)))
         assert said <= numbers_in(" ".join(known)) | known, said - known
         last = next(line for line in sentences_of(one) if line.startswith("Chosen from"))
-        assert f"by NLL ({table.loc[' + '.join(one.chosen.members), 'nll_fit']:.4f}" in last
+        assert f"by the lowest NLL on val ({table.loc[' + '.join(one.chosen.members), 'nll_fit']:.4f}" in last
         seen += len(said)
     assert seen > 50
 

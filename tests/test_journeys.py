@@ -94,7 +94,7 @@ def test_find_a_system(toy):
     page.wait_for_url(re.compile("show=gain"))
     page.keyboard.press("Escape")
     settle(page)
-    page.get_by_role("slider", name=re.compile("^How much more compute you have")).press("End")
+    page.get_by_role("slider", name=re.compile("^Extra compute you can spend")).press("End")
     page.wait_for_url(re.compile("budget=200"))
     settle(page)
     pick(page, "Evaluation split", "shift")
@@ -122,9 +122,9 @@ def test_diagnose(toy):
     page = toy(f"/diagnose?{PAIR}")
     before = page.locator("h1").inner_text()
     for part in (
-        "Which images move?",
+        "Which images change rank?",
         "Which classes gain?",
-        "Does it carry over?",
+        "Does the gain carry over?",
         "Softmax or entropy?",
         "Does confidence match accuracy?",
     ):

@@ -24,10 +24,10 @@ TITLE = "Diagnose"
 LINKED = (*link.CHOICE, "members", *together.LINKED, "part", "histogram", "outcome", "class_score")
 PARTS = {
     "calibration": "Does confidence match accuracy?",
-    "images": "Which images move?",
+    "images": "Which images change rank?",
     "classes": "Which classes gain?",
-    "splits": "Does it carry over?",
-    "band": "What do 10 to 20 % buy?",
+    "splits": "Does the gain carry over?",
+    "band": "What do 10 to 20 % more compute buy?",
     "scores": "Softmax or entropy?",
 }
 HISTOGRAMS = {"wrong": "Wrong images", "right": "Right images"}

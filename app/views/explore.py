@@ -20,7 +20,7 @@ from duo_core.wording import promising, telling, words
 
 TITLE = "Explore"
 LINKED = (*link.CHOICE, "members", *together.LINKED, "coverage", "range", "target", "confidence", *manual.LINKED)
-RANGES = {"parting": "Where curves part", "whole": "Whole range"}
+RANGES = {"parting": "Where curves separate", "whole": "Whole range"}
 
 CARDS = {
     "accuracy": "Share of images classified right.",

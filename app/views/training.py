@@ -35,9 +35,9 @@ def show() -> None:
     if not runs:
         controls.stop("No run yet", f"The folder of runs `{folder}` has none. Start one:", wording.START)
         st.markdown(
-            "It trains one model several times (trials), each from the same start: a linear probe, the model with only its last "
-            "layer trained. It can be stopped at any moment and goes on when started again. The environment variable `DUO_RUNS` "
-            "names another folder of runs."
+            "The command trains one model several times (trials), each from the same start: a linear probe, the model with only "
+            "its last layer trained. It can be stopped at any moment and goes on when started again. The environment variable "
+            "`DUO_RUNS` names another folder of runs."
         )
         return
     link.settle("run", list(runs), next(iter(runs)))

@@ -167,7 +167,7 @@ def _ratio(found: Evaluation) -> str:
     if ratio is None:
         why = "a weight or a calibration is 0, or no finite one is best on a fit split that is separated perfectly"
         return f"The **temperature ratio** is undefined: {why}."
-    more = "base has more say" if ratio > 1 else "sidekick has more say" if ratio < 1 else "two weigh the same"
+    more = "base has more say" if ratio > 1 else "sidekick has more say" if ratio < 1 else "two have an equal say"
     return (
         f"**Temperature ratio {ratio:.2f}**: base over sidekick, each weight relative to its model's own calibration, so that the "
         f"scale of the logits drops out. The {more}."

@@ -65,15 +65,15 @@ def short_names(names: Sequence[str], longest: int = 22) -> dict[str, str]:
     return {name: shown if count[shown] == 1 else name for name, shown in short.items()}
 
 
-def operating_point(coverage: float, duo: float, alone: float, better: str = "base") -> str:
-    """What is wrong among the images kept, by the duo instead of its better member alone.
+def operating_point(coverage: float, duo: float, alone: float, better: str = "base", own: str = "duo") -> str:
+    """What is wrong among the images kept, with the duo (its `own` name) and with its better member alone.
 
     >>> operating_point(0.83, 0.019, 0.031)
     'Of the surest 83 %, **1.9 %** are wrong with the duo; with the base alone 3.1 %'
     """
-    own, other = (percent(risk, 1 if alone >= 0.01 else 2) for risk in (duo, alone))
-    return f"Of the surest {percent(coverage, 0)}, **{own}** are wrong with the duo" + (
-        f", as with the {better} alone" if own == other else f"; with the {better} alone {other}"
+    wrong, other = (percent(risk, 1 if alone >= 0.01 else 2) for risk in (duo, alone))
+    return f"Of the surest {percent(coverage, 0)}, **{wrong}** are wrong with the {own}" + (
+        f", as with the {better} alone" if wrong == other else f"; with the {better} alone {other}"
     )
 
 
@@ -183,13 +183,13 @@ def slowdown_line(r_squared: float | None, pairs: int) -> str:
 
     >>> slowdown_line(0.795, 12), slowdown_line(None, 0)
     ("Base and sidekick run one after the other. The sidekick's share of the base's multiply-adds (FLOPs balance) explains 80 % of \
-the variance over 12 pairs (R² 0.795; in the paper 0.795).", 'To fit a line takes pairs of different cost.')
+the variance in slowdown over 12 pairs (R² 0.795; in the paper 0.795).", 'To fit a line takes pairs of different cost.')
     """
     if r_squared is None:
         return "To fit a line takes pairs of different cost."
     return (
         "Base and sidekick run one after the other. The sidekick's share of the base's multiply-adds (FLOPs balance) explains "
-        f"{percent(r_squared, 0)} of the variance over {pairs:,} pairs (R² {r_squared:.3f}; in the paper 0.795)."
+        f"{percent(r_squared, 0)} of the variance in slowdown over {pairs:,} pairs (R² {r_squared:.3f}; in the paper 0.795)."
     )
 
 
