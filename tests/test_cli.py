@@ -87,7 +87,7 @@ def test_undefined_is_null(store: Store, capsys: pytest.CaptureFixture[str]) -> 
     document = json.loads(said.out)
     assert document["flops_balance"] is None
     assert document["variants"]["duo"]["auroc"] is None
-    assert "On the fit split the duo can get every image right (perfect separation)" in said.err
+    assert "separated perfectly by the duo" in said.err
 
 
 def test_sweep_prints_every_row(store: Store, capsys: pytest.CaptureFixture[str]) -> None:

@@ -101,7 +101,7 @@ def _numbers(found: Evaluation, gains: Gains, draws: str) -> Section:
     columns = ["Metric", *(VARIANTS[variant].label for variant in ORDER)]
     caption = "Value of each variant, and its difference to the base"
     about = (
-        "Base and sidekick alone are calibrated by temperature scaling. The duo adds their logits with learned weights; unweighted "
+        "Base and sidekick alone are calibrated by temperature scaling. The duo adds their logits with fitted weights; unweighted "
         "averages them; UQ only keeps the base's classes and takes the duo's uncertainty."
     )
     numbers = tag("div", table("metrics", caption, columns, rows), class_="wide")
@@ -149,13 +149,13 @@ def _temperatures(found: Evaluation, charts: Charts) -> Section:
         for key, (where, nll) in marks.items()
     ]
     columns = ["System", "T_base", "T_sidekick", "NLL on the fit split (nats)"]
-    alternative = "NLL of the fit split over both temperatures; the learned ones lie at its lowest point."
+    alternative = "NLL of the fit split over both temperatures; the fitted ones lie at its lowest point."
     content = [
         paragraph(_ratio(found)),
         table("temperatures", "Temperatures; they multiply the logits", columns, rows),
         charts.add("bowl", figure, alternative, "The NLL of the fit split over both temperatures: the fit finds its lowest point."),
         paragraph(
-            f"Learned from {len(labels):,} images of {FIT_SPLIT} in {fit.steps} Newton steps; gradient {fit.gradient:.0e}.",
+            f"Fitted on {len(labels):,} images of {FIT_SPLIT} in {fit.steps} Newton steps; gradient {fit.gradient:.0e}.",
             class_="aside",
         ),
     ]
