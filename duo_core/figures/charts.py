@@ -17,7 +17,7 @@ from duo_core.metrics import METRICS
 
 
 def risk_coverage(table: pd.DataFrame, *, coverage: float | None = None, start: float = 0.0, colours: Colours = LIGHT) -> go.Figure:
-    """Draw selective error against coverage, one line a column of `curves.risk_coverage`'s table, the duo last.
+    """Draw selective risk against coverage, one line a column of `curves.risk_coverage`'s table, the duo last.
 
     `coverage` is marked by a vertical line; the axis begins at `start`. A click anywhere picks a coverage.
     """
@@ -70,7 +70,7 @@ def ratio_by_cost(table: pd.DataFrame, *, chosen: str | None = None, colours: Co
     duos = table[table["variant"] == "duo"]
     column, ratios = cost_column(table), duos["T_ratio"].dropna()
     figure = go.Figure(layout=layout(COSTS[column], "Temperature ratio, base over sidekick"))
-    level(figure, 1.0, "Both weigh the same", colours)
+    level(figure, 1.0, "Both have an equal say", colours)
     _points(figure, duos, (column, "T_ratio"), colours)
     _ring(figure, duos, (column, "T_ratio"), chosen, colours)
     cost_axis(figure, table[column])

@@ -14,13 +14,13 @@ HUNDREDTHS = np.arange(1, 101) / 100
 
 
 def lines_over_coverage(table: pd.DataFrame, looks: Mapping[str, tuple[str, dict[str, Any]]]) -> go.Figure:
-    """Draw selective error against coverage, a line a column.
+    """Draw selective risk against coverage, a line a column.
 
     `looks` has the name and the line (`color`, `dash`, `width`) of each column of `table` that is drawn, in their order. The trace
     "Coverage", not to be seen, has a point a percent on the last line; it alone answers to the pointer: it names the values of all
     lines there, and carries its coverage in customdata. Lines without a node for each of their points are drawn many times as fast.
     """
-    figure = go.Figure(layout=layout("Coverage: share of images kept (%)", "Selective error (%), lower is better"))
+    figure = go.Figure(layout=layout("Coverage: share of images kept (%)", "Selective risk (%), lower is better"))
     for column, (name, line) in looks.items():
         figure.add_scatter(x=table["coverage"] * 100, y=table[column] * 100, name=name, mode="lines", line=line, hoverinfo="skip")
     if looks:
