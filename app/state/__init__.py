@@ -19,14 +19,13 @@ from app.state.pairs import (
     curves,
     evaluation,
     first_base,
-    first_sidekick,
     fitted,
 )
 from app.state.pictures import credits_of, thumbnails, trouble
 from app.state.reports import report_of_pair, report_of_set
 from app.state.sets import Handle, Survey, open_set, read_ahead, set_names, stamp_of, store_path, survey, under_way
 from app.state.systems import digest_of, predicted, systems
-from app.state.tables import all_pairs, sidekicks
+from app.state.tables import all_pairs, sidekicks, suggested
 from app.state.uploads import choices, is_upload, opened
 
 __all__ = [
@@ -60,7 +59,6 @@ __all__ = [
     "exchangeable",
     "exported",
     "first_base",
-    "first_sidekick",
     "fitted",
     "gains",
     "is_upload",
@@ -84,6 +82,7 @@ __all__ = [
     "singles",
     "stamp_of",
     "store_path",
+    "suggested",
     "survey",
     "system_of",
     "systems",
