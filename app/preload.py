@@ -14,7 +14,8 @@ headers of an answer have to fit into the 4 KB that a proxy reads."""
 def links(manifest: Mapping[str, Any]) -> str:
     """The value of a `Link` header that names the modules of DRAWN with what they import, given the list of a page's modules.
 
-    >>> links({"index.html": {"file": "index.js"}, "a/PlotlyChart/PlotlyChart.tsx": {"file": "chart.js", "imports": ["index.html"]}})
+    >>> chart = {"file": "chart.js", "imports": ["index.html"]}
+    >>> links({"index.html": {"file": "index.js"}, "src/PlotlyChart/PlotlyChart.tsx": chart})
     '<./chart.js>; rel=modulepreload; crossorigin'
     """
     there = _imported(manifest, "index.html")
