@@ -584,7 +584,7 @@ def test_reading_ahead_leaves_what_is_wrong_to_the_page(tmp_path, monkeypatch, c
 def test_what_the_server_loads_is_left_out_of_garbage_collections(toy):
     """In a process of its own, as it changes how the process collects."""
     code = (
-        "import gc; from duo_core.cli import serving; serving.LATER = 0; serving._load();"
+        "import gc; from duo_core.cli import serving; serving._load();"
         "print(gc.get_freeze_count() > 9 * len(gc.get_objects()) and gc.isenabled())"
     )
     ended = subprocess.run(
