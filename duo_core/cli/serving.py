@@ -54,7 +54,7 @@ def _move_to(folder: Path) -> None:
 def _load() -> None:
     """Load and compute what the first page needs while the server starts, not when someone waits for it.
 
-    Libraries stay: Python looks for no garbage among them, neither while they are loaded, which takes a fifth of the time, nor later.
+    Libraries stay: Python looks for no garbage among them, neither while they are loaded, a fifth of that time, nor later.
     """
     gc.disable()
     try:
