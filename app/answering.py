@@ -67,7 +67,7 @@ def _answer(advice: Advice) -> None:
 
 
 def _ladder(every: list[Advice], share: float) -> None:
-    with st.expander("What under other budgets?"):
+    with st.expander("The answer under other budgets"):
         table = wording.ladder(every, share)
         tables.frame(table)
         tables.download(table, "ladder")
@@ -79,7 +79,7 @@ def _missing(advice: Advice) -> None:
         return
     with st.expander(f"Not offered by this set: {', '.join(one.action for one in advice.missing)}"):
         for one in advice.missing:
-            st.caption(f"**{one.action}**: {one.why}. It would take:")
+            st.caption(f"**{one.action}**: {one.why}. To make it:")
             st.code(one.command, language=None, wrap_lines=True)
 
 

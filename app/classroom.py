@@ -12,8 +12,8 @@ from duo_core.teaching.steps import ON_PAPER
 
 ANSWERS = {"shown": "After a guess", "hidden": "Hidden"}
 ALONE = (
-    "This address leads a machine to itself. For a class, start `duo app --host ADDRESS` with this machine's address in your "
-    "network and open the page there: the link then leads here, and has a code to photograph."
+    "This address works on this machine only. For a class, start `duo app --host ADDRESS` with this machine's address in your "
+    "network, and open the page at that address: the link then works for everybody and comes with a QR code."
 )
 EVERY = {"", "0.0.0.0", "::"}
 
@@ -52,7 +52,7 @@ def _links() -> None:
         st.caption(ALONE)
     else:
         st.image(segno.make(own, error="m").svg_inline(scale=4, svgns=True, light="white"), width=180, alt="QR code of this link")
-    st.markdown("For slides: the same without the rest of the page, in larger type.")
+    st.markdown("Link for slides: this step alone, in larger type.")
     st.code(classroom_link(page, embed=True), language=None, wrap_lines=True)
 
 

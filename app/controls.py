@@ -153,8 +153,8 @@ def _pair(place: Place, *, more: bool) -> Choice:
         key="base",
         format_func=lambda name: words.model_label(short[name], accuracy[name]),
         on_change=link.touched,
-        help=f"The larger model that would be used alone, and its accuracy. Shown first: the most accurate on {FIT_SPLIT} that has "
-        "an affordable sidekick.",
+        help="The larger model, which would otherwise be used alone, with its accuracy. At first: the most accurate one on "
+        f"{FIT_SPLIT} that has a sidekick for at most {percent(AFFORDABLE, 0)} more compute.",
     )
     base = st.session_state["base"]
     offered = state.suggested(handle, base, place.split)
@@ -166,8 +166,8 @@ def _pair(place: Place, *, more: bool) -> Choice:
         key="sidekick",
         format_func=lambda name: words.model_label(short[name], accuracy[name], handle.logit_set.flops_balance(base, name)),
         on_change=link.touched,
-        help="The model that is added, the compute that it adds, and its accuracy alone. Shown first: the lowest NLL on "
-        f"{FIT_SPLIT} at up to {percent(AFFORDABLE, 0)} more compute.",
+        help="The model that is added, with the compute that it adds and its accuracy alone. At first: the one whose duo has the "
+        f"lowest NLL (cross-entropy) on {FIT_SPLIT}, for at most {percent(AFFORDABLE, 0)} more compute.",
     )
     together = members.settled(base, st.session_state["sidekick"], others)
     if more:
@@ -188,13 +188,16 @@ def _presets(sidekicks: Mapping[str, str], split: str) -> None:
         key="preset",
         on_change=link.take_preset,
         args=(sidekicks,),
-        help=f"Of this base's sidekicks. {chosen_and_judged(FIT_SPLIT, split)} Costs are multiply-adds.",
+        help=f"Among the sidekicks of this base. {chosen_and_judged(FIT_SPLIT, split)} Costs are multiply-adds.",
     )
 
 
 def uncertainty() -> UncertaintyKind:
     """Draw the switch between uncertainties."""
-    return cast(UncertaintyKind, switch("Uncertainty", "uncertainty", UNCERTAINTIES, "What ranks the images from sure to unsure."))
+    return cast(
+        UncertaintyKind,
+        switch("Uncertainty", "uncertainty", UNCERTAINTIES, "The number that ranks the images from sure to unsure."),
+    )
 
 
 def switch(label: str, key: str, options: Mapping[str, str], meaning: str | None = None) -> str:

@@ -32,7 +32,7 @@ def arrays(read: Reading) -> None:
     problem = bool({"E103", "E201", "E302"} & codes)
     with st.expander("What the arrays are", expanded=problem), st.form("arrays", border=False):
         said = list(_asked((place, file.name, array) for place, file in enumerate(files) for array in file.arrays))
-        if not st.form_submit_button("Read them so"):
+        if not st.form_submit_button("Read the files again"):
             return
         _say(said)
 

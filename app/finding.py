@@ -22,11 +22,11 @@ SAYS = {"compute": "multiply_adds", "time": "images_per_second", "parameters": "
 """What of a model's card each cost rests on."""
 SCALES = {"relative": "Relative", "absolute": "Absolute"}
 SCOPES = {"one": "This base", "all": "All bases"}
-MEANING = "This base: every model alone, the systems that hold the base, and deep ensembles. All bases: every system."
+MEANING = "This base: every single model, all systems that contain the base, and deep ensembles. All bases: every system."
 BUDGETS = tuple(round(share * 100) for share in state.BUDGETS)
 """Percent of the base's cost that may be added."""
-CASCADES = {"yes": "Weighed", "no": "Left out"}
-CASCADE = "A small system answers what it is sure of and hands the rest on to a larger one."
+CASCADES = {"yes": "Considered", "no": "Left out"}
+CASCADE = "In a cascade a small system answers the images it is sure of and hands the rest on to a larger one."
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,13 @@ def view_of(choice: Choice, chart: str, options: Iterable[Option]) -> View:
     table = state.systems(choice.handle, choice.split, choice.kind, choice.base if scope == "one" else None)
     table = with_options(table, choice.handle.logit_set, choice.base, options)
     with st.popover("Axes and models"):
-        shown = controls.switch("Show", "show", SHOWN, f"Gain: share of the way from {choice.base} alone to perfect.")
+        shown = controls.switch("Show", "show", SHOWN, f"Gain: how much of the way from {choice.base} alone to a perfect value.")
         cost = COSTS[controls.switch("Cost", "cost", {label: label.title() for label in known})] if known else "m"
-        scale = controls.switch("Cost axis", "scale", SCALES, f"Relative: times {choice.base}.") if known else "absolute"
+        scale = (
+            controls.switch("Cost axis", "scale", SCALES, f"Relative: in multiples of the cost of {choice.base}.")
+            if known
+            else "absolute"
+        )
         if hidden := [label for label in COSTS if label not in known]:
             st.caption(wording.hidden_costs(hidden, choice.base))
         kept = _of_models(table, choice.base)
@@ -86,5 +90,5 @@ def _of_models(table: pd.DataFrame, base: str) -> pd.DataFrame:
 def budget() -> float:
     """Draw the slider; the share of the base's multiply-adds that may be added."""
     link.settle("budget", BUDGETS, 15)
-    st.select_slider("I have so much more compute", BUDGETS, key="budget", format_func=lambda b: f"+{b} %", on_change=link.touched)
+    st.select_slider("Extra compute you can spend", BUDGETS, key="budget", format_func=lambda b: f"+{b} %", on_change=link.touched)
     return float(st.session_state["budget"] / 100)

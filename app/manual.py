@@ -69,13 +69,13 @@ def consequences(choice: Choice, found: Evaluation, chosen: Temperatures) -> Non
             for key in keys:
                 metric = "nll" if key in labels else key
                 _card(labels.get(key, words.card_label(metric)), metric, values[key], at_best[key])
-    st.button("Back to learned", key="learned", disabled=not by_hand, on_click=link.forget, args=slider_keys(choice))
-    st.caption("Temperatures multiply the logits; at 0 a model has no say. Differences are to the learned temperatures.")
+    st.button("Back to the fit", key="learned", disabled=not by_hand, on_click=link.forget, args=slider_keys(choice))
+    st.caption("Temperatures multiply the logits; at 0 a model has no say. Differences are from the fitted temperatures.")
     link.share()
 
 
 def _card(label: str, key: str, value: float | None, learned: float | None) -> None:
-    controls.difference_card(label, key, value, learned, beside=words.beside(key, value, learned, "learned"))
+    controls.difference_card(label, key, value, learned, beside=words.beside(key, value, learned, "fit"))
 
 
 def take_point(event: Mapping[str, Any] | None, keys: tuple[str, str]) -> None:

@@ -76,7 +76,7 @@ def controls(names: Sequence[str], models: Collection[str]) -> None:
             placeholder="A third, or a further one",
             on_change=_add,
             args=(tuple(names),),
-            help="Its weight is fitted with the others'. The address names all members.",
+            help="Its weight is fitted together with the others'. The page's address names all members.",
         )
     for name in names[2:]:
         st.button(f"Take {name} away", key=f"away_{name}", on_click=_take_away, args=(tuple(names), name), width="stretch")

@@ -16,7 +16,7 @@ def save(read: Reading) -> None:
     with st.expander("Save this set"), st.form("save", border=False):
         st.markdown(
             "It is written into the store of this dashboard, stays when you leave, and **whoever opens this dashboard sees it**. "
-            "Costs and class names are those that stand above."
+            "Costs and class names are saved as they stand above."
         )
         left, right = st.columns(2)
         name = left.text_input("Name of the set", safe_name(read.logit_set.name), key="save_name").strip()

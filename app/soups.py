@@ -11,12 +11,14 @@ from duo_core.wording import training as wording
 
 COLUMNS: dict[str, Any] = {
     "trial": "Trial",
-    "kept": st.column_config.TextColumn("Kept", help="A copy of a trial before it is not tried."),
+    "kept": st.column_config.TextColumn("Kept", help="Copies of an earlier trial are not tried."),
     "right": st.column_config.NumberColumn("Right", format="localized", help="Validation images that it alone gets right."),
     "n": st.column_config.NumberColumn("Of", format="localized"),
     "nll": st.column_config.NumberColumn("NLL (nats)", format="%.4f"),
     "drop": st.column_config.NumberColumn(
-        "Drop (pp)", format="%.2f", help="By how much the metric was lower with it than without: below 0 the soup gained."
+        "Drop (pp)",
+        format="%.2f",
+        help="How much lower the metric was with the trial than without it; negative where the soup gained.",
     ),
     "learning_rate": st.column_config.NumberColumn("Learning rate", format="%.3g"),
     "weights_sha256": "SHA-256",

@@ -137,7 +137,9 @@ def take_home(choice: Choice, found: Evaluation, table: pd.DataFrame, target: fl
         lines, numbers = system_lines(found.weights, at, choice.kind)
     else:
         lines, numbers = python_lines(temperatures, at, choice.kind), json_line(names, temperatures, at, choice.kind)
-    st.markdown(f"Weights and a threshold: {at.why}. Rows are images, columns classes in the order of the set.")
+    st.markdown(
+        f"Weights and threshold ({at.why}). In arrays of logits, rows are images and columns the classes of the set, in order."
+    )
     copies = {
         "Python": (lines, "python"),
         "JSON": (numbers, "json"),
@@ -160,6 +162,6 @@ def take_home(choice: Choice, found: Evaluation, table: pd.DataFrame, target: fl
             mime="application/zip",
             on_click="ignore",
             key="export",
-            help="Weights of the logits, thresholds and code that runs on logits; where the set says how the models are built, all "
-            "that runs them. Weights and graphs: one command, in its README.",
+            help="Temperatures, thresholds, code that runs on logits, and the models' own weights where they are on this machine. "
+            "The zip's README names the one command that adds the rest: missing weights, and graphs that run on images.",
         )

@@ -21,7 +21,10 @@ from duo_core.wording import together as wording
 
 LINKED = ("rule",)
 RULES_SHOWN = {key: rule.label for key, rule in RULES.items() if rule.recommended}
-MEANING = "Fitted: a weight each. Equal: calibrated members count as much as each other. Ensemble: that, calibrated again."
+MEANING = (
+    "Fitted: each member's logits have a fitted weight. Equal: the plain average of the calibrated logits. Ensemble: that average, "
+    "calibrated again."
+)
 CARDS = ("accuracy", "auroc", "aurc", "sac98")
 
 
@@ -39,16 +42,17 @@ def show(choice: Choice) -> None:
     own = choice.handle.logit_set
     title = st.container()
     found = evaluated(choice)
+    gains = state.gains(choice.handle, found, choice.kind, CARDS)
     ratio = cost_ratio(own, choice.members)
     with title:
         st.markdown(wording.names(choice.members))
-        metrics = found.metrics
-        st.title(wording.headline(ratio, metrics["base"]["accuracy"] or 0.0, metrics["duo"]["accuracy"] or 0.0), anchor=False)
+        before, after = (found.metrics[key]["accuracy"] or 0.0 for key in ("base", "duo"))
+        st.title(words.headline(None if ratio is None else ratio - 1, before, after, gains["accuracy"]), anchor=False)
         st.caption(
             f"{own.title} · {choice.split} · {len(own.labels[choice.split]):,} images · {own.k:,} classes · costs are relative to "
             f"{choice.base}, gains to {found.base}, the most accurate member"
         )
-    _cards(found, state.gains(choice.handle, found, choice.kind, CARDS))
+    _cards(found, gains)
     left, right = st.columns([3, 2], gap="large")
     with left:
         _curves(choice, found)
@@ -78,16 +82,16 @@ def _cards(found: state.Together, gains: Mapping[str, Interval | None]) -> None:
 
 @st.fragment
 def _curves(choice: Choice, found: state.Together) -> None:
-    st.header("How wrong are the images you keep?", anchor=False)
+    st.header("How many of the images you keep are wrong?", anchor=False)
     link.settle("coverage", range(1, 101), 80)
     coverage = st.session_state["coverage"] / 100
     system, alone = (risk_at(found.predictions[key], coverage) for key in ("duo", "base"))
-    st.markdown(words.operating_point(coverage, system, alone, "best member"))
+    st.markdown(words.operating_point(coverage, system, alone, "best member", "system"))
     drawn = state.member_curves(choice.handle, found, choice.kind)
     controls.chart(
         figures.members_risk_coverage(drawn.table, found.members, coverage=coverage, colours=THEMED),
         "risk_coverage",
-        f"Selective error against coverage of {', '.join(found.members)} and of their system",
+        f"Selective risk against coverage of {', '.join(found.members)} and of their system",
         on_select=lambda: link.choose_coverage("chart_risk_coverage"),
         selection_mode="points",
     )
@@ -97,7 +101,7 @@ def _curves(choice: Choice, found: state.Together) -> None:
 
 
 def _weights(found: state.Together) -> None:
-    st.header("How much say does each get?", anchor=False)
+    st.header("How much say does each member have?", anchor=False)
     fitted, weights = found.fitted, found.weights
     alone = dict(zip(fitted.members, fitted.calibration, strict=True)) if fitted else {}
     controls.chart(figures.say(weights, alone, colours=THEMED), "weights", f"Weights of {', '.join(weights)}")

@@ -19,7 +19,9 @@ PASTED = "resnet50\t4.1G\t25.6M"
 def answers(found: Found) -> None:
     """Ask for what the files do not say; everything may be left as it is."""
     lacks = " and ".join(LACKS[what] for what in found.missing)
-    with st.expander(f"The files do not say {lacks}: add what you know" if lacks else "Say something else", expanded=bool(lacks)):
+    with st.expander(
+        f"The files do not say {lacks}: add what you know" if lacks else "Correct what the files say", expanded=bool(lacks)
+    ):
         with st.form("said_of_files", border=False):
             base = _base(found)
             seed, fit = _draw(found)
@@ -69,7 +71,7 @@ def _draw(found: Found) -> tuple[int, int | float | None]:
         return 0, None
     drawn, now = next(iter(found.splits.values())), uploads.said().fit
     left, right = st.columns(2)
-    label = f"Images to fit on, of {found.n:,}: drawn, stratified by class"
+    label = f"Images to fit on, of {found.n:,}: drawn at random, each class in proportion"
     fit = int(left.number_input(label, 1, found.n - 1, drawn, key="answer_fit"))
     seed = int(right.number_input("Seed of the draw", 0, 2**31 - 1, found.seed, key="answer_seed"))
     return seed, now if fit == drawn else fit
@@ -106,13 +108,13 @@ def commands() -> None:
         )
         name = right.text_input("Name of the set", "my-set", key="set_name")
         left, right = st.columns(2)
-        fit = left.text_input("Images to fit on: a folder or tar (empty: a fifth of the others)", "", key="val_images")
+        fit = left.text_input("Images to fit on: a folder or tar (empty: a fifth of those to judge on)", "", key="val_images")
         test = right.text_input("Images to judge on: a folder or tar", "images/test", key="test_images")
         checkpoints = {
             model: st.text_input(f"Checkpoint of {escaped(model)} (empty: its published weights)", "", key=f"checkpoint_{model}")
             for model in dict.fromkeys(models.split())
         }
-        st.markdown("**From images.** The set then stands in the sidebar of the dashboard on that machine:")
+        st.markdown("**From images.** The set then appears in the sidebar of the dashboard on that machine:")
         st.code(logits_command(name, models.split(), fit, test, checkpoints), language=None, wrap_lines=True)
         st.markdown("**From logits in `.pt`, `.npy`, `.h5`, ...** The file can be dropped above:")
         st.code(convert_command(name, models.split()), language=None, wrap_lines=True)

@@ -7,8 +7,8 @@ import streamlit as st
 
 SENTENCE = (
     "**A duo is two models and two weights:** a large classifier (*base*) and a small one (*sidekick*) look at the same image, "
-    "their logits are weighted and added. For 10 to 20 % more compute that often means fewer errors, and a better sense of which "
-    "answers to trust."
+    "and their logits are weighted and added. For 10 to 20 % more compute this often means fewer errors, and a better sense of "
+    "which answers to trust."
 )
 ALT = "Logits of the base times T_base plus logits of the sidekick times T_sidekick; softmax makes the answer of it"
 PICTURE = """

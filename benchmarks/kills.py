@@ -3,9 +3,9 @@
     python benchmarks/kills.py --kills 50       # one process, and Ray where it is installed
 
 A run is killed some times, at moments drawn over the time that a whole one takes, then let to its end: no file may differ by a
-bit from those of a run that nobody killed. With Ray, each kill is of the driver or of a worker that has a task, by lot. Processes
-are forked from one that has imported everything, so that kills fall into the work, and rows are saved ten times a second, so that
-they fall into saving as well. The number of threads is one, since sums depend on it.
+bit from those of a run that nobody killed. With Ray, each kill is of the driver or of a worker that has a task, by lot, which
+is waited for where none has one yet. Processes are forked from one that has imported everything, so that kills fall into the work,
+and rows are saved ten times a second, so that they fall into saving as well. The number of threads is one, since sums depend on it.
 """
 
 import argparse
@@ -119,10 +119,12 @@ class Run:
             process.join(self.draw.uniform(0, seconds))
             if process.exitcode is not None:
                 break
-            at_work = workers() if self.engine == "ray" and self.draw.random() < 0.5 else []
-            if at_work:
-                os.kill(self.draw.choice(at_work), signal.SIGKILL)
-                self.kills["worker"] += 1
+            if self.engine == "ray" and self.draw.random() < 0.5:
+                while not workers() and process.exitcode is None:
+                    process.join(self.draw.uniform(0, seconds / 4))
+                if at_work := workers():
+                    os.kill(self.draw.choice(at_work), signal.SIGKILL)
+                    self.kills["worker"] += 1
                 continue
             process.kill()
             process.join()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Locator, Page, WebSocket
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted(view.stem for view in (ROOT / "app" / "views").glob("*.py") if view.stem != "__init__")
 SECONDS = 120
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 NETWORK = {"http", "https", "ws", "wss", "ftp"}

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from browsing import ROOT, SECONDS, opened_pages, settle
+from browsing import PAGES, SECONDS, opened_pages, settle
 from playwright.sync_api import expect
 
 from duo_core.teaching.steps import STEPS
@@ -18,7 +18,6 @@ expect.set_options(timeout=SECONDS * 1000)
 
 VENDOR = Path(__file__).with_name("vendor")
 AXE = VENDOR / "axe.min.js"
-PAGES = sorted(view.stem for view in (ROOT / "app" / "views").glob("*.py") if view.stem != "__init__")
 TITLES = {name: importlib.import_module(f"app.views.{name}").TITLE for name in PAGES}
 
 
@@ -144,10 +143,10 @@ def test_the_keyboard_alone_moves_switches_and_sliders(page):
     tab_to(shown, "Coverage: keep the surest (or click the chart)")
     shown.keyboard.press("ArrowLeft")
     shown.wait_for_url(re.compile("coverage=79"))
-    shown.get_by_text("Keep 79 %:").wait_for()
+    shown.get_by_text("Of the surest 79 %,").wait_for()
     settle(shown)
     shown.go_back(wait_until="commit")
-    shown.get_by_text("Keep 80 %:").wait_for()  # a slider's own rerun must not hide that the address went back
+    shown.get_by_text("Of the surest 80 %,").wait_for()  # a slider's own rerun must not hide that the address went back
 
 
 def test_the_keyboard_goes_to_the_content_without_walking_through_the_sidebar(page):

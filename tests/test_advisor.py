@@ -232,8 +232,8 @@ def test_there_is_no_number_in_the_sentences_that_is_not_in_the_sweep(toy, base)
             known |= gained(toy, one.cheapest.members, one.chosen.members, "nll", one.interval.level)
         said = numbers_in(" ".join(sentences_of(one)))
         assert said <= numbers_in(" ".join(known)) | known, said - known
-        last = next(line for line in sentences_of(one) if line.startswith("Chosen of"))
-        assert f"by NLL ({table.loc[' + '.join(one.chosen.members), 'nll_fit']:.4f}" in last
+        last = next(line for line in sentences_of(one) if line.startswith("Chosen from"))
+        assert f"by the lowest NLL on val ({table.loc[' + '.join(one.chosen.members), 'nll_fit']:.4f}" in last
         seen += len(said)
     assert seen > 50
 
@@ -351,10 +351,10 @@ def test_the_sentence_never_contradicts_its_interval(metric, value, below, above
     said = " ".join(sentences_of(one))
     good = (value > 0) == METRICS[metric].higher_is_better
     outside = not value - below <= 0 <= value + above
-    assert ("significant gain" in said) == (good and outside)
+    assert ("significantly better" in said) == (good and outside)
     assert ("keep base" in said) == (not (good and outside))
     assert ("not significant" in said) == (not outside)
-    assert ("significant loss" in said) == (outside and not good)
+    assert ("significantly worse" in said) == (outside and not good)
 
 
 def test_without_an_interval_nothing_stands():
@@ -430,7 +430,7 @@ def test_a_base_of_unknown_cost_is_refused_and_others_are_counted(tmp_path, toy)
     cards = {**toy.cards, "tiny": dataclasses.replace(toy.cards["tiny"], multiply_adds=None)}
     found = advise(dataclasses.replace(toy, cards=cards), "large", (0.5,))[0]
     assert found.unknown == 1
-    assert "; 1 models of unknown cost took no part" in sentences_of(found)[-1]
+    assert "; 1 model of unknown cost took no part" in sentences_of(found)[-1]
 
 
 def test_names_say_which_stage_hands_on(toy):
@@ -478,8 +478,8 @@ def test_one_split_chooses_and_judges_corrected_and_that_is_said(toy, split):
     none, some = advise(with_one_split(toy, split), "large", (0.0, 0.5), replicates=200)
     assert (none.keep, none.candidates) == (True, 1)
     assert (some.chosen_on, some.judged_on, some.corrected) == (split, split, True)
-    assert f"on {split} by NLL" in sentences_of(some)[-1]
-    assert "the only split, so it judges, too" in sentences_of(some)[-1]
+    assert f"by the lowest NLL on {split}" in sentences_of(some)[-1]
+    assert "the only split, it judges as well" in sentences_of(some)[-1]
     assert some.chosen.candidate.action in {"sidekick", "sidekicks"}
     gain, base = some.interval, some.reference.metrics["nll"]
     assert gain.low < gain.estimate < gain.high
@@ -531,7 +531,7 @@ def test_what_a_smaller_budget_was_sure_of_is_advised_where_a_larger_one_is_not(
     assert last.advised is last.fallback
     assert last.fallback == smaller.chosen
     said = sentences_of(last)[0]
-    assert "Of what costs more, nothing is a significant gain." in said
-    assert "significant gain" in said
+    assert "Nothing that costs more is significantly better." in said
+    assert "significantly better" in said
     assert said.endswith("not significant.")
     assert advise(own, "m0", (2.0,), cascades=False, replicates=300)[0] == last

@@ -80,9 +80,11 @@ def test_what_each_of_the_two_alone_gets_right_is_counted_and_shown(open_alike, 
     app, own = open_alike(**PAIR), Store(toy_store).open("toy")
     one, other = right(own, "large"), right(own, "small")
     first, second = int((one & ~other).sum()), int((other & ~one).sum())
-    assert f"Of 300 images only large gets **{first}** right, and only small **{second}**." in text_of(app)
+    assert f"Of 300 images, **{first}** are right with large only and **{second}** with small only." in text_of(app)
     shown = {said.value: rows.value for said, rows in zip(alone_said(app), images(app), strict=True)}
-    assert list(shown) == [f"**Only {name} is right**, and surest beside the other:" for name in ("large", "small")]
+    assert list(shown) == [
+        f"**Only {name} is right**; first the images where it is surest compared with the other:" for name in ("large", "small")
+    ]
     for name, rows in zip(("large", "small"), shown.values(), strict=True):
         mistaken = "small" if name == "large" else "large"
         assert (rows[f"{name} says"] == rows["Label"]).all()
@@ -113,18 +115,21 @@ def images(app):
 def test_another_pair_of_the_sidebar_is_another_two(open_alike, toy_store):
     app, own = open_alike(**PAIR | {"sidekick": "tiny"}), Store(toy_store).open("toy")
     one, other = right(own, "large"), right(own, "tiny")
-    assert f"only large gets **{int((one & ~other).sum())}** right, and only tiny **{int((other & ~one).sum())}**" in text_of(app)
+    assert (
+        f"**{int((one & ~other).sum())}** are right with large only and **{int((other & ~one).sum())}** with tiny only"
+        in text_of(app)
+    )
 
 
-@pytest.mark.parametrize(("measure", "said"), [("kappa", "kappa goes with"), ("jensen_shannon", "Jensen-Shannon goes with")])
+@pytest.mark.parametrize(("measure", "said"), [("kappa", "of kappa with"), ("jensen_shannon", "of Jensen-Shannon with")])
 def test_the_measure_moves_the_sentence_and_the_address(open_alike, seeds, measure, said):
     app = open_alike(seeds, **LARGER)
-    assert "Over 15 pairs (Spearman) error inconsistency goes with" in text_of(app)
+    assert "Over 15 pairs, the rank correlation of error inconsistency with" in text_of(app)
     app.button_group(key="measure").set_value(measure).run()
     assert not app.exception
     assert query(app)["measure"] == measure
-    assert f"Over 15 pairs (Spearman) {said}" in text_of(app)
-    assert "Of equally large accuracy gaps (partial)" in text_of(app)
+    assert f"Over 15 pairs, the rank correlation {said}" in text_of(app)
+    assert "Among pairs of the same accuracy gap (partial correlation)" in text_of(app)
 
 
 def test_few_pairs_say_nothing_of_what_goes_with_what(open_alike):
@@ -146,7 +151,7 @@ def test_a_category_of_pairs_is_drawn_alone(open_alike, seeds):
 
 def test_one_category_of_pairs_is_no_choice(open_alike):
     app = open_alike(**PAIR)
-    assert "By the models' cards all pairs differ alike: other architecture." in text_of(app)
+    assert "As far as the set says, all pairs differ in the same way: other architecture." in text_of(app)
     assert not [group for group in app.button_group if group.key == "pairs"]
 
 
@@ -185,7 +190,7 @@ def test_it_never_says_that_different_is_better_without_the_gap(open_alike, seed
     assert "compare points of one colour" in said
     for line in said.splitlines():
         if "models that differ more gain" in line:
-            assert "where the accuracy gap is the same" in line
+            assert "Among pairs of the same accuracy gap" in line
 
 
 def test_images_go_by_their_ids(open_alike, seeds):

@@ -85,8 +85,8 @@ def test_every_difference_on_a_card_has_its_interval_and_a_sentence_says_what_st
         assert card.proto.delta_description == words.within(key, gains[key])
     assert words.standing(gains) in text_of(app)
     assert "With other images of this kind, accuracy would be " in text_of(app)
-    assert "2,000 draws, seed 0" in text_of(app)
-    assert "not which images the temperatures were learned from" in text_of(app)
+    assert "2,000 times (seed 0)" in text_of(app)
+    assert "not which images the temperatures were fitted on" in text_of(app)
 
 
 def test_the_title_says_what_the_duo_buys_for_how_much(open_app, toy):
@@ -110,7 +110,7 @@ def test_colour_and_headline_claim_nothing_where_intervals_hold_0(open_app):
     for card in cards:
         assert (card.proto.color, card.proto.direction) == (card.proto.GRAY, card.proto.NONE)
         assert card.proto.delta_description.endswith(" · no clear difference")
-    assert "No clear difference in accuracy, AUROC, AURC and SAC@98 (not significant)." in text_of(app)
+    assert "No clear difference (not significant): accuracy, AUROC, AURC and SAC@98." in text_of(app)
 
 
 def test_colour_and_headline_follow_the_intervals_of_each_shipped_pair(open_app):
@@ -135,7 +135,7 @@ def test_the_fit_line_states_the_temperatures(open_app, toy):
     found = evaluate(Store(toy).open("toy"), "large", "small").fit
     line = text_of(open_app(toy, set="toy", base="large", sidekick="small"))
     assert f"**T_base {found.temperatures.base:.3f}** · **T_sidekick {found.temperatures.sidekick:.3f}**" in line
-    assert f"learned from 300 images in {found.steps} Newton steps, " in line
+    assert f"Fitted on 300 images in {found.steps} Newton steps, " in line
 
 
 def test_changing_the_set_keeps_what_fits_and_resets_what_does_not(open_app, toy):
@@ -253,9 +253,9 @@ def test_back_and_forward_move_the_view(open_app, toy):
 
 def test_coverage_sets_the_sentence(open_app, toy):
     app = open_app(toy, set="toy", base="large", sidekick="small")
-    assert "Keep 80 %: **" in text_of(app)
+    assert "Of the surest 80 %, **" in text_of(app)
     app.slider(key="coverage").set_value(50).run()
-    assert "Keep 50 %: **" in text_of(app)
+    assert "Of the surest 50 %, **" in text_of(app)
     assert query(app)["coverage"] == "50"
 
 
@@ -286,7 +286,7 @@ def test_thresholds_for_a_target_are_those_of_the_command(open_app, toy, split):
 def test_what_a_promise_rests_on_is_said_and_computed(open_app, toy):
     app = open_app(toy, set="toy", base="large", sidekick="small")
     assert ASSUMPTION in text_of(app)
-    assert "Nothing speaks against that here: large errs on " in text_of(app)
+    assert "Nothing speaks against that here: large is wrong on " in text_of(app)
 
 
 def test_a_split_of_another_kind_is_promised_nothing(open_app, tmp_path):
@@ -295,10 +295,10 @@ def test_a_split_of_another_kind_is_promised_nothing(open_app, tmp_path):
     wrong = {split: 1 - float((own.logits("large", split).argmax(1) == own.labels[split]).double().mean()) for split in own.labels}
     app = open_app(tmp_path, set="toy", base="large", sidekick="small", split="shift6")
     assert (
-        f"Here that fails: large errs on {words.percent(wrong['val'])} of val and on {words.percent(wrong['shift6'])} of shift6"
+        f"Here that fails: large is wrong on {words.percent(wrong['val'])} of val and on {words.percent(wrong['shift6'])} of shift6"
         in (text_of(app))
     )
-    assert "**nothing is promised on shift6**" in text_of(app)
+    assert "**nothing is guaranteed on shift6**" in text_of(app)
 
 
 def test_words_for_what_a_threshold_gives():
@@ -312,17 +312,17 @@ def test_words_for_what_a_threshold_gives():
 def test_words_for_significant_gains_and_losses_and_for_unclear_differences():
     up, down, chance = Interval(0.02, 0.01, 0.03), Interval(-0.02, -0.03, -0.01), Interval(0.0, -0.01, 0.01)
     assert words.standing({"accuracy": up, "auroc": chance}).endswith(
-        "1.00 to 3.00 points above the base (95 %). **Significant gain in accuracy.** No clear difference in AUROC (not "
-        "significant)."
+        "1.00 to 3.00 percentage points (pp) above the base (95 % interval). **Significantly better: accuracy.** No clear "
+        "difference (not significant): AUROC."
     )
     # Lower is better: to lie below is a gain.
-    assert "**Significant gain in AURC.** **Significant loss in accuracy and AUROC.**" in words.standing(
+    assert "**Significantly better: AURC.** **Significantly worse: accuracy and AUROC.**" in words.standing(
         {"accuracy": down, "auroc": down, "aurc": down}
     )
-    assert "accuracy would be 1.00 points below to 1.00 points above the base" in words.standing({"accuracy": chance})
+    assert "accuracy would be 1.00 below to 1.00 percentage points (pp) above the base" in words.standing({"accuracy": chance})
     assert words.would_be("accuracy", Interval(0.0, 0.0, 0.0)) == "the same as the base"
-    assert words.would_be("accuracy", Interval(0.01, 0.0, 0.02)) == "0.00 to 2.00 points above the base"
-    assert words.would_be("accuracy", Interval(-0.01, -0.02, 0.0)) == "0.00 to 2.00 points below the base"
+    assert words.would_be("accuracy", Interval(0.01, 0.0, 0.02)) == "0.00 to 2.00 percentage points (pp) above the base"
+    assert words.would_be("accuracy", Interval(-0.01, -0.02, 0.0)) == "0.00 to 2.00 percentage points (pp) below the base"
     assert words.standing({"auroc": None, "sac98": None}) == "AUROC and SAC@98 have no interval."
 
 
@@ -447,10 +447,10 @@ def test_words_warn_of_unusual_fits():
 
     names = {"base": "large", "sidekick": "small"}
     off = Fit(Temperatures(1.0, 0.0), Temperatures(1.0, 1.0), {}, 0.0, 3)
-    assert fit_warnings(off, names) == ["The sidekick is off: small says nothing that helps large, so its temperature is 0."]
-    assert "ratio undefined —" in fit_line(off, 10, 0.001)
+    assert fit_warnings(off, names) == ["The sidekick is off: adding small does not help large, so its temperature is 0."]
+    assert "ratio undefined, " in fit_line(off, 10, 0.001)
     split = Fit(Temperatures(1.0, 1.0), Temperatures(1.0, 1.0), {}, 0.0, 3, ("base", "duo"))
-    assert "separated perfectly by large and the duo" in fit_warnings(split, names)[0]
+    assert "On the fit split large and the duo can get every image right (perfect separation)" in fit_warnings(split, names)[0]
 
 
 PAGES = ["explore", "find", "compare", "temperatures", "diagnose", "alike", "zoo", "training", "claims", "method"]

@@ -121,7 +121,7 @@ def test_a_click_on_a_curve_sets_the_coverage(toy):
     click_point(page, "risk_coverage", "Coverage", "t.x.length - 10")
     page.wait_for_url(re.compile(r"coverage=\d+"))
     coverage = re.search(r"coverage=(\d+)", page.url).group(1)
-    page.get_by_text(f"Keep {coverage} %:").wait_for()
+    page.get_by_text(f"Of the surest {coverage} %,").wait_for()
 
 
 @pytest.mark.parametrize("dark", [False, True])

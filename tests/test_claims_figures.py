@@ -70,14 +70,14 @@ def test_the_picture_places_share_interval_and_what_is_asked():
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({}, "the whole interval lies above the 50 % asked for"),
-        ({"verdict": "contradicted"}, "the whole interval lies below the 50 % asked for"),
-        ({"verdict": "inconclusive"}, "the share could lie on either side of the 50 % asked for"),
-        ({"verdict": "inconclusive", "note": "fewer than 125 images say too little"}, "fewer than 125 images say too little"),
+        ({}, "the whole interval lies above the 50 % that it asks for"),
+        ({"verdict": "contradicted"}, "the whole interval lies below the 50 % that it asks for"),
+        ({"verdict": "inconclusive"}, "the interval contains the 50 % that it asks for, so"),
+        ({"verdict": "inconclusive", "note": "fewer than 125 images are too few to judge it"}, "fewer than 125 images are too few"),
         ({"verdict": "too few models", "interval": None}, "so there is no interval"),
         ({"verdict": "too few models", "pairs": FOUND["accuracy"].pairs[:1]}, "made of 2 models, fewer than 6"),
-        ({"verdict": "too few models", "asked": 0.99}, "chance alone would have all of so few pairs (66) agree"),
-        ({"share": None}, "none of the pairs of this set"),
+        ({"verdict": "too few models", "asked": 0.99}, "so few pairs (66) would all agree by chance"),
+        ({"share": None}, "this set has no pair of the kind that it is about"),
     ],
 )
 def test_every_verdict_has_its_reason(changed, reason):

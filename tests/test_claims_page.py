@@ -76,7 +76,7 @@ def test_verdicts_chance_and_reversed_pairs_are_said_and_can_be_included(open_cl
     holds = sum(claim.verdict == "holds" for claim in found.claims)
     assert holds > 3
     assert app.title[0].value == f"{holds} of {len(found.claims)} claims hold on Many"
-    assert "Chance alone would have up to " in text_of(app)
+    assert "By chance alone, up to " in text_of(app)
     left_out = f"{found.reversed} of 28 pairs are left out: on val, or clearly on test, their sidekick is more accurate"
     assert found.reversed >= 6
     assert left_out in text_of(app)
@@ -93,7 +93,7 @@ def test_verdicts_chance_and_reversed_pairs_are_said_and_can_be_included(open_cl
 def test_the_rule_and_the_seed_are_said(open_claims):
     text = text_of(open_claims())
     assert RULE in text
-    assert "2,000 draws of the models, seed 0" in text
+    assert "2,000 draws of the models (seed 0)" in text
 
 
 @pytest.mark.parametrize("band", ["all", "below_10", "10_to_20", "above_20"])
@@ -142,7 +142,7 @@ def test_a_pair_behind_a_claim_opens_in_explore(open_claims):
     app.session_state["base"], app.session_state["sidekick"] = "middle", "tiny"
     app.run()
     assert not app.exception
-    assert "What if the temperatures were others?" in text_of(app)
+    assert "What if the temperatures were different?" in text_of(app)
     assert (app.selectbox(key="base").value, app.selectbox(key="sidekick").value) == ("middle", "tiny")
     assert "opening" not in app.session_state
     assert step(app, "claims").selectbox(key="claim").value == "entropy_aurc"
@@ -164,7 +164,7 @@ def test_a_pair_is_opened_with_what_its_claim_measures(monkeypatch, judged):
 
 def test_without_costs_bands_have_no_pairs_and_say_so(open_claims, tmp_path):
     app = open_claims(write_set(tmp_path, costs=False), claim="accuracy_below_10")
-    assert "it is about none of the pairs of this set" in text_of(app)
+    assert "this set has no pair of the kind that it is about" in text_of(app)
     app.selectbox(key="claim").set_value("accuracy").run()
     assert not app.exception
 

@@ -29,7 +29,7 @@ LARGEST_FILE = MEGABYTE
 """The server may write no file beyond this; a larger upload fails if any of it goes to disk."""
 LARGE = {"n": 20_000, "k": 500}
 """Two models of 40 MB each as float32."""
-TURNS = tried(3, 4)
+TURNS = tried(2, 4)
 HELD = 40 * MEGABYTE
 """What has to come back at least of the two models' 80 MB, turn by turn: the rest may be the allocator's own."""
 SECONDS = 120

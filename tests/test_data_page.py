@@ -153,7 +153,7 @@ def test_what_the_files_do_not_say_is_asked_and_shown_on_explore(page, used):
     labelled(page.text_area, "Class names, one a line").set_value("ant\nbee\ncat\ndog\nelk")
     labelled(page.button, "Apply").click().run()
     assert page.dataframe[0].value["GFLOPs"].tolist() == [4.0, 0.4]
-    assert "Say something else" in [expander.label for expander in page.expander]
+    assert "Correct what the files say" in [expander.label for expander in page.expander]
     use(page)
     assert page.title[0].value.startswith("10 % more compute")
     assert used[0].classes == ("ant", "bee", "cat", "dog", "elk")
@@ -188,7 +188,7 @@ def test_the_number_of_rows_to_fit_on_can_be_said(page):
     assert "`val` 450, `test` 150. The fit split `val` was drawn" in text_of(page)
     page.number_input(key="answer_seed").set_value(3)
     labelled(page.button, "Apply").click().run()
-    assert "`val` 450, `test` 150. The fit split `val` was drawn, stratified by class, with seed 3" in text_of(page)
+    assert "`val` 450, `test` 150. The fit split `val` was drawn at random, each class in proportion, with seed 3" in text_of(page)
     drop_arrays(page, labels=arrays()["labels"][::-1].copy())
     assert "`val` 200, `test` 400" in text_of(page), "another file is drawn from as by default"
     drop_arrays(page, split=np.repeat(["val", "test"], 300))
@@ -317,7 +317,7 @@ def test_the_page_keeps_to_the_limits_of_the_environment(monkeypatch, open_view)
     monkeypatch.setenv("DUO_MAX_ROWS", "599")
     monkeypatch.setenv("DUO_MAX_FILE_MIB", "7")
     app = open_view("data")
-    assert "At most 7 MiB a file, 599 images and 25,000 classes." in text_of(app)
+    assert "Limits: 7 MiB a file, 599 images and 25,000 classes." in text_of(app)
     assert config.get_option("server.maxUploadSize") == 7
     drop_arrays(app)
     assert {error.value[2:6] for error in app.error} == {"E105"}
@@ -370,7 +370,7 @@ def test_what_the_arrays_are_can_be_said(page):
     role_of(page, "one").set_value("labels")
     labelled(page.text_input, "Model of arr\\_1").set_value("large")
     labelled(page.text_input, "Model of arr\\_0").set_value("small")
-    labelled(page.button, "Read them so").click().run()
+    labelled(page.button, "Read the files again").click().run()
     assert not page.error
     assert sorted(page.dataframe[0].value["Model"]) == ["large", "small"]
     accuracy = dict(zip(page.dataframe[0].value["Model"], page.dataframe[0].value["Accuracy"], strict=True))
@@ -378,7 +378,7 @@ def test_what_the_arrays_are_can_be_said(page):
     assert accuracy["large"] == pytest.approx(right.mean() * 100)
     role_of(page, "one").set_value("")
     role_of(page, "two").set_value("labels")
-    labelled(page.button, "Read them so").click().run()
+    labelled(page.button, "Read the files again").click().run()
     assert "W02" in {warning.value[2:5] for warning in page.warning}
 
 
@@ -389,7 +389,7 @@ def test_two_models_of_one_name_change_nothing(page):
     )
     labelled(page.text_input, "Model of arr\\_0").set_value("same")
     labelled(page.text_input, "Model of arr\\_1").set_value("same")
-    labelled(page.button, "Read them so").click().run()
+    labelled(page.button, "Read the files again").click().run()
     assert [plain(error.value) for error in page.error] == [
         "Expected a name of its own for each model, got 'same' twice; nothing was changed."
     ]
@@ -405,7 +405,7 @@ def test_columns_of_a_table_can_be_said(page):
     drop(page, [Upload("small.csv", csv(table(arrays(), "small").drop(columns="target")))])
     assert {error.value[2:6] for error in page.error} == {"E302"}
     role_of(page, "third").set_value("labels")
-    labelled(page.button, "Read them so").click().run()
+    labelled(page.button, "Read the files again").click().run()
     assert not page.error
     assert "600 images" in text_of(page)
 
@@ -425,9 +425,9 @@ def test_a_file_that_took_the_place_of_another_is_said_and_both_can_be_kept(page
         else [Upload(f"logits.{ending}", make(first))],
     )
     drop(page, [Upload(f"logits.{ending}", make(first))])
-    assert "took the place" not in text_of(page), "the same file again"
+    assert "replaced an earlier file" not in text_of(page), "the same file again"
     drop(page, [Upload(f"logits.{ending}", make(second))])
-    assert f"logits.{ending}** took the place of the one that was dropped before" in plain(text_of(page))
+    assert f"logits.{ending}** replaced an earlier file of the same name" in plain(text_of(page))
     assert {error.value[2:6] for error in page.error} == {"E201"}
     labelled(page.button, "Keep both").click().run()
     assert not page.error

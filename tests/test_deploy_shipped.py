@@ -19,7 +19,7 @@ from duo_core.systems.predicting import predictions
 from duo_core.systems.system import System
 
 PAIR = ("resnet18", "shufflenet_v2_x0_5")
-IMAGES = 400
+IMAGES = 120
 WEIGHTS = "IMAGENET1K_V1"
 
 

@@ -57,7 +57,7 @@ def test_the_gain_carries_its_interval_and_a_verdict(open_diagnose, found):
     said = f"Accuracy {100 * gain.estimate:+.2f} pp, 95 % interval {100 * gain.low:+.2f} to {100 * gain.high:+.2f}: **"
     assert said.replace("-", "−") in text
     assert ("**significant " in text.partition("95 % interval")[2][:60]) == gain.stands
-    assert "2,000 draws, seed 0" in text
+    assert "2,000 times (seed 0)" in text
 
 
 def test_reliability_is_before_and_after(open_diagnose, found):
@@ -108,21 +108,21 @@ def test_classes_stand_in_the_order_of_their_gain(open_diagnose, found, score):
     app = open_diagnose("classes", **PAIR, class_score=score)
     expected = gain_by_class(found.predictions["base"], found.predictions["duo"], 5, score)
     assert table(app, "The classes as numbers")["gain"].to_list() == pytest.approx(expected["gain"].to_list())
-    assert f"Of 5 classes the duo gains in **{(expected['gain'] > 0).sum()}**" in text_of(app)
+    assert f"Of 5 classes the duo is better in **{(expected['gain'] > 0).sum()}**" in text_of(app)
     app.button_group(key="class_score").set_value("f1" if score == "accuracy" else "accuracy").run()
     assert not app.exception
 
 
 def test_classes_with_few_images_are_not_drawn_and_that_is_said(open_diagnose, tmp_path):
     app = open_diagnose("classes", write_set(tmp_path, n=60, k=40))
-    assert "No class has 10 images on test" in text_of(app)
+    assert "Every class has fewer than 10 images of test" in text_of(app)
     assert len(table(app, "The classes as numbers")) == 40
 
 
 def test_many_classes_are_shown_from_both_ends(open_diagnose, tmp_path):
     app = open_diagnose("classes", write_set(tmp_path, n=900, k=30, models=("large", "small")))
     assert "The 12 that gain most and least; 6 of 30 classes are not drawn." in text_of(app)
-    assert "Of 24 classes the duo gains in" in text_of(app)
+    assert "Of 24 classes the duo is better in" in text_of(app)
 
 
 def test_every_split_stands_beside_the_others(open_diagnose, toy_store, found):
@@ -142,7 +142,7 @@ def test_every_split_stands_beside_the_others(open_diagnose, toy_store, found):
 
 def test_one_split_says_how_to_add_another(open_diagnose, tmp_path):
     text = text_of(open_diagnose("splits", write_set(tmp_path, splits=("val", "test"))))
-    assert "This set has one split to judge on" in text
+    assert "This set has only one split to judge on" in text
     assert "--corrupt" in text
 
 
@@ -152,7 +152,7 @@ def test_both_scores_are_compared_whichever_is_chosen(open_diagnose, found):
         scores = table(app, "The scores as numbers").set_index(["metric", "variant"])
         assert scores.loc[("aurc", "duo"), "softmax"] == pytest.approx(found.metrics["duo"]["aurc"])
         assert list(scores.loc["aurc"].index) == ["base", "unweighted", "uq_only", "duo"]
-        assert "The duo by entropy instead of softmax: AUROC" in text_of(app)
+        assert "The duo, with images ranked by entropy instead of 1 − max softmax: AUROC" in text_of(app)
 
 
 @pytest.mark.parametrize("key", METRICS)
@@ -170,7 +170,7 @@ def test_a_duo_that_is_always_right_draws_and_says_what_is_undefined(open_diagno
         logits = {split: torch.nn.functional.one_hot(y, 3).float() * (3 + place) for split, y in labels.items()}
         store.write_model("sure", Card(name=model, model=model, source="python", multiply_adds=10 - place), logits)
     app = open_diagnose("images", tmp_path)
-    assert app.title[0].value == "The duo predicts as well as the base, image by image"
+    assert app.title[0].value == "The duo is right and wrong on the same images as the base"
     app.button_group(key="outcome").set_value("rescued").run()
     assert not app.exception
     assert "No image of test is of this kind." in text_of(app)

@@ -41,7 +41,7 @@ def test_reliability_shows_bins_in_percent_beside_the_diagonal(tables):
     rows = tables["duo"].dropna()
     assert list(named(figure, "Duo").x) == pytest.approx(list(rows["confidence"] * 100))
     assert list(named(figure, "Duo").y) == pytest.approx(list(rows["accuracy"] * 100))
-    assert list(named(figure, "As sure as right").x) == list(named(figure, "As sure as right").y) == [0, 100]
+    assert list(named(figure, "Accuracy = confidence").x) == list(named(figure, "Accuracy = confidence").y) == [0, 100]
     assert "best on the diagonal" in figure.layout.yaxis.title.text
 
 

@@ -119,7 +119,7 @@ def test_the_crossing_is_the_least_cost_from_which_the_ensemble_wins_at_every_on
     assert Contest(()).widest is None
     assert "No two smaller models" in contest_lines(Contest(()))[0]
     assert "ensembles win in NLL at every cost" in contest_lines(Contest(tuple(at)))[0]
-    assert "significant loss" in contest_lines(Contest(tuple(at[:2])))[0]
+    assert "significantly worse" in contest_lines(Contest(tuple(at[:2])))[0]
 
 
 def test_models_can_be_left_out_and_wrong_input_is_refused(seeds):

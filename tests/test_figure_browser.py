@@ -11,7 +11,7 @@ from PIL import Image
 
 pytestmark = pytest.mark.browser
 
-TITLE = "Selective error against coverage of large, small and their duo"
+TITLE = "Selective risk against coverage of large, small and their duo"
 
 
 def taken(page, name, kind):
@@ -41,7 +41,7 @@ def test_a_chart_is_taken_along_in_three_forms(toy):
     name, svg = taken(page, "risk_coverage", "SVG")
     assert name == "risk_coverage-toy-test.svg"
     words = " ".join(text for element in ET.fromstring(svg).iter() if (text := (element.text or "").strip()))
-    for said in ("Selective error", "Coverage: share of images kept (%)", f"toy · test · {datetime.date.today()}"):
+    for said in ("Selective risk", "Coverage: share of images kept (%)", f"toy · test · {datetime.date.today()}"):
         assert said in words
     assert words.startswith(TITLE) or TITLE.split(maxsplit=1)[0] in words
     _, png = taken(page, "risk_coverage", "PNG")

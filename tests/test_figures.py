@@ -55,7 +55,7 @@ def test_curves_show_percent_and_carry_their_coverage(logit_set):
     assert max(len(trace.x) for trace in drawn.data) <= 400
     assert drawn.layout.shapes[0].x0 == 83
     assert drawn.layout.xaxis.title.text == "Coverage: share of images kept (%)"
-    assert drawn.layout.yaxis.title.text == "Selective error (%), lower is better"
+    assert drawn.layout.yaxis.title.text == "Selective risk (%), lower is better"
 
 
 def test_noise_at_tiny_coverage_does_not_blow_up_the_axis():

@@ -108,7 +108,7 @@ def test_the_budget_moves_the_answer_and_the_address(open_find):
 
 def test_the_ladder_has_every_budget_and_kinds_that_are_missing_have_a_command(open_find):
     app = open_find(**PAIR)
-    ladder = labelled(app.expander, "What under other budgets?").dataframe[0].value
+    ladder = labelled(app.expander, "The answer under other budgets").dataframe[0].value
     assert ladder["Budget"].str.extract(r"(\d+)")[0].to_list() == ["0", "5", "10", "15", "20", "30", "50", "100", "200"]
     assert ladder["Budget"].str.contains("←").sum() == 1
     missing = next(expander for expander in app.expander if expander.label.startswith("Not offered by this set"))
@@ -116,16 +116,18 @@ def test_the_ladder_has_every_budget_and_kinds_that_are_missing_have_a_command(o
     assert any("duo soup" in code.value for code in missing.code)
 
 
-@pytest.mark.parametrize(("base", "metric", "seen"), [("large", "aurc", "not significant"), ("small", "nll", "significant gain")])
+@pytest.mark.parametrize(
+    ("base", "metric", "seen"), [("large", "aurc", "not significant"), ("small", "nll", "significantly better")]
+)
 def test_the_ladder_says_what_is_significant(open_find, toy_store, base, metric, seen):
     app = open_find(**PAIR | {"base": base, "sidekick": "tiny"}, metric=metric, cascades="no")
-    ladder = labelled(app.expander, "What under other budgets?").dataframe[0].value
+    ladder = labelled(app.expander, "The answer under other budgets").dataframe[0].value
     shares = (ladder["Budget"].str.extract(r"(\d+)")[0].astype(int) / 100).to_list()
     for row, one in zip(
         ladder.to_dict("records"), advise(Store(toy_store).open("toy"), base, shares, metric=metric, cascades=False), strict=True
     ):
-        keeps = row["Do"] == "keep the base"
-        assert row["Verdict"] == ("" if keeps else "significant gain" if one.stands else "not significant")
+        keeps = row["Answer"] == "keep the base"
+        assert row["Verdict"] == ("" if keeps else "significantly better" if one.stands else "not significant")
     assert seen in set(ladder["Verdict"])
     assert "Stands" not in ladder
 
@@ -136,8 +138,8 @@ def test_the_caption_names_the_level_that_the_intervals_have(open_find, toy_stor
     app = open_find(**PAIR, budget=budget)
     found = advise(Store(toy_store).open("toy"), "large", [1.0], metric="aurc")[0]
     assert found.interval.level == LEVEL
-    assert f"Intervals of {LEVEL * 100:.0f} %: paired bootstrap over the images" in text_of(app)
-    assert "Intervals of 95 %" not in text_of(app)
+    assert f"{LEVEL * 100:.0f} % intervals by the paired bootstrap" in text_of(app)
+    assert "95 % intervals" not in text_of(app)
 
 
 def test_a_second_base_costs_only_what_depends_on_it(open_find, tmp_path, monkeypatch):
@@ -166,8 +168,8 @@ def test_the_answer_opens_in_explore(open_find):
 
 def test_unknown_costs_leave_a_chart_and_no_budget(open_find, tmp_path):
     app = open_find(write_set(tmp_path, costs=False))
-    assert "Nobody knows how many multiply-adds" in app.info[0].value
-    assert "Not offered, as the set does not say it of large: compute" in text_of(app)
+    assert "The set does not say how many multiply-adds" in app.info[0].value
+    assert "Not offered, as the set does not state it for large: compute" in text_of(app)
     assert len(shown(app)) > 4
 
 

@@ -19,7 +19,7 @@ def sliders(page):
 
 def test_a_click_on_the_bowl_sets_the_sliders_and_the_cards_follow(toy):
     page = toy(f"/temperatures?{PAIR}")
-    bowl, back = chart(page, "bowl"), page.get_by_role("button", name="Back to learned")
+    bowl, back = chart(page, "bowl"), page.get_by_role("button", name="Back to the fit")
     learned = sliders(page)
     top = bowl.evaluate("plot => [plot._fullLayout.xaxis.range[1], plot._fullLayout.yaxis.range[1]]")
     click_at(page, bowl, 0.75 * top[0], 0.6 * top[1])

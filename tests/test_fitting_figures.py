@@ -50,7 +50,7 @@ def test_every_second_grid_point_can_be_clicked_and_says_its_nll(surface):
 
 def test_marks_stand_where_the_variants_are_and_differ_in_symbol(surface):
     figure = nll_bowl(surface, MARKS, sliders=Temperatures(0.4, 0.6))
-    assert (named(figure, "Duo, learned").x[0], named(figure, "Duo, learned").y[0]) == BEST
+    assert (named(figure, "Duo, fitted").x[0], named(figure, "Duo, fitted").y[0]) == BEST
     assert (named(figure, "Base alone").x[0], named(figure, "Base alone").y[0]) == (1.5, 0.0)
     assert (named(figure, "Sliders").x[0], named(figure, "Sliders").y[0]) == (0.4, 0.6)
     assert "NLL 0.5000 nats" in named(figure, "Base alone").hovertemplate

@@ -59,7 +59,7 @@ def measured(paths):
 def archive(members, declared=None):
     """A zip archive of raw members; `declared` overrides the sizes that its headers state."""
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
         for name, content in members.items():
             packed.writestr(name, content)
     content = bytearray(file.getvalue())

@@ -75,10 +75,10 @@ def test_explore(toy):
     slider = page.get_by_role("slider", name=re.compile("^T_base"))
     slider.press("Home")
     card = page.get_by_test_id("stMetric").filter(has_text="NLL, fit split")
-    expect(card).not_to_contain_text("same as learned")
+    expect(card).not_to_contain_text("same as fit")
     settle(page)
-    press(page, "Back to learned")
-    expect(card).to_contain_text("same as learned")
+    press(page, "Back to the fit")
+    expect(card).to_contain_text("same as fit")
     same_elsewhere(page, toy)
     assert {"coverage", "duo", "base", "oracle"} <= set(table_taken_home(page, "The curves as numbers")[0])
     assert "Coverage" in picture_taken_home(page, "risk_coverage")
@@ -94,7 +94,7 @@ def test_find_a_system(toy):
     page.wait_for_url(re.compile("show=gain"))
     page.keyboard.press("Escape")
     settle(page)
-    page.get_by_role("slider", name=re.compile("^I have so much more compute")).press("End")
+    page.get_by_role("slider", name=re.compile("^Extra compute you can spend")).press("End")
     page.wait_for_url(re.compile("budget=200"))
     settle(page)
     pick(page, "Evaluation split", "shift")
@@ -109,7 +109,7 @@ def test_temperatures(toy):
     page = toy(f"/temperatures?{PAIR}")
     page.get_by_role("slider", name=re.compile("^T_base")).press("Home")
     settle(page)
-    press(page, "Does it follow the cost?")
+    press(page, "Do the weights follow the cost?")
     page.wait_for_url(re.compile("question=ratios"))
     pick(page, "Evaluation split", "shift")
     same_elsewhere(page, toy)
@@ -122,11 +122,11 @@ def test_diagnose(toy):
     page = toy(f"/diagnose?{PAIR}")
     before = page.locator("h1").inner_text()
     for part in (
-        "Which images move?",
+        "Which images change rank?",
         "Which classes gain?",
-        "Does it carry over?",
+        "Does the gain carry over?",
         "Softmax or entropy?",
-        "Is it as sure as right?",
+        "Does confidence match accuracy?",
     ):
         press(page, part)
     pick(page, "Evaluation split", "shift")

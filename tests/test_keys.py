@@ -143,20 +143,35 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
+@pytest.fixture(scope="module")
+def answered(tmp_path_factory):
+    """A store of the first set and of one that differs from it in each way; what is answered of each, with all in one cache."""
+    store, names = tmp_path_factory.mktemp("sets"), {differing: f"other{place}" for place, differing in enumerate(OTHER)}
+    written(store, "first")
+    for differing, name in names.items():
+        written(store, name, **OTHER[differing])
+    CACHE.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DUO_STORE", str(store))
+        patch.setattr(remembered, "swept", computed)
+        handles = {name: state.open_set(name) for name in ("first", *names.values())}
+        answers = {(name, asked): ask(handle) for asked, ask in ASKED.items() for name, handle in handles.items()}
+    return store, {differing: (name, {asked: answers[name, asked] for asked in ASKED}) for differing, name in names.items()}
+
+
+def computed(own, _, splits, **options):
+    """What is remembered elsewhere, computed."""
+    return remembered.sweeps(own, splits, **options)
+
+
 @pytest.mark.parametrize("differing", OTHER)
-def test_a_session_on_another_set_is_not_answered_with_the_first_ones_numbers(tmp_path, monkeypatch, differing):
-    monkeypatch.setenv("DUO_STORE", str(tmp_path))
-    written(tmp_path, "first")
-    written(tmp_path, "second", **OTHER[differing])
-    monkeypatch.setattr(remembered, "swept", lambda own, _, splits, **options: remembered.sweeps(own, splits, **options))
+def test_a_session_on_another_set_is_not_answered_with_the_first_ones_numbers(answered, monkeypatch, differing):
+    store, answers = answered
+    monkeypatch.setenv("DUO_STORE", str(store))
+    monkeypatch.setattr(remembered, "swept", computed)
     CACHE.clear()
-    wrong = []
-    first, second = state.open_set("first"), state.open_set("second")
-    answers = [(name, ask(first), ask(second)) for name, ask in ASKED.items()]
-    CACHE.clear()
-    for name, _, answer in answers:
-        wrong += [] if same(answer, ASKED[name](state.open_set("second"))) else [name]
-    assert wrong == []
+    name, given = answers[differing]
+    assert [asked for asked, answer in given.items() if not same(answer, ASKED[asked](state.open_set(name)))] == []
 
 
 class Asks:

@@ -111,7 +111,7 @@ def weights(page: Page) -> None:
         until(page, "newton", walked, "x.length === value", step + 1)
         if fit.is_disabled():
             break
-    (base,), (sidekick,) = trace(page, "newton", "Duo, learned")
+    (base,), (sidekick,) = trace(page, "newton", "Duo, fitted")
     assert sidekick < 0.1 * base
     until(page, "newton", walked, "Math.abs(y.at(-1) - value) < 1e-3", sidekick)
 

@@ -168,7 +168,8 @@ def test_bounds_are_said_in_words_and_in_json(few):
     assert document(one)["bounded"] == {"models_fitted_a_step": 3, "cascades_of_pairs": tried, "pairs": one.bounds.pairs}
     said = sentences_of(one)[-1]
     assert said.startswith(
-        "So many models are not searched in full: systems of three and more grew by fitting, at each step, the 3 models"
+        "With so many models the search is not exhaustive: systems of three and more grew one member at a time, and each step "
+        "fitted the 3 most promising models"
     )
     assert f"cascades were tried with {tried} of {one.bounds.pairs} pairs" in said
     assert document(one)["sentence"].endswith(said)

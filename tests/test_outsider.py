@@ -125,7 +125,7 @@ async def walk(server: str) -> list[str]:
                 assert not browser.of("exception"), (key, value, browser.of("exception"))
             said += texts(browser)
         await browser.follow("diagnose", set="hostile", split="test", base="sprung", sidekick="small")
-        for part in ("Which images move?", "Which classes gain?"):
+        for part in ("Which images change rank?", "Which classes gain?"):
             await browser.set("part", [part])
             said += texts(browser)
     return said

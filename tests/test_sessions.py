@@ -120,7 +120,7 @@ def test_what_is_not_drawn_for_a_while_is_set_when_it_is_drawn_again(toy_server)
         async with session(toy_server) as browser:
             await browser.open("diagnose")
             await browser.set("histogram", ["Right images"])
-            for part in ("Which images move?", "Which classes gain?", "Is it as sure as right?"):
+            for part in ("Which images change rank?", "Which classes gain?", "Does confidence match accuracy?"):
                 await browser.set("part", [part])
             again = browser.value("histogram")
             await browser.open("explore")

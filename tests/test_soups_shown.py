@@ -119,7 +119,10 @@ def test_what_others_wrote_into_a_card_is_text_and_stops_nothing(zoo):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"ingredients": SOUP["ingredients"][:2]}, "Greedy soup of 1 of 2 trials: the best single trial, as no other added to it."),
+        (
+            {"ingredients": SOUP["ingredients"][:2]},
+            "Greedy soup of 1 of 2 trials: the best single trial, as adding any other did not help.",
+        ),
         ({"methodology": "Model Stock", "clamped": ["a", "b"]}, "2 tensors were left at the anchor"),
         ({"score": None, "anchor": None}, "Greedy soup of 2 of 3 trials."),
     ],
@@ -170,5 +173,5 @@ def test_method_says_what_a_soup_is(tmp_path, monkeypatch):
     app = open_page("method")
     text = text_of(app)
     assert "A **soup** is the average of the weights" in text
-    assert "Here two trials lie 60° apart as seen from the anchor: c = 0.50, so t = 0.67" in text
+    assert "Their cosine is c = 0.50, so **Model Stock** goes t = 0.67 of the way" in text
     assert len(app.get("plotly_chart")) == 2

@@ -177,7 +177,7 @@ def test_real_partners_can_be_clicked(shipped):
 
 def test_newton_steps_end_at_the_learned_temperatures(room):
     figure = bowl(room, 0.8)
-    path, duo = drawn(figure, "Newton steps, now"), drawn(figure, "Duo, learned")
+    path, duo = drawn(figure, "Newton steps, now"), drawn(figure, "Duo, fitted")
     assert (path.x[-1], path.y[-1]) == pytest.approx((duo.x[0], duo.y[0]), abs=2e-3)
     assert path.marker.symbol[-1] == "cross-thin"
 

@@ -33,7 +33,7 @@ def test_the_title_says_who_has_more_say(open_temperatures, found):
 
 def test_the_marks_are_the_variants_with_their_nll_on_the_fit_split(open_temperatures, found):
     marks = table(open_temperatures(**PAIR), "The marks as numbers").set_index("mark")
-    assert marks.loc["Duo, learned"].to_list() == pytest.approx([*found.fit.temperatures, found.fit.nll["duo"]])
+    assert marks.loc["Duo, fitted"].to_list() == pytest.approx([*found.fit.temperatures, found.fit.nll["duo"]])
     assert marks.loc["Base alone"].to_list() == pytest.approx([found.fit.calibration.base, 0, found.fit.nll["base"]])
     assert marks.loc["Sidekick alone"].to_list() == pytest.approx([0, found.fit.calibration.sidekick, found.fit.nll["sidekick"]])
     assert marks.loc["Unweighted", "T_base"] == pytest.approx(found.fit.calibration.base / 2)
@@ -215,11 +215,14 @@ def test_a_fit_split_that_is_separated_draws_and_says_so(open_temperatures, tmp_
         logits = {split: torch.nn.functional.one_hot(y, 3).float() * (3 + place) for split, y in labels.items()}
         store.write_model("sure", Card(name=model, model=model, source="python", multiply_adds=10 - place), logits)
     app = open_temperatures(store=tmp_path)
-    assert "separated perfectly" in app.warning[0].value
+    assert "perfect separation" in app.warning[0].value
     assert np.isfinite(table(app, "The bowl as numbers")["nll"]).all()
     app.button_group(key="question").set_value("images").run()
     assert not app.exception
-    assert "Perfectly separated, so that no finite temperature is best: 41 of 41 samples of up to 60 images." in text_of(app)
+    assert (
+        "In 41 of 41 samples of up to 60 images, some weighting gets every image right, so no finite temperature is best."
+        in text_of(app)
+    )
 
 
 def test_sentences_are_as_their_examples_say():

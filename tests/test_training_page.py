@@ -94,7 +94,7 @@ def test_a_run_that_nobody_trains_is_not_asked_for_again(runs):
     assert not watched(Run(runs / "net")).is_live
     text = text_of(open_page("training"))
     assert "is best**" in text
-    assert "Trial 2 was begun and left: the same `duo finetune` goes on with it." in text
+    assert "Trial 2 was interrupted: the same `duo finetune` command goes on with it." in text
     assert 1 <= SECONDS <= 30
 
 
@@ -193,4 +193,4 @@ def test_strangers_see_no_run(runs, monkeypatch):
     app = open_page("training")
     assert "net" not in {box.key for box in app.selectbox}
     assert not [box for box in app.selectbox if box.key == "run"]
-    assert "What became of the trials?" not in text_of(app)
+    assert "How did the trials do?" not in text_of(app)

@@ -166,7 +166,7 @@ def test_what_is_made_lies_among_the_users_data(installed):
     )
     assert "computed net" in said
     installed.duo("import", "mine.npz", "--set", "mine")
-    installed.duo("sweep", "--set", "imagenet-like", "--out", "pairs.csv")
+    installed.duo("sweep", "--set", "cifar10-seeds", "--out", "pairs.csv")
     assert {found["name"] for found in json.loads(installed.duo("sets", "--json"))} == {*SHIPPED, "pets", "mine"}
     assert {path.name for path in installed.own_sets.iterdir()} == {"pets", "mine", ".results"}
     assert files(installed.package) == before

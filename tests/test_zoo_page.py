@@ -96,9 +96,9 @@ def test_an_address_opens_its_view(open_zoo, timed):
 def test_the_line_says_how_well_multiply_adds_tell_the_speed(open_zoo, timed):
     text = text_of(open_zoo(timed))
     assert "On a chip." in text
-    assert "Twice the multiply-adds make a model 2.0 times as slow" in text
+    assert "With twice the multiply-adds a model is 2.0 times as slow" in text
     x, y = np.log([MODELS[model][1] for model in SPEEDS]), np.log(list(SPEEDS.values()))
-    assert f"(R² {np.corrcoef(x, y)[0, 1] ** 2:.3f}, logarithmic)" in text
+    assert f"(R² {np.corrcoef(x, y)[0, 1] ** 2:.3f}, both on logarithmic scales)" in text
 
 
 def test_only_models_of_one_device_are_compared(open_zoo, tmp_path):
@@ -110,7 +110,7 @@ def test_only_models_of_one_device_are_compared(open_zoo, tmp_path):
 
 def test_models_of_one_size_have_no_line(open_zoo, tmp_path):
     app = open_zoo(write_cards(tmp_path, {model: facts() for model in MODELS}))
-    assert "A line takes two models of different size." in text_of(app)
+    assert "To fit a line takes two models of different size." in text_of(app)
 
 
 def test_unknown_costs_are_said(open_zoo, tmp_path):

@@ -68,6 +68,6 @@ def line(best: "pd.Series[float] | None", budget: float) -> str:
     if best is None:
         return f"No pair costs as little as {within}."
     return (
-        f"Best within {within}: **{best['base']} + {best['sidekick']}** for +{words.share(best['flops_balance'])} computation; "
-        f"it gains **{words.percent(best['gain'], 0)}** of the base's AURC."
+        f"Best within {within}: **{best['base']} + {best['sidekick']}** for +{words.share(best['flops_balance'])} compute; "
+        f"it removes **{words.percent(best['gain'], 0)}** of the base's AURC."
     )

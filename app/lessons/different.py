@@ -21,7 +21,7 @@ def show(scene: Scene) -> None:
     real = scene.real
     table = scene.once(several.pairs, scene.seed) if real is None else state.alike(real.handle, real.split).table
     link.settle("gap", range(1, WIDEST + 1), WIDEST)
-    st.slider("Only pairs whose accuracies are at most so far apart", 1, WIDEST, key="gap", format="%d pp", on_change=link.touched)
+    st.slider("Only pairs whose accuracies differ by at most", 1, WIDEST, key="gap", format="%d pp", on_change=link.touched)
     gap = st.session_state["gap"] / 100
     st.markdown(line(*several.goes_with(table, gap)))
     controls.chart(
@@ -37,8 +37,8 @@ def line(rank: float, pairs: int) -> str:
     """How being different goes with the gain, in the pairs that are left.
 
     >>> line(0.914, 9), line(float("nan"), 2)
-    ('Different and better go together at **+0.91** (rank correlation, 9 pairs)', '2 pairs are too few to correlate')
+    ('Rank correlation of being different with the gain: **+0.91** (9 pairs)', '2 pairs are too few to correlate')
     """
     if math.isnan(rank):
         return f"{pairs} pairs are too few to correlate"
-    return f"Different and better go together at **{number(rank, 2, sign=True)}** (rank correlation, {pairs} pairs)"
+    return f"Rank correlation of being different with the gain: **{number(rank, 2, sign=True)}** ({pairs} pairs)"

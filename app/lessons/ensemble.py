@@ -19,7 +19,7 @@ def show(scene: Scene) -> None:
         _real(scene, scene.real)
         return
     link.settle("overlap", range(0, 100, 5), 20)
-    st.slider("Overlap: how much alike the two err", 0, 95, step=5, key="overlap", format="%d %%", on_change=link.touched)
+    st.slider("Overlap: how alike the two err", 0, 95, step=5, key="overlap", format="%d %%", on_change=link.touched)
     here = together.averaged(together.peers(st.session_state["overlap"] / 100, scene.seed))
     averages.draw(scene.once(together.by_overlap, scene.seed), "common", here, line(here, 1.0))
 
@@ -36,6 +36,6 @@ def line(here: together.Averaged, balance: float | None) -> str:
     """How often each is right, and what the second model costs.
 
     >>> line(together.Averaged(0.2, 0.87, 0.87, 0.93), 1.0)
-    'Right: base **87.0 %**, second **87.0 %**, average **93.0 %** · computation +100 %'
+    'Right: base **87.0 %**, second **87.0 %**, average **93.0 %** · compute +100 %'
     """
-    return averages.line(here, "second") + ("" if balance is None else f" · computation +{words.share(balance)}")
+    return averages.line(here, "second") + ("" if balance is None else f" · compute +{words.share(balance)}")

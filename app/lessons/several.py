@@ -25,7 +25,7 @@ def show(scene: Scene) -> None:
         _real(scene.real)
         return
     link.settle("resemblance", range(0, 100, 5), 20)
-    st.slider("Overlap: how much alike they err", 0, 95, step=5, key="resemblance", format="%d %%", on_change=link.touched)
+    st.slider("Overlap: how alike they err", 0, 95, step=5, key="resemblance", format="%d %%", on_change=link.touched)
     table = scene.once(several.teams, st.session_state["resemblance"] / 100, scene.seed)
     st.markdown(line(table))
     controls.chart(teams_by_cost(table, colours=THEMED), "teams", "Accuracy of teams of small experts against their cost")

@@ -21,7 +21,7 @@ def show(scene: Scene) -> None:
         _real(scene, scene.real)
         return
     link.settle("skill", range(LEAST, FULL + 1), FULL)
-    st.slider("Quality of the sidekick, beside the base's", LEAST, FULL, key="skill", format="%d %%", on_change=link.touched)
+    st.slider("Quality of the sidekick, relative to the base's", LEAST, FULL, key="skill", format="%d %%", on_change=link.touched)
     here = together.averaged(together.trapped(st.session_state["skill"] / 100 * BASE.quality, scene.seed))
     table = scene.once(together.by_quality, scene.seed)
     averages.draw(table, "sidekick", here, averages.line(here, "sidekick"), even=together.break_even(table))

@@ -62,12 +62,12 @@ def _matrix(choice: Choice, table: pd.DataFrame, measure: str) -> None:
         on_select=lambda: members.open_point("chart_alike"),
         selection_mode="points",
     )
-    st.caption("Most multiply-adds first. Click a square to open the pair in Explore.")
+    st.caption("Models with the most multiply-adds come first. Click a square to open its pair in Explore.")
 
 
 def _gains(choice: Choice, table: pd.DataFrame, measure: str) -> None:
     st.header("Does being different pay?", anchor=False)
-    gain = controls.switch("Gain in accuracy", "gained", GAINED, "Over the mean of both: the equal pair. Over the better: the duo.")
+    gain = controls.switch("Gain in accuracy", "gained", GAINED, wording.GAINED_MEAN)
     controls.chart(
         figures.gain_by_measure(table, measure, gain, chosen=(choice.base, choice.sidekick), colours=THEMED),
         "alike_gains",
@@ -79,7 +79,7 @@ def _gains(choice: Choice, table: pd.DataFrame, measure: str) -> None:
 
 
 def _correlations(found: state.Alike) -> None:
-    st.header("What goes with what", anchor=False)
+    st.header("What is correlated with what?", anchor=False)
     tables.frame(wording.correlation_table(found.correlations))
     st.caption(wording.correlations_caption(found.found.draws is not None, len(found.table)))
 
@@ -125,5 +125,5 @@ def _images(choice: Choice, found: state.Two, name: str, rows: np.ndarray) -> No
     )
     if pictures:
         table.insert(0, "Picture", pictures)
-    st.markdown(f"**Only {name} is right**, and surest beside the other:")
+    st.markdown(f"**Only {name} is right**; first the images where it is surest compared with the other:")
     tables.frame(table, row_height=64 if pictures else None, columns={"Picture": st.column_config.ImageColumn()})

@@ -40,20 +40,25 @@ def show() -> None:
     st.title(verdicts.headline(every, own.title), anchor=False)
     st.caption(
         f"{own.title} · {place.split} · {len(own.labels[place.split]):,} images · {found.pairs} pairs of "
-        f"{len(place.known.accuracy)} models, the base the more expensive one"
+        f"{len(place.known.accuracy)} models; of each pair the more expensive model is the base"
     )
     st.markdown(verdicts.counted(every))
     if chance := claims_by_chance(every):
         st.caption(chance)
     if found.reversed:
         where = f"{FIT_SPLIT}, or clearly on {place.split}"
-        controls.switch("Reversed pairs", "with_reversed", REVERSED, f"Their sidekick is more accurate than their base on {where}.")
+        controls.switch(
+            "Reversed pairs",
+            "with_reversed",
+            REVERSED,
+            f"In a reversed pair the sidekick is more accurate than the base on {where}.",
+        )
         st.caption("" if too else reversed_pairs(found.reversed, found.pairs, f"{where},"))
     band = controls.switch(
         "Claims about",
         "band",
         SHOWN,
-        "By FLOPs balance: how much computation the sidekick adds to the base's, or of all pairs together.",
+        "Claims about the pairs whose sidekick adds that much to the base's compute (FLOPs balance), or about all pairs.",
     )
     shown = [claim for claim in every if band in (EVERY, claim.band.key if claim.band else WHOLE)]
     _claims(shown)
@@ -75,7 +80,7 @@ def _claims(shown: Sequence[Claim]) -> None:
             "Verdict": st.column_config.TextColumn(width=112),
             "Claim": st.column_config.TextColumn(width=310),
             "0 to 100 %": st.column_config.ImageColumn(
-                width=176, help="Dot: share of pairs that agree. Bar: interval. Tick: asked for."
+                width=176, help="Dot: share of pairs that agree. Bar: its interval. Tick: the share that the claim asks for."
             ),
             "Pairs that agree": st.column_config.TextColumn(width=132),
             "Pairs": st.column_config.NumberColumn(width=52),
@@ -99,7 +104,7 @@ def _claim(shown: Sequence[Claim]) -> None:
     st.selectbox("Claim", list(by_key), key="claim", format_func=lambda key: by_key[key].text, on_change=link.touched)
     claim = by_key[st.session_state["claim"]]
     st.markdown(f"{claim.text} {verdicts.why(claim)} Paper: {claim.source}.")
-    st.markdown(f"Measured: {verdicts.measured(claim)}. A click on a point, or a row selected, opens its pair in Explore.")
+    st.markdown(f"Measured: {verdicts.measured(claim)}. Click a point, or select a row, to open its pair in Explore.")
     left, right = st.columns(2, gap="medium")
     with left:
         controls.chart(

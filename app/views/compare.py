@@ -53,7 +53,7 @@ def _pinned(table: pd.DataFrame) -> dict[str, tuple[str, str]]:
         key="pins",
         max_selections=MOST,
         on_change=link.touched,
-        help=f"Best first, by the NLL of the duo on {FIT_SPLIT}. The pair of the other pages is pinned first.",
+        help=f"Best first, by the NLL (cross-entropy) of the duo on {FIT_SPLIT}. At first the pair of the other pages is pinned.",
     )
     return {name: every[name] for name in st.session_state["pins"]}
 
@@ -69,14 +69,14 @@ def _side_by_side(place: Place, pairs: dict[str, tuple[str, str]]) -> None:
         table = telling.side_by_side({name: (each.metrics["duo"], each.flops_balance) for name, each in found.items()}, gains)
         tables.frame(table)
         st.caption(
-            "Value of the duo (difference to the better of its members alone); * where that is significant. "
+            "The duo's value, in brackets its difference from the better of its two models alone; * marks significant ones. "
             f"{telling.draws_line(next(iter(gains.values()))['accuracy'])}"
         )
         tables.downloads(table, "compared")
 
 
 def _curves(found: dict[str, Evaluation]) -> None:
-    st.header("How wrong are the images that each keeps?", anchor=False)
+    st.header("How many of the images kept are wrong?", anchor=False)
     drawn = risk_coverage({name: each.predictions["duo"] for name, each in found.items()})
     controls.chart(
         curves_of_pairs(drawn.table, start=parting(drawn.table, of=next(iter(found))), colours=THEMED),
@@ -87,7 +87,7 @@ def _curves(found: dict[str, Evaluation]) -> None:
 
 
 def _every_pair(place: Place, table: pd.DataFrame) -> None:
-    st.header("And every pair?", anchor=False)
+    st.header("How does every pair do?", anchor=False)
     link.settle("compared", METRICS, "aurc")
     options: dict[str, Any] = {"format_func": lambda key: METRICS[key].label, "on_change": link.touched, "width": 240}
     st.selectbox("Metric of the heat map", list(METRICS), key="compared", **options)

@@ -16,28 +16,28 @@ TITLE = "Your data"
 LINKED: tuple[str, ...] = ()
 
 PROMISE = (
-    "What you drop here stays in this browser session: it is held in the server's memory, is **not written to disk** and **not "
-    "shown to others** unless you press *Save*. It is gone as soon as you press *Forget*, close or reload this page, or lose "
+    "What you drop here stays in this browser session: it is held in the server's memory, **not written to disk** and **not "
+    "shown to others**, unless you press *Save*. It is gone as soon as you press *Forget*, close or reload this page, or lose "
     "the connection."
 )
 NEEDED = """
 | what | arrays | tables |
 |---|---|---|
-| logits of two or more models | `logits/MODEL` (N, K) | `logit_0`, `logit_1`, ... in a file named after its model |
+| logits of two or more models | `logits/MODEL` (N images, K classes) | `logit_0`, `logit_1`, ... in a file named after its model |
 | the true classes | `labels` (N,) from 0 to K-1 | `target` |
 | *split*: where temperatures are fitted | `split`: `val`, `test`, ... | `split` |
 | *image ids*: join files in any order | `ids` (N,) | `filename` |
-| *class names, costs* | `class_names`, `flops/MODEL`, `parameters/MODEL` | asked for when they are read |
+| *class names, costs* | `class_names`, `flops/MODEL`, `parameters/MODEL` | asked for once the file is read |
 
-Arrays stand in `.npz` and `.safetensors`, or one in a `.npy` that is called as its model is (or `labels`); tables in `.parquet`,
-`.csv` and `.tsv`. Where arrays have other names, you can say what they are. What is in *italics* may be left out.
-At most {file} a file, {rows:,} images and {classes:,} classes.
+Arrays go into one `.npz` or `.safetensors` file, or each into a `.npy` file named after its model (or `labels`); tables are
+`.parquet`, `.csv` or `.tsv` files. If your arrays have other names, this page asks what each of them is. What is in *italics* may
+be left out. Limits: {file} a file, {rows:,} images and {classes:,} classes.
 """
 TICKS = {"take_log": ("Take the logarithm", "E202"), "labels_from_one": ("Labels start at 1", "E305")}
 """What a person may say where a problem asks for it: the tick's label, and the problem's code."""
 
 
-FLOOR_LABEL = "What stands for smaller probabilities, 0 among them"
+FLOOR_LABEL = "Smallest probability: what is below, 0 included, is raised to it"
 
 
 def show() -> None:
@@ -82,7 +82,7 @@ def _in_use(found: Reading) -> None:
 
 
 def _forget_button() -> None:
-    if st.button("Forget", key="forget", help="Free all that this session has uploaded, and all that was computed from it."):
+    if st.button("Forget", key="forget", help="Delete all that this session has uploaded and all that was computed from it."):
         uploads.forget()
         link.forget(*link.PAIR, "arrived")
         st.toast("Forgotten: this session has no upload any more.")
@@ -99,7 +99,7 @@ def _drop() -> None:
         key=key,
         on_change=_put,
         args=(key,),
-        help="Several files are joined on their ids. A file takes the place of an earlier one of its name.",
+        help="Several files are joined by the ids of their images. A file replaces an earlier one of the same name.",
     )
 
 
@@ -116,7 +116,7 @@ def _files(read: Reading) -> None:
     for name in uploads.displaced():
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(
-                f"**{escaped(name)}** took the place of the one that was dropped before, which held something else.",
+                f"**{escaped(name)}** replaced an earlier file of the same name with other contents.",
                 width="content",
             )
             st.button("Keep both", key=f"both_{name}", on_click=uploads.keep_both, args=(name,))
@@ -171,7 +171,9 @@ def _sentence(problem: Problem) -> str:
 
 def _summary(found: Found) -> str:
     splits = ", ".join(f"`{unmarked(split)}` {n:,}" for split, n in found.splits.items())
-    drawn = "" if found.seed is None else f" The fit split `val` was drawn, stratified by class, with seed {found.seed}."
+    drawn = (
+        "" if found.seed is None else f" The fit split `val` was drawn at random, each class in proportion, with seed {found.seed}."
+    )
     left = f" {found.left_out:,} images are not in every file and were left out." if found.left_out else ""
     return f"**{found.n:,} images, {found.k:,} classes**: {splits}.{drawn}{left}"
 
@@ -179,7 +181,7 @@ def _summary(found: Found) -> str:
 def _found(found: Found) -> None:
     st.markdown(_summary(found))
     _models(found)
-    st.caption("Scores of the logits as they are, before any temperature, over the images of all splits.")
+    st.caption("Scores of the logits as uploaded, not calibrated by any temperature, over the images of all splits.")
 
 
 def _first_rows(found: Found) -> None:
@@ -232,7 +234,7 @@ def _use(found: Found) -> None:
 def _templates() -> None:
     limits = uploads.said().limits
     st.markdown(NEEDED.format(file=size_words(limits.file_bytes), rows=limits.rows, classes=limits.classes))
-    st.markdown("A tiny example in each format, filled in; it can be dropped above as it is.")
+    st.markdown("A tiny example in each format; any of them can be dropped above as it is.")
     with st.container(horizontal=True):
         for suffix in WRITTEN:
             kind = suffix.removeprefix(".")

@@ -23,11 +23,11 @@ from duo_core.wording import together as wording
 TITLE = "Diagnose"
 LINKED = (*link.CHOICE, "members", *together.LINKED, "part", "histogram", "outcome", "class_score")
 PARTS = {
-    "calibration": "Is it as sure as right?",
-    "images": "Which images move?",
+    "calibration": "Does confidence match accuracy?",
+    "images": "Which images change rank?",
     "classes": "Which classes gain?",
-    "splits": "Does it carry over?",
-    "band": "What do 10 to 20 % buy?",
+    "splits": "Does the gain carry over?",
+    "band": "What do 10 to 20 % more compute buy?",
     "scores": "Softmax or entropy?",
 }
 HISTOGRAMS = {"wrong": "Wrong images", "right": "Right images"}
@@ -92,7 +92,7 @@ def _exchange(choice: Choice, found: Evaluation) -> None:
 
 
 def _reliability(choice: Choice, found: Evaluation) -> None:
-    st.header("Is it as sure as it is right?", anchor=False)
+    st.header("Does confidence match accuracy?", anchor=False)
     tables = state.calibration(choice.handle, found)
     st.markdown(telling.calibration_line(tables))
     controls.chart(
@@ -100,7 +100,10 @@ def _reliability(choice: Choice, found: Evaluation) -> None:
         "reliability",
         f"Accuracy against confidence of {found.base}, before and after calibration, and of the duo, by bin",
     )
-    st.caption("15 bins of equal width, as for ECE; a point's area grows with its images. Below the diagonal: too sure.")
+    st.caption(
+        "Images stand in 15 bins by confidence; the more a bin holds, the larger its point. Below the diagonal a system is too "
+        "sure: right less often than its confidence says. ECE is the mean distance from the diagonal, weighted by images."
+    )
     controls.numbers(_stacked(tables), "reliability", "The bins as numbers")
 
 
@@ -110,9 +113,9 @@ def _stacked(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 @st.fragment
 def _histogram(choice: Choice, found: Evaluation) -> None:
-    st.header("How sure is it, right or wrong?", anchor=False)
+    st.header("How sure are right and wrong predictions?", anchor=False)
     tables = state.calibration(choice.handle, found)
-    which = controls.switch("Images that come out", "histogram", HISTOGRAMS)
+    which = controls.switch("Count", "histogram", HISTOGRAMS)
     controls.chart(
         figures.confidence_histogram(tables, which, colours=THEMED),
         "histogram",
@@ -140,8 +143,8 @@ def _moves(choice: Choice, found: Evaluation) -> None:
         readable.insert(0, "Picture", pictures)
     tables.frame(readable, shares=SURE, columns=_columns(), height=480, row_height=64 if pictures else None)
     st.caption(
-        f"The {len(shown)} of {len(kept):,} whose rank by uncertainty moves furthest; rank 1 is the surest of {len(table):,}, "
-        "a negative move makes it surer."
+        f"The {len(shown)} of {len(kept):,} images whose rank by uncertainty changes most. Rank 1 is the surest of all "
+        f"{len(table):,}; a negative move means that the duo ranks the image as surer than the base does."
     )
     seen = [own.ids[choice.split][row] for row, picture in zip(shown["row"], pictures or [], strict=False) if picture]
     _ask_for_pictures(choice, folder, seen)
@@ -157,7 +160,7 @@ def _ask_for_pictures(choice: Choice, folder: str, names: list[str]) -> None:
         st.caption(f"Photographs by {escaped(', '.join(authors))}; {ATTRIBUTION} beside the set names licences and pages.")
     if not is_public() and own.ids.get(choice.split):
         label = f"Folder or tar of the images of {choice.split}"
-        st.text_input(label, key=IMAGES, help=f"Or say it in the environment, as {VARIABLE}.")
+        st.text_input(label, key=IMAGES, help=f"Or set the environment variable {VARIABLE}.")
         if folder and (complaint := state.trouble(choice.handle, choice.split, folder)):
             st.warning(escaped(complaint))
     elif not names:
@@ -172,10 +175,13 @@ def _columns() -> dict[str, Any]:
 
 @st.fragment
 def _classes(choice: Choice, found: Evaluation) -> None:
-    score = cast(ClassScore, controls.switch("Score", "class_score", SCORES, "Accuracy: share of a class's images that are right."))
+    score = cast(
+        ClassScore,
+        controls.switch("Score", "class_score", SCORES, "Accuracy: the share of a class's images that are predicted right."),
+    )
     every, shown, gains = state.classes(choice.handle, found, score, LEAST, ENDS)
     if shown.empty:
-        st.info(f"No class has {LEAST} images on {choice.split}, too few to tell classes apart; the table has them all.")
+        st.info(f"Every class has fewer than {LEAST} images of {choice.split}, too few for a chart; the table has them all.")
     else:
         st.markdown(telling.classes_line(shown, gains))
         controls.chart(
@@ -196,13 +202,13 @@ def _splits(choice: Choice, found: Evaluation) -> None:
     gains = {split: state.gains(choice.handle, found, choice.kind) for split, found in every.items()}
     table = by_split({split: found.metrics for split, found in every.items()}, gains)
     if len(every) == 1:
-        st.info(f"This set has one split to judge on. A shifted one can be added: `{SHIFT}`.")
+        st.info(f"This set has only one split to judge on. To add one, of corrupted images for instance: `{SHIFT}`.")
     controls.chart(
         figures.split_comparison(table, choice.metric, colours=THEMED),
         "splits",
         f"{METRICS[choice.metric].label} of {choice.base} and of the duo on every split",
     )
-    st.caption("The metric is chosen in the sidebar. Temperatures are those of the fit split throughout.")
+    st.caption("The metric is chosen in the sidebar. On every split the temperatures are those fitted on the fit split.")
     tables.frame(telling.matrix(table))
     st.caption(f"Base → duo (difference); * where it is significant. {telling.draws_line(gains[choice.split]['accuracy'])}")
     controls.numbers(table, "splits", "The splits as numbers")
@@ -214,7 +220,8 @@ def _band(choice: Choice, _: Evaluation) -> None:
     table = gains_within(tables, {split: state.singles(choice.handle, split, choice.kind) for split in splits}, BAND)
     if table.empty:
         st.info(
-            "No duo of this set has a FLOPs balance of 10 to 20 %, or the set does not say how many multiply-adds its models take."
+            "No sidekick of this set adds 10 to 20 % of its base's compute, or the set does not say how many multiply-adds its "
+            "models take."
         )
         return
     controls.chart(
@@ -223,9 +230,9 @@ def _band(choice: Choice, _: Evaluation) -> None:
         "Mean relative gain of the duos of 10 to 20 % more compute in every metric, on every split",
     )
     st.caption(
-        "Paper Figure 1: duos whose sidekick adds 10 to 20 % of the base's multiply-adds, each against the better "
-        "of its two models, with one standard deviation over pairs. Pairs whose sidekick is the more accurate model are left out. "
-        "Temperatures are those of the fit split throughout."
+        "As in the paper's Figure 1: mean gain of the duos whose sidekick adds 10 to 20 % of the base's multiply-adds, each "
+        "compared with the better of its two models, with one standard deviation over pairs. Pairs whose sidekick is the more "
+        "accurate model are left out. On every split the temperatures are those fitted on the fit split."
     )
     controls.numbers(table, "band", "The gains as numbers")
 
@@ -240,5 +247,8 @@ def _scores(choice: Choice, found: Evaluation) -> None:
                 f"scores_{key}",
                 f"{METRICS[key].label} of base, duo, UQ only and unweighted, ranked by softmax and by entropy",
             )
-    st.caption("Accuracy, NLL, Brier score and ECE do not depend on what ranks the images (paper Appendix C).")
+    st.caption(
+        "Entropy counts how the probability is spread over all classes, 1 − max softmax only how much the predicted class lacks. "
+        "Accuracy, NLL, Brier score and ECE do not depend on how images are ranked (paper, Appendix C)."
+    )
     controls.numbers(table, "scores", "The scores as numbers")

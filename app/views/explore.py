@@ -20,18 +20,21 @@ from duo_core.wording import promising, telling, words
 
 TITLE = "Explore"
 LINKED = (*link.CHOICE, "members", *together.LINKED, "coverage", "range", "target", "confidence", *manual.LINKED)
-RANGES = {"parting": "Where curves part", "whole": "Whole range"}
+RANGES = {"parting": "Where curves separate", "whole": "Whole range"}
 
 CARDS = {
     "accuracy": "Share of images classified right.",
-    "auroc": "How well uncertainty tells right from wrong: the chance that a right image is surer than a wrong one.",
-    "aurc": "Area under the risk-coverage curve, times 1000: the mean error over all coverages. Lower is better.",
-    "sac98": "Selective accuracy constraint: the largest share of images that can be kept with 98 % of them right.",
+    "auroc": "How well uncertainty tells right from wrong: the chance that a right prediction is surer than a wrong one, both "
+    "drawn at random.",
+    "aurc": "Area under the risk-coverage curve below, times 1000: the share of wrong images among those kept, averaged over all "
+    "shares kept. Lower is better.",
+    "sac98": "Selective accuracy constraint: the largest share of images that can be kept with at least 98 % of them right.",
 }
 
 MEMBERS: tuple[Literal["base", "sidekick"], ...] = ("base", "sidekick")
 COVERED = (
-    "They cover which images were collected; not which images the temperatures were learned from, nor how the models were trained."
+    "The intervals cover which images the systems are judged on, not which images the temperatures were fitted on, nor how the "
+    "models were trained."
 )
 
 
@@ -83,7 +86,7 @@ def _heading(choice: Choice) -> DeltaGenerator:
         st.markdown(f":blue-background[{choice.base}] + :orange-background[{choice.sidekick}]", width="content")
         st.caption(
             f"{own.title} · {choice.split} · {len(own.labels[choice.split]):,} images · {own.k:,} classes",
-            help="Compute is the FLOPs balance: multiply-adds of the sidekick over those of the base, where the set says them.",
+            help="More compute: the sidekick's multiply-adds for one image, as a share of the base's (FLOPs balance).",
             width="content",
         )
     return st.empty()
@@ -156,7 +159,7 @@ def _fit(choice: Choice) -> None:
 
 @st.fragment
 def _curves(choice: Choice, found: Evaluation) -> None:
-    st.header("How wrong are the images you keep?", anchor=False)
+    st.header("How many of the images you keep are wrong?", anchor=False)
     link.settle("coverage", range(1, 101), 80)
     coverage = st.session_state["coverage"] / 100
     link.settle("range", RANGES, "parting")
@@ -168,7 +171,7 @@ def _curves(choice: Choice, found: Evaluation) -> None:
     controls.chart(
         figures.risk_coverage(drawn.table, coverage=coverage, start=start, colours=THEMED).update_layout(height=320),
         "risk_coverage",
-        f"Selective error against coverage of {choice.base}, {choice.sidekick} and their duo",
+        f"Selective risk against coverage of {choice.base}, {choice.sidekick} and their duo",
         on_select=lambda: link.choose_coverage("chart_risk_coverage"),
         selection_mode="points",
     )
@@ -183,7 +186,7 @@ def _curves(choice: Choice, found: Evaluation) -> None:
 def _sidekicks(choice: Choice, found: Evaluation) -> None:
     st.header("Which sidekick?", anchor=False)
     table = state.sidekicks(choice.handle, choice.base, choice.split, choice.kind)
-    st.markdown("A click on a point loads its pair.")
+    st.markdown("Click a point to load its pair.")
     if words.no_costs(cost_column(table)):
         st.info(words.no_costs(cost_column(table)))
     controls.chart(
@@ -216,14 +219,14 @@ def _promise(choice: Choice, found: Evaluation) -> None:
 
 @st.fragment
 def _temperatures(choice: Choice, found: Evaluation) -> None:
-    st.header("What if the temperatures were others?", anchor=False)
+    st.header("What if the temperatures were different?", anchor=False)
     with st.container(horizontal=True):
         chosen = manual.sliders(choice, found)
     manual.consequences(choice, found, chosen)
 
 
 def _ratios(choice: Choice) -> None:
-    st.header("How much say does each get?", anchor=False)
+    st.header("How much say does each model have?", anchor=False)
     table = state.sidekicks(choice.handle, choice.base, choice.split, choice.kind)
     controls.chart(
         figures.ratio_by_cost(table, chosen=choice.sidekick, colours=THEMED).update_layout(height=320),
@@ -232,7 +235,7 @@ def _ratios(choice: Choice) -> None:
         on_select=lambda: link.choose_sidekick("chart_ratios"),
         selection_mode="points",
     )
-    st.caption("Each temperature relative to its model's own calibration: above 1 the base says more, below 1 the sidekick.")
+    st.caption(words.RATIO)
     duos = table[table["variant"] == "duo"]
     columns = ["sidekick", "T_base", "T_sidekick", "T_ratio", "flops_balance"]
     controls.numbers(duos[columns], "ratios", "The ratios as numbers")

@@ -106,7 +106,7 @@ def _sizes(choice: Choice, view: View) -> None:
 def _table(view: View) -> None:
     """The same rows; selecting one does what a click does."""
     st.header("The same systems as a table", anchor=False)
-    st.markdown("Best first. To select a row opens its system in Explore, as a click on its point does.")
+    st.markdown("Best first. Select a row to open its system in Explore, as a click on its point does.")
     rows = view.table.sort_values(view.value, ascending=not view.higher_is_better, kind="stable").reset_index(drop=True)
     systems = rows["members"].to_list()
     tables.frame(
@@ -131,8 +131,8 @@ def _mean_gains(choice: Choice, share: float) -> None:
     what = "all pairs" if within is kept else f"pairs under +{words.percent(share, 0)}"
     st.header(f"What do {what} gain on average?", anchor=False)
     st.markdown(
-        f"Mean and standard deviation over {recommendation.counted_pairs(within)} of every base, each against the better of its "
-        f"members alone. {left_out}"
+        f"Mean and standard deviation over {recommendation.counted_pairs(within)} of all bases, each compared with the better of "
+        f"its two members alone. {left_out}"
     )
     summary = mean_gains(within, state.singles(choice.handle, choice.split, choice.kind))
     controls.chart(

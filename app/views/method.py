@@ -43,30 +43,31 @@ FIT = r"""
 -\frac1n \sum_i \log \operatorname{softmax}(f_\text{duo}(x_i))_{y_i}
 """
 ABOUT_FIT = f"""
-The mean runs over the fit split. The combined logits are linear in the two weights, so this is convex: any minimum is the minimum.
-Newton's method with the exact 2 × 2 Hessian finds it in about ten steps from any start; gradient and Hessian are means and
-covariances of the two models' logits under the softmax.
+The mean over the images of the fit split is their cross-entropy, the NLL. The combined logits are linear in the two temperatures,
+so it is convex in them: any local minimum is the global one. Newton's method with the exact 2 × 2 Hessian finds it in about ten
+steps from any start; gradient and Hessian are means and covariances of the two models' logits under the softmax.
 
-* A sidekick of which every positive weight would raise the mean gets a temperature of exactly 0: the duo is the base again.
+* If every positive weight of the sidekick would raise the NLL, its temperature is exactly 0: the duo is the base again.
 * Two identical models share the weight evenly: of equally good solutions the one of least norm is taken.
-* Where some weighting is right about every image of the fit split, no finite temperature is best. The fit stops where a weight,
-  in units of its model's median top-two margin, reaches {BOUND:g}, says so, and gives no temperature ratio.
-* A class whose logit is minus infinity is masked: it is left out of that image, by the duo where either model masks it. Masks and
-  single images of another scale do not rule the search; only their own logits count.
+* If some weighting gets every image of the fit split right, larger temperatures always fit better and no finite one is best. The
+  fit then stops where a weight times its model's median margin (largest logit less the second) reaches {BOUND:g}, says so, and
+  gives no temperature ratio.
+* A class whose logit is minus infinity is masked: its probability for that image is 0, and that of the duo, too, if either model
+  masks it. Neither masks nor single images with logits of another scale disturb the fit to the others.
 * Nothing is fitted on the split that is judged.
 """
 
 SOUPS = """
 A **soup** is the average of the weights of several models, tensor by tensor: one model, which costs what one costs. The
-*uniform* soup averages all trials of a run. The *greedy* soup looks at them from the best to the worst and keeps one where the
-soup is right about more validation images with it, or about just as many with a lower NLL; so it is never below its best
-ingredient there. That it keeps the best trial alone is a possible answer.
+*uniform* soup averages all trials of a run, which are several trainings of one model. The *greedy* soup goes through them from the
+best to the worst and keeps a trial if with it the soup gets more validation images right, or as many with a lower NLL. So on those
+images it is never worse than its best trial, and it may consist of that one alone.
 """
 ANCHOR = """
-An average only means something where the loss is low all the way from one model to the other. Trials that start from one
-**anchor**, the linear probe, stay in one valley. Models that were begun apart compute the same with other units in other
-places: in between lies a mixture of both that computes neither. This small net shows it, trained as you see it here; for the
-same reason soups of other heads, classes or anchors are refused.
+An average of weights only makes sense where the loss stays low all the way from one model to the other. Trials that start from one
+**anchor**, the linear probe, stay in one such valley. Models with starts of their own may compute the same with their units in
+another order; in between, the mixed weights compute neither. The chart shows this for a small network that is trained for this
+page. For the same reason, soups of trials with different heads, classes or anchors are refused.
 """
 STOCK = r"""
 \begin{gathered}
@@ -91,8 +92,9 @@ def show() -> None:
 def _duo() -> None:
     st.latex(DUO)
     st.markdown(
-        "Temperatures multiply. The uncertainty is taken at the class that the duo itself predicts. Images are ranked by it; those "
-        "of equal uncertainty share their errors evenly, so the order of a file never shows in a result."
+        "The temperatures T multiply the logits; much of the literature divides by them. The uncertainty u is 1 minus the "
+        "probability of the class that the duo predicts. Images are ranked by u. Those of equal u share their errors evenly, so "
+        "that the order of a file changes no result."
     )
 
 

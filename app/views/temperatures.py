@@ -24,11 +24,11 @@ TITLE = "Temperatures"
 LINKED = (*link.CHOICE, "question", "judged", "fit_seed", *manual.LINKED)
 QUESTIONS = {
     "bowl": "Where is the best weighting?",
-    "ratios": "Does it follow the cost?",
-    "images": "How many images does it need?",
+    "ratios": "Do the weights follow the cost?",
+    "images": "How many images does the fit need?",
 }
 SEEDS = range(1000)
-MARKED = {"duo": "Duo, learned", "base": "Base alone", "sidekick": "Sidekick alone", "unweighted": "Unweighted"}
+MARKED = {"duo": "Duo, fitted", "base": "Base alone", "sidekick": "Sidekick alone", "unweighted": "Unweighted"}
 RATIO_COLUMNS = ["base", "sidekick", "T_base", "T_sidekick", "T_ratio", "flops_balance"]
 
 
@@ -63,7 +63,7 @@ def headline(fit: Fit, base: str, sidekick: str) -> str:
 
     >>> calibration = Temperatures(1.0, 2.0)
     >>> headline(Fit(Temperatures(0.9, 0.6), calibration, {}, 0.0, 3), "large", "small")
-    'large has 3.0 times the say of small'
+    'large has 3.0 times as much say as small'
     >>> headline(Fit(Temperatures(0.5, 1.0), calibration, {}, 0.0, 3), "large", "small")
     'large and small have an equal say'
     >>> headline(Fit(Temperatures(1.0, 0.0), calibration, {}, 0.0, 3), "large", "small")
@@ -74,7 +74,7 @@ def headline(fit: Fit, base: str, sidekick: str) -> str:
     more, less, times = (base, sidekick, fit.ratio) if fit.ratio > 1 else (sidekick, base, 1 / fit.ratio)
     if times < 1.05:
         return f"{base} and {sidekick} have an equal say"
-    return f"{more} has {times:.1f} times the say of {less}"
+    return f"{more} has {times:.1f} times as much say as {less}"
 
 
 @st.fragment
@@ -105,21 +105,23 @@ def price(marks: Mapping[str, tuple[Temperatures, float]]) -> str:
 
     >>> at = Temperatures(0.0, 0.0)
     >>> price({"duo": (at, 0.19), "base": (at, 0.22), "unweighted": (at, 0.2)})
-    'NLL of the fit split at the bottom **0.1900** · Base alone +0.0300 · Unweighted +0.0100. A click sets the sliders.'
+    'Lowest NLL (cross-entropy) on the fit split **0.1900**, the duo · Base alone +0.0300 · Unweighted +0.0100. Click the chart to \
+set the sliders.'
     """
     best = marks["duo"][1]
     others = [f"{MARKED[key]} +{marks[key][1] - best:.4f}" for key in MARKED if key in marks and key != "duo"]
-    return " · ".join([f"NLL of the fit split at the bottom **{best:.4f}**", *others]) + ". A click sets the sliders."
+    said = " · ".join([f"Lowest NLL (cross-entropy) on the fit split **{best:.4f}**, the duo", *others])
+    return f"{said}. Click the chart to set the sliders."
 
 
 def coverage(used: int, images: int) -> str:
     """Which images the bowl is of.
 
     >>> coverage(2000, 2000)
-    'NLL over all 2,000 images of the fit split; the rings are closer where it rises faster.'
+    'NLL over all 2,000 images of the fit split: along a ring it is the same, and where rings are closer it rises faster.'
     """
     which = f"all {images:,} images" if used == images else f"{used:,} of the {images:,} images, drawn by class with seed {SEED},"
-    return f"NLL over {which} of the fit split; the rings are closer where it rises faster."
+    return f"NLL over {which} of the fit split: along a ring it is the same, and where rings are closer it rises faster."
 
 
 def _marked(marks: Mapping[str, tuple[Temperatures, float]]) -> pd.DataFrame:
@@ -139,7 +141,7 @@ def _ratios_of_base(choice: Choice) -> None:
         on_select=lambda: link.choose_sidekick("chart_ratios"),
         selection_mode="points",
     )
-    st.caption("Each temperature relative to its model's own calibration: above 1 the base says more, below 1 the sidekick.")
+    st.caption(words.RATIO)
     controls.numbers(table.loc[table["variant"] == "duo", RATIO_COLUMNS], "ratios", "The ratios as numbers")
 
 
@@ -153,9 +155,9 @@ def _ratios_of_all(choice: Choice) -> None:
         on_select=lambda: link.choose_point("chart_all_ratios"),
         selection_mode="points",
     )
-    st.caption(f"{trend(table)} A click loads a pair.")
+    st.caption(f"{trend(table)} Click a point to load its pair.")
     controls.numbers(table.loc[table["variant"] == "duo", RATIO_COLUMNS], "all_ratios", "All ratios as numbers")
-    st.header("Does an even say pay?", anchor=False)
+    st.header("Do pairs with an equal say gain more?", anchor=False)
     controls.chart(
         fitting.ratios_by_gain(table, colours=THEMED),
         "ratios_by_gain",
@@ -171,19 +173,21 @@ def even_say(table: pd.DataFrame) -> str:
 
     >>> rows = {"variant": "duo", "T_ratio": [8.0, 4.0, 2.0, 0.1], "accuracy": [0.8, 0.81, 0.82, 0.9]}
     >>> even_say(pd.DataFrame({**rows, "base_accuracy": 0.8, "reversed": [False, False, False, True]}))
-    'Paper Figure 10, right: the nearer the ratio is to 1, the more a duo gains. Here, rank correlation of the gain with \
-the distance from 1 is −1.00 over 3 pairs; 1 is left out, whose sidekick is the more accurate model.'
+    'In the paper (Figure 10, right) duos gain more the nearer their ratio is to 1. Here, the rank correlation of the gain in \
+accuracy with the distance of the ratio from 1 is −1.00 over 3 pairs. 1 pair is left out: its sidekick is the more accurate model.'
     """
-    paper = "Paper Figure 10, right: the nearer the ratio is to 1, the more a duo gains."
+    paper = "In the paper (Figure 10, right) duos gain more the nearer their ratio is to 1."
     duos = fitting.paired(table)
     left = int(((table["variant"] == "duo") & table["T_ratio"].notna()).sum()) - len(duos)
-    out = f"; {left} {'is' if left == 1 else 'are'} left out, whose sidekick is the more accurate model" if left else ""
+    which = "pair is left out: its" if left == 1 else "pairs are left out: their"
+    out = f" {left} {which} sidekick is the more accurate model." if left else ""
     far = np.log(duos["T_ratio"].astype(float)).abs()
     gain = (duos["accuracy"] - duos["base_accuracy"]).astype(float)
     if min(far.nunique(), gain.nunique()) < 3:
-        return f"{paper[:-1]}{out}."
+        return f"{paper}{out}"
     correlation = f"{far.rank().corr(gain.rank()):.2f}".replace("-", "−")
-    return f"{paper} Here, rank correlation of the gain with the distance from 1 is {correlation} over {len(duos)} pairs{out}."
+    here = "Here, the rank correlation of the gain in accuracy with the distance of the ratio from 1 is"
+    return f"{paper} {here} {correlation} over {len(duos)} pairs.{out}"
 
 
 def trend(table: pd.DataFrame) -> str:
@@ -191,15 +195,17 @@ def trend(table: pd.DataFrame) -> str:
 
     >>> rows = {"variant": "duo", "flops_balance": [0.1, 0.2, 0.5], "T_ratio": [7.0, 3.0, 2.0], "sidekick_accuracy": 0.8}
     >>> trend(pd.DataFrame(rows))
-    'Paper Figure 10: the ratio falls as sidekicks get more expensive. Here, rank correlation −1.00 over 3 pairs.'
+    'In the paper (Figure 10) the ratio falls as sidekicks get more expensive. Here, the rank correlation of ratio and cost is \
+−1.00 over 3 pairs (−1: it always falls, 0: no trend).'
     """
     duos = table[(table["variant"] == "duo") & table["T_ratio"].notna()]
-    column, paper = cost_column(table), "Paper Figure 10: the ratio falls as sidekicks get more expensive."
+    column, paper = cost_column(table), "In the paper (Figure 10) the ratio falls as sidekicks get more expensive."
     if column == "sidekick_accuracy" or duos[column].nunique() < 3:
         return paper
     correlation = duos[column].astype(float).rank().corr(duos["T_ratio"].rank())
     said = f"{correlation:.2f}".replace("-", "−")
-    return f"{paper} Here, rank correlation {said} over {len(duos)} pairs."
+    trends = "(−1: it always falls, 0: no trend)"
+    return f"{paper} Here, the rank correlation of ratio and cost is {said} over {len(duos)} pairs {trends}."
 
 
 @st.fragment
@@ -230,7 +236,7 @@ def _refits(choice: Choice, found: Evaluation, key: str) -> None:
         controls.chart(
             fitting.temperatures_by_size(table, colours=THEMED),
             "refit_temperatures",
-            "Temperatures learned on fewer images, against how many",
+            "Temperatures fitted on fewer images, against how many",
         )
     with right:
         controls.chart(
@@ -240,9 +246,8 @@ def _refits(choice: Choice, found: Evaluation, key: str) -> None:
         )
     first, images = st.session_state["fit_seed"] * REPEATS, int(table["size"].iloc[-1])
     st.caption(
-        "Faint points are single refits, lines their medians, large points the fit on all images. Each size is drawn "
-        f"{REPEATS} times, every class in proportion, with seeds {first} to {first + REPEATS - 1}; the models stay the same. "
-        + overlap(images)
+        "Faint points are single refits, lines their medians, large points the fit on all images. Of each size, "
+        f"{REPEATS} samples are drawn with every class in proportion (seeds {first} to {first + REPEATS - 1}). " + overlap(images)
     )
     controls.numbers(table, "refits", "The refits as numbers")
 
@@ -251,15 +256,16 @@ def overlap(images: int) -> str:
     """Up to which size samples share no image, and what sharing does.
 
     >>> overlap(2000)
-    'Samples of up to 100 images share none; larger ones overlap, so that their spread is smaller than that of new ones.'
+    'Samples of up to 100 images have none in common; larger ones overlap, so they vary less than samples of new images would.'
     """
     apart = largest_apart(images)
     if apart is None:
-        return "The samples overlap, so that their spread is smaller than that of new images."
+        return "The samples overlap, so they vary less than samples of new images would."
     if apart == sizes(images)[-1]:
         return "The samples of a size share no image."
     return (
-        f"Samples of up to {apart:,} images share none; larger ones overlap, so that their spread is smaller than that of new ones."
+        f"Samples of up to {apart:,} images have none in common; larger ones overlap, so they vary less than samples of new images "
+        "would."
     )
 
 
@@ -276,4 +282,4 @@ def verdict(table: pd.DataFrame, key: str, base: float, split: str) -> str:
         return text
     few = int(separated.max())
     of = f"{len(separated)} of {(table['size'] <= few).sum()} samples of up to {few:,} images"
-    return f"{text} Perfectly separated, so that no finite temperature is best: {of}."
+    return f"{text} In {of}, some weighting gets every image right, so no finite temperature is best."

@@ -35,12 +35,13 @@ def show() -> None:
     if not runs:
         controls.stop("No run yet", f"The folder of runs `{folder}` has none. Start one:", wording.START)
         st.markdown(
-            "It trains trials from one linear probe, and can be stopped and started again at any moment. `DUO_RUNS` names "
-            "another folder."
+            "The command trains one model several times (trials), each from the same start: a linear probe, the model with only "
+            "its last layer trained. It can be stopped at any moment and goes on when started again. The environment variable "
+            "`DUO_RUNS` names another folder of runs."
         )
         return
     link.settle("run", list(runs), next(iter(runs)))
-    st.title("What became of the trials?", anchor=False)
+    st.title("How did the trials do?", anchor=False)
     with st.container(horizontal=True):
         st.selectbox(
             "Run", list(runs), key="run", format_func=unmarked, on_change=link.touched, help="The last to change is first."
@@ -109,7 +110,10 @@ def _trials(found: Watched) -> None:
 def _soups(found: Watched) -> None:
     st.header("The soups", anchor=False)
     if not found.soups:
-        st.markdown("None yet. A soup is one model, the average of trials that share an anchor. Make one:")
+        st.markdown(
+            "None yet. A soup is one model whose weights are the average of trials that began from one model, their anchor. "
+            "Make one:"
+        )
         st.code(f"duo soup --run {found.name} --method greedy --images train=FOLDER val=FOLDER", language=None, wrap_lines=True)
     for name, about in found.soups:
         soups.soup(name, about)

@@ -29,7 +29,7 @@ def show() -> None:
         return
     own = place.handle.logit_set
     st.title("What does a good model cost?", anchor=False)
-    st.caption(f"{own.title} · {place.split} · {len(own.labels[place.split]):,} images · {len(place.known.accuracy)} models alone")
+    st.caption(f"{own.title} · {place.split} · {len(own.labels[place.split]):,} images · {len(place.known.accuracy)} single models")
     if not place.known.accuracy:
         st.info(f"No model of **{own.title}** has logits of `{place.split}`.")
         return
@@ -64,7 +64,7 @@ def _quality(table: pd.DataFrame) -> None:
 
 
 def _throughput(table: pd.DataFrame) -> None:
-    st.header("Do multiply-adds tell the speed?", anchor=False)
+    st.header("Do multiply-adds predict speed?", anchor=False)
     timed = table[table["images_per_second"].notna() & table["multiply_adds"].notna()]
     if timed.empty:
         st.info("This set does not say both how fast its models are and how many multiply-adds they take.")
@@ -82,7 +82,7 @@ def _throughput(table: pd.DataFrame) -> None:
         "throughput_by_flops",
         "Images a second of every model against its multiply-adds",
     )
-    st.markdown(words.speed_line(law) if law else "A line takes two models of different size.")
+    st.markdown(words.speed_line(law) if law else "To fit a line takes two models of different size.")
     columns = ["family", "multiply_adds", "images_per_second", "device"]
     controls.numbers(timed[columns].reset_index(), "throughput_by_flops", "Speed as numbers")
 
@@ -90,7 +90,7 @@ def _throughput(table: pd.DataFrame) -> None:
 
 
 def _slowdown(timed: pd.DataFrame) -> None:
-    st.header("And that of a duo?", anchor=False)
+    st.header("How much slower is a duo?", anchor=False)
     pairs = slowdowns(timed)
     controls.chart(
         figures.slowdown_by_flops(pairs, colours=THEMED),
@@ -105,8 +105,8 @@ def _slowdown(timed: pd.DataFrame) -> None:
 def _models(table: pd.DataFrame) -> None:
     st.header("The models", anchor=False)
     st.markdown(
-        "Each alone, after its own temperature scaling on the fit split: the calibration temperature multiplies the logits, so "
-        "below 1 the model was too sure of itself."
+        "Each model alone, calibrated: one number, its calibration temperature, multiplies its logits and is fitted for the lowest "
+        "NLL (cross-entropy) on the fit split. Below 1, the model was too sure of itself."
     )
     order = ["model", *COLUMNS, *SHARES, *ORIGIN]
     tables.frame(table.reset_index()[order], shares=SHARES, columns={"model": "Model", **COLUMNS, **ORIGIN})
@@ -118,7 +118,7 @@ def _averages(place: controls.Place) -> None:
     lines = state.averaged(place.handle, place.split)
     if not lines:
         return
-    st.header("Average the weights, or the logits?", anchor=False)
+    st.header("Average weights or logits?", anchor=False)
     st.markdown(averages_line(lines))
     table = averages_table(lines)
     tables.frame(table)

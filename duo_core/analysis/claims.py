@@ -24,11 +24,11 @@ Verdict = Literal["holds", "contradicted", "inconclusive", "too few models"]
 MODELS = 6
 """Fewest models among the pairs of a claim that is judged."""
 RULE = (
-    "A claim holds where the whole interval of the share of pairs that agree lies above the share that it asks for, and is"
-    " contradicted where all of it lies below, pairs that differ by one image or not at all counted neither way; otherwise it is"
-    " inconclusive. There are too few models with fewer than 6, and with so few pairs that chance alone would have them all agree"
-    " more than once in 40 times. That something stays as it is says nothing where nothing changes: it is inconclusive unless an"
-    " improvement over all pairs holds or is contradicted."
+    "Each claim asks that more than a stated share of the pairs agree with it. It holds where the interval of the share that agrees"
+    " lies wholly above that, is contradicted where it lies wholly below, and is inconclusive otherwise. A pair whose difference is"
+    " one image or none counts neither way. Too few models means fewer than 6, or so few pairs that all would agree by chance more"
+    " than once in 40 times. A claim that something stays the same is inconclusive, too, where no improvement over all pairs holds"
+    " or is contradicted, as without any change everything stays the same."
 )
 COLUMNS = ["base", "sidekick", "flops_balance", "delta", "agrees"]
 
@@ -115,7 +115,7 @@ def _sensitive(found: list[Claim], equal: set[str]) -> list[Claim]:
     if any(claim.key in IMPROVED and claim.verdict in ("holds", "contradicted") for claim in found):
         return found
     unfounded = {claim.key for claim in found if claim.verdict == "holds"} & equal
-    note = "nothing shows on these images that the duos differ from their bases, so that something stays says nothing"
+    note = "on these images no duo is shown to differ from its base, so that something stays the same says nothing"
     return [replace(claim, verdict="inconclusive", note=note) if claim.key in unfounded else claim for claim in found]
 
 
@@ -166,7 +166,7 @@ class Judge:
             pairs=found,
             measured=statement.measured,
             images=self._steps is not None and statement.moves is not None,
-            note=f"fewer than {FEWEST * LEAST} images say too little" if few else "",
+            note=f"fewer than {FEWEST * LEAST} images are too few to judge it" if few else "",
         )
 
     def _shares(self, statement: Statement, at: np.ndarray) -> tuple[float | None, Interval | None, float]:

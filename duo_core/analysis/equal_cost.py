@@ -78,7 +78,7 @@ def equal_cost(
         pairs=found,
         measured="Accuracy: Two smaller - One large",
         images=bool(parts and parts.tables),
-        note=f"fewer than {FEWEST * LEAST} images say too little" if few else "",
+        note=f"fewer than {FEWEST * LEAST} images are too few to judge it" if few else "",
     )
 
 

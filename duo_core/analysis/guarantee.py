@@ -30,8 +30,9 @@ from duo_core.metrics import TieBlocks, tie_blocks
 
 CONFIDENCE = 0.95
 ASSUMPTION = (
-    "The guarantee is for a target fixed beforehand, for a fit split that did not choose the models, and for new images that are"
-    " exchangeable with those that the threshold was chosen on; on images from elsewhere the risk may lie above the target."
+    "The guarantee asks for three things: the target was fixed beforehand, the fit split did not choose the models, and new images"
+    " are exchangeable with those of the fit split, as if both had been drawn from one pool. On images from elsewhere the risk may"
+    " lie above the target."
 )
 GUARANTEED = "sequence"
 """The method in force where a guarantee is asked for."""

@@ -47,13 +47,14 @@ def missing_kinds(cards: Mapping[str, Card], base: str, models: Sequence[str]) -
         (
             not any(is_soup_of(card, own) for card in others),
             "soup",
-            f"no average of trainings of {base}",
+            f"the set has no average of several trainings of {base}",
             f"{train} && duo soup --run RUN --method greedy --images val=VAL",
         ),
         (
             not any(one_group([own, card]) for card in others),
             "deep ensemble",
-            f"no other training of {base} by another seed" + ("" if own.recipe else ", whose recipe is not stated"),
+            f"the set has no training of {base} with another seed"
+            + ("" if own.recipe else f"; the recipe of {base} is not stated"),
             f"{train} --recipe scratch --trials 3",
         ),
     ]

@@ -77,8 +77,8 @@ def _different(own: LogitSet, split: str, world: World) -> Statement:
     )
     value = np.where(side == 0, np.nan, side * (gain - np.nanmean(gain)))
     text = (
-        "Pairs whose errors differ more than in most gain more than most over the mean accuracy of their members, which is no gain "
-        "over the better one."
+        "Pairs whose errors differ more than the median pair's gain more than average over the mean accuracy of their two models; "
+        "that is no gain over the better model."
     )
     return Statement(
         "different_gains", text, "Gontijo-Lopes et al. 2022", "Accuracy: Gain in the direction of the difference - Mean gain",
@@ -91,9 +91,10 @@ def _less_accurate(world: World, fit: pd.DataFrame) -> Statement:
     """That a model of clearly less accuracy makes the duo more accurate than the better one."""
     value, moves = world.number(world.gain("accuracy", "duo", "base"))
     less = (fit["base_accuracy_fit"] - fit["sidekick_accuracy_fit"]).to_numpy(float) >= LESS
-    text = f"A model that is less accurate by {LESS:.0%} or more still makes the more accurate one better (accuracy of the duo)."
+    gap = f"{LESS * 100:g} percentage points"
+    text = f"A model that is less accurate by {gap} or more still makes the more accurate one better (accuracy of the duo)."
     return Statement(
-        "low_accuracy_helps", text.replace("%", " points"), "Gontijo-Lopes et al. 2022", "Accuracy: Duo - Base", value,
+        "low_accuracy_helps", text, "Gontijo-Lopes et al. 2022", "Accuracy: Duo - Base", value,
         np.where(less, value, np.nan), moves, enough=world.step, against=-world.step,
     )  # fmt: skip
 

@@ -129,7 +129,7 @@ def statements(world: World) -> Iterator[Statement]:
 def by_entropy(world: World) -> Iterator[Statement]:
     """What is said of rankings by entropy, of a table that has these."""
     for key in ("auroc", "aurc", "sac98"):
-        text = f"Ranked by entropy, too, the duo has the better {METRICS[key].label} than its base."
+        text = f"With images ranked by entropy, too, the duo has a better {METRICS[key].label} than its base."
         yield _compared(world, key, "duo", "base", name=f"entropy_{key}", text=text, source="Appendix C, Figure 9")
 
 
@@ -184,7 +184,7 @@ def _improvements(world: World) -> Iterator[Statement]:
     for key, (text, source) in IMPROVED.items():
         yield _compared(world, key, "duo", "base", name=key, text=f"{text}.", source=source)
         for band in BANDS:
-            words = f"{text}, where the sidekick adds {band.words} computation."
+            words = f"{text}, where the sidekick adds {band.words} compute."
             yield _compared(world, key, "duo", "base", name=f"{key}_{band.key}", text=words, source=source, band=band)
     value, moves = world.number(world.gain("accuracy", "duo", "base"))
     text = "The sidekick almost never makes the duo less accurate than its base."
@@ -194,9 +194,9 @@ def _improvements(world: World) -> Iterator[Statement]:
 
 def _weighting(world: World) -> Iterator[Statement]:
     small, source = BANDS[0], "Sec. 5.1, Figure 3"
-    text = "Where the sidekick adds less than 10 % computation, learned weights make the duo more accurate than equal ones."
+    text = "Where the sidekick adds less than 10 % compute, fitted weights make the duo more accurate than equal ones."
     yield _compared(world, "accuracy", "duo", "unweighted", name="weights_help", text=text, source=source, band=small)
-    text = "Where the sidekick adds less than 10 % computation, equal weights make the pair less accurate than its base alone."
+    text = "Where the sidekick adds less than 10 % compute, equal weights make the pair less accurate than its base alone."
     yield _compared(world, "accuracy", "base", "unweighted", name="equal_weights_harm", text=text, source=source, band=small)
 
 
@@ -204,7 +204,7 @@ def _uncertainty(world: World) -> Iterator[Statement]:
     """UQ only against the base, whose accuracy it has by definition, and against the full duo."""
     sources = {"auroc": "Sec. 5.2, Figure 4", "aurc": "Sec. 5.3, Figure 5", "sac98": "Sec. 5.4, Figure 6"}
     for key, source in sources.items():
-        text = f"With the base's own classes, and so its accuracy, the duo's uncertainty has the better {METRICS[key].label}."
+        text = f"With the base's classes, and so its accuracy, the duo's uncertainty has the better {METRICS[key].label}."
         yield _compared(world, key, "uq_only", "base", name=f"uq_only_{key}", text=text, source=source)
     for key, source in sources.items():
         yield _kept(world, key, source)
@@ -222,7 +222,7 @@ def _kept(world: World, key: str, source: str) -> Statement:
         delta = np.where(about, gain(world.pairs).to_numpy(float) / gained, np.nan)
     return Statement(
         f"uq_only_keeps_{key}",
-        f"Where the duo has the better {label}, its uncertainty with the base's own classes gives at least half of the gain.",
+        f"Where the duo has the better {label}, its uncertainty with the base's classes gives at least half of the gain.",
         source,
         f"{label}: gain of UQ only / gain of Duo",
         delta,
@@ -238,7 +238,7 @@ def _temperatures(world: World) -> Iterator[Statement]:
     weights = pairs["T_base", "duo"], pairs["T_sidekick", "duo"]
     ratio = pairs["T_ratio", "duo"].mask((weights[0] > 0) & (weights[1] == 0), np.inf)
     source, label = "Appendix D, Figure 10", "Temperature ratio"
-    text = "Where the sidekick adds less than 10 % computation, the base has the larger weight."
+    text = "Where the sidekick adds less than 10 % compute, the base has the larger weight."
     yield Statement("base_leads", text, source, label, ratio.to_numpy(), ratio.to_numpy() - 1, band=BANDS[0])
     found = _orders(ratio, pairs["flops_balance", "duo"])
     twice = pd.concat([found, found.rename(columns={"one": "other", "other": "one"})])

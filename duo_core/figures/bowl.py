@@ -104,7 +104,7 @@ def _round_values(top: float) -> list[float]:
 
 
 def _mark(figure: go.Figure, key: str, at: Temperatures, nll: float, colours: Colours) -> None:
-    name = {"duo": "Duo, learned", "base": "Base alone", "sidekick": "Sidekick alone"}.get(key, LABELS[key])
+    name = {"duo": "Duo, fitted", "base": "Base alone", "sidekick": "Sidekick alone"}.get(key, LABELS[key])
     line = {"width": 4 if key == "base" else 2, "color": colours[key if STYLES[key].symbol.startswith("line") else "paper"]}
     figure.add_scatter(
         x=[at.base],

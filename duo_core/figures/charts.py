@@ -20,7 +20,7 @@ Trace = dict[str, Any]
 
 
 def risk_coverage(table: pd.DataFrame, *, coverage: float | None = None, start: float = 0.0, colours: Colours = LIGHT) -> go.Figure:
-    """Draw selective error against coverage, one line a column of `curves.risk_coverage`'s table, the duo last.
+    """Draw selective risk against coverage, one line a column of `curves.risk_coverage`'s table, the duo last.
 
     `coverage` is marked by a vertical line; the axis begins at `start`. A click anywhere picks a coverage.
     """
@@ -72,7 +72,7 @@ def ratio_by_cost(table: pd.DataFrame, *, chosen: str | None = None, colours: Co
     duos = table.loc[table["variant"] == "duo", _needed(column, "T_ratio")]
     ratios = duos["T_ratio"].dropna()
     drawn = [_points(duos, (column, "T_ratio"), colours), _ring(duos, (column, "T_ratio"), chosen, colours)]
-    line = level_parts(1.0, "Both weigh the same", colours)
+    line = level_parts(1.0, "Both have an equal say", colours)
     figure = _figure(layout(COSTS[column], "Temperature ratio, base over sidekick"), line, drawn)
     cost_axis(figure, table[column])
     ratio_axis(figure, ratios)

@@ -55,7 +55,7 @@ def borders(claim: Claim) -> tuple[list[float], str, str]:
     if key is not None:
         return [0.0], "No difference", f"agrees {'above' if METRICS[key].higher_is_better else 'below'} the line"
     if claim.measured == RATIO:
-        return [1.0], "Both weigh the same", "agrees above the line"
+        return [1.0], "Both have an equal say", "agrees above the line"
     named = "Half of the gain" if "gain" in claim.measured else "Half of them"
     return [KEPT], named, "agrees above the line"
 

@@ -16,7 +16,7 @@ DASHES = ("solid", "dash", "dot", "dashdot")
 
 
 def curves_of_pairs(table: pd.DataFrame, *, start: float = 0.0, colours: Colours = LIGHT) -> go.Figure:
-    """Draw selective error against coverage, a line a pair: the columns of a table of `curves.risk_coverage` but `coverage`."""
+    """Draw selective risk against coverage, a line a pair: the columns of a table of `curves.risk_coverage` but `coverage`."""
     names = [name for name in table if name != "coverage"]
     looks = {
         name: (name, {"color": colours[hue], "dash": dash, "width": 2.4})

@@ -14,7 +14,7 @@ HUNDREDTHS = np.arange(1, 101) / 100
 
 
 def lines_over_coverage(table: pd.DataFrame, looks: Mapping[str, tuple[str, dict[str, Any]]]) -> go.Figure:
-    """Draw selective error against coverage, a line a column.
+    """Draw selective risk against coverage, a line a column.
 
     `looks` has the name and the line (`color`, `dash`, `width`) of each column of `table` that is drawn, in their order. The trace
     "Coverage", not to be seen, has a point a percent on the last line; it alone answers to the pointer: it names the values of all
@@ -25,7 +25,7 @@ def lines_over_coverage(table: pd.DataFrame, looks: Mapping[str, tuple[str, dict
         {"x": x, "y": table[column].to_numpy() * 100, "name": name, "mode": "lines", "line": line, "hoverinfo": "skip"}
         for column, (name, line) in looks.items()
     ]
-    drawn = layout("Coverage: share of images kept (%)", "Selective error (%), lower is better")
+    drawn = layout("Coverage: share of images kept (%)", "Selective risk (%), lower is better")
     drawn |= {"hovermode": "x", "hoverdistance": -1}
     drawn["legend"]["traceorder"] = "reversed"
     return go.Figure([*lines, _points(table, looks)] if looks else [], drawn)

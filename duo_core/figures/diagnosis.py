@@ -38,7 +38,7 @@ def reliability_diagram(tables: Mapping[str, pd.DataFrame], *, colours: Colours 
     """
     figure = go.Figure(layout=layout("Confidence: probability of the predicted class (%)", "Accuracy (%), best on the diagonal"))
     line = {"color": colours["neutral"], "width": 1.2}
-    figure.add_scatter(x=[0, 100], y=[0, 100], mode="lines", name="As sure as right", line=line, hoverinfo="skip")
+    figure.add_scatter(x=[0, 100], y=[0, 100], mode="lines", name="Accuracy = confidence", line=line, hoverinfo="skip")
     for key in (key for key in SYSTEMS if key in tables):
         rows, style = tables[key].dropna(), _DRAWN[key]
         colour = colours[style.colour]

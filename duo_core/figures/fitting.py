@@ -22,7 +22,7 @@ def all_ratios(table: pd.DataFrame, *, base: str, sidekick: str, colours: Colour
     duos = table[(table["variant"] == "duo") & table["T_ratio"].notna()]
     column = cost_column(table)
     figure = go.Figure(layout=layout(COSTS[column], RATIO_TITLE))
-    level(figure, 1.0, "Both weigh the same", colours)
+    level(figure, 1.0, "Both have an equal say", colours)
     own = duos["base"] == base
     for name, rows, opened in (("Other bases", duos[~own], True), (f"With {base}", duos[own], False)):
         drawn = {"marker": {"opacity": 0.8 if opened else 1.0}}
@@ -63,7 +63,7 @@ def ratios_by_gain(table: pd.DataFrame, *, colours: Colours = LIGHT) -> go.Figur
     column = cost_column(table)
     gains = 100 * (duos["accuracy"] - duos["base_accuracy"]).astype(float)
     figure = go.Figure(layout=layout(COSTS[column], RATIO_TITLE))
-    level(figure, 1.0, "Both weigh the same", colours)
+    level(figure, 1.0, "Both have an equal say", colours)
     end = float(gains.abs().quantile(0.9)) if len(gains) else 1.0
     figure.update_layout(
         coloraxis={

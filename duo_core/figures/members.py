@@ -17,7 +17,7 @@ NOTHING = "adds nothing that the others do not know"
 def members_risk_coverage(
     table: pd.DataFrame, members: Sequence[str], *, coverage: float | None = None, colours: Colours = LIGHT
 ) -> go.Figure:
-    """Draw selective error against coverage, one line a member and one, `duo` in the table, for the system, last.
+    """Draw selective risk against coverage, one line a member and one, `duo` in the table, for the system, last.
 
     A click anywhere picks a coverage.
     """

@@ -101,7 +101,7 @@ def _numbers(found: Evaluation, gains: Gains, draws: str) -> Section:
     columns = ["Metric", *(VARIANTS[variant].label for variant in ORDER)]
     caption = "Value of each variant, and its difference to the base"
     about = (
-        "Base and sidekick alone are calibrated by temperature scaling. The duo adds their logits with learned weights; unweighted "
+        "Base and sidekick alone are calibrated by temperature scaling. The duo adds their logits with fitted weights; unweighted "
         "averages them; UQ only keeps the base's classes and takes the duo's uncertainty."
     )
     numbers = tag("div", table("metrics", caption, columns, rows), class_="wide")
@@ -124,7 +124,7 @@ def _risks(found: Evaluation, charts: Charts) -> Section:
     said = f"Of the 80 % surest images the duo gets {percent(duo, 2)} wrong, the base {percent(base, 2)}."
     figure = coverage_chart(drawn.table, coverage=0.8)
     caption = f"{said} The oracle ranks every right image of the duo before every wrong one: no ranking does better."
-    alternative = f"Selective error against coverage of every variant. {said}"
+    alternative = f"Selective risk against coverage of every variant. {said}"
     rows: list[list[Content]] = [
         [
             words.number(coverage, percent(coverage, 0)),
@@ -135,7 +135,7 @@ def _risks(found: Evaluation, charts: Charts) -> Section:
     columns = ["Coverage", *(VARIANTS[key].label for key in found.predictions)]
     numbers = table("risk_coverage", "Error among the images kept, by coverage", columns, rows)
     chart = charts.add("risk-coverage", figure, alternative, caption)
-    return Section("risk", "How wrong are the images you keep?", [chart, folded("The curves as numbers", numbers)])
+    return Section("risk", "How many of the images you keep are wrong?", [chart, folded("The curves as numbers", numbers)])
 
 
 def _temperatures(found: Evaluation, charts: Charts) -> Section:
@@ -149,13 +149,13 @@ def _temperatures(found: Evaluation, charts: Charts) -> Section:
         for key, (where, nll) in marks.items()
     ]
     columns = ["System", "T_base", "T_sidekick", "NLL on the fit split (nats)"]
-    alternative = "NLL of the fit split over both temperatures; the learned ones lie at its lowest point."
+    alternative = "NLL of the fit split over both temperatures; the fitted ones lie at its lowest point."
     content = [
         paragraph(_ratio(found)),
         table("temperatures", "Temperatures; they multiply the logits", columns, rows),
         charts.add("bowl", figure, alternative, "The NLL of the fit split over both temperatures: the fit finds its lowest point."),
         paragraph(
-            f"Learned from {len(labels):,} images of {FIT_SPLIT} in {fit.steps} Newton steps; gradient {fit.gradient:.0e}.",
+            f"Fitted on {len(labels):,} images of {FIT_SPLIT} in {fit.steps} Newton steps; gradient {fit.gradient:.0e}.",
             class_="aside",
         ),
     ]
@@ -167,7 +167,7 @@ def _ratio(found: Evaluation) -> str:
     if ratio is None:
         why = "a weight or a calibration is 0, or no finite one is best on a fit split that is separated perfectly"
         return f"The **temperature ratio** is undefined: {why}."
-    more = "base has more say" if ratio > 1 else "sidekick has more say" if ratio < 1 else "two weigh the same"
+    more = "base has more say" if ratio > 1 else "sidekick has more say" if ratio < 1 else "two have an equal say"
     return (
         f"**Temperature ratio {ratio:.2f}**: base over sidekick, each weight relative to its model's own calibration, so that the "
         f"scale of the logits drops out. The {more}."
@@ -199,7 +199,7 @@ def _calibration(found: Evaluation, charts: Charts) -> Section:
         ),
         folded("The bins as numbers", table("reliability", "Images and share right, by confidence", columns, rows)),
     ]
-    return Section("calibration", "Is it as sure as it is right?", content)
+    return Section("calibration", "Does confidence match accuracy?", content)
 
 
 def _bin(row: "dict[str, float]") -> list[Content]:

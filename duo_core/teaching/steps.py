@@ -59,13 +59,13 @@ STEPS = (
         key="confidence",
         title="How sure is sure?",
         idea=_prose("""
-            A classifier gives every class a score, its [logit](#logits). [Softmax](#softmax) turns an image's
-            logits into probabilities that add up to 1. The class with the largest one is the prediction, and that
+            A classifier gives every class a score, its [logit](#logits). [Softmax](#softmax) turns an image's logits
+            into probabilities that add up to 1. The class with the largest one is the prediction, and that
             probability is the [confidence](#confidence); 1 minus it is the [uncertainty](#softmax-uncertainty). A
-            confidence sounds like a promise: of all images given 0.9, that is 90 %, nine in ten should be right.
+            confidence sounds like a promise: of all images with a confidence of 0.9, nine in ten should be right.
             Each dot is an image whose true class is known, so we can count whether the model keeps its promise.
         """),
-        try_it="Click a dot to see its logits and its softmax. Move the band to 90 % and read how many in it are right.",
+        try_it="Click a dot to see its logits and its softmax. Move the band to 90 % and read how many of its images are right.",
         question=Question(
             text="Of the images with a confidence of about 0.9, how many are right?",
             options=("Nine in ten, as the 0.9 says", "Clearly fewer than nine in ten", "Nearly all: 0.9 is a cautious figure"),
@@ -84,10 +84,10 @@ STEPS = (
         idea=_prose("""
             Multiply all logits by one number before softmax: a [temperature](#temperature). Below 1 it evens the
             probabilities out, above 1 it drives them apart. Which one is best? The [NLL](#nll) (negative
-            log-likelihood) is high where little probability was given to the class that turned out true. Fit
-            takes the temperature with the lowest NLL on images set aside for it, the [fit split](#fit-split). The
-            [reliability diagram](#reliability-diagram) draws the accuracy, the share that is right, against the
-            confidence; [ECE](#ece) is the mean distance from its diagonal, where both agree.
+            log-likelihood, or cross-entropy) is high where the true class was given little probability. Fit takes the
+            temperature with the lowest NLL on images set aside for it, the [fit split](#fit-split). The [reliability
+            diagram](#reliability-diagram) shows accuracy, the share that is right, against confidence. On its
+            diagonal the two agree; [ECE](#ece) is the mean distance from it.
         """),
         try_it="Move the temperature, then press Fit. Watch the points, the NLL, and the accuracy.",
         question=Question(
@@ -112,11 +112,11 @@ STEPS = (
         title="Saying “I don’t know”",
         idea=_prose("""
             A model may leave doubtful images to someone else. Sort the images by uncertainty and answer only the
-            surest ones: [coverage](#coverage) is the share that is answered, [selective risk](#selective-risk)
-            (the chart's selective error) the share of these answers that is wrong. Together they draw the
-            [risk-coverage curve](#risk-coverage-curve). The area under it is the [AURC](#aurc); it is small where
-            mistakes wait at the uncertain end. [SAC@98](#sac98) is the largest coverage with 98 % of the answers
-            right. No ranking beats the [oracle](#oracle), which knows every mistake.
+            surest ones: [coverage](#coverage) is the share that is answered, [selective risk](#selective-risk) the
+            share of these answers that is wrong. Plotted against each other they give the [risk-coverage
+            curve](#risk-coverage-curve). The area under it is the [AURC](#aurc); it is small where mistakes are among
+            the most uncertain images. [SAC@98](#sac98) is the largest coverage with 98 % of the answers right. No
+            ranking beats the [oracle](#oracle), which knows every mistake.
         """),
         try_it="Move the coverage and read how many of the answers are wrong.",
         question=Question(
@@ -139,11 +139,11 @@ STEPS = (
         key="ensemble",
         title="Two heads, twice the price",
         idea=_prose("""
-            Now two models of the same quality look at each image. Averaging their logits, with an equal say for
-            both, is a small [ensemble](#deep-ensemble). Where only one of them errs, the other can set it right;
-            where both make the same mistake, nobody can. So what the average gains depends on how many [errors
-            they have in common](#errors-in-common). Its price does not: every image goes through two models of
-            one size, which takes twice the computation of one. Is there a cheaper way?
+            Now two models of the same quality look at each image. Averaging their logits, with an equal say for both,
+            is a small [ensemble](#deep-ensemble). Where only one of them errs, the other can set it right; where both
+            make the same mistake, neither can. So what the average gains depends on how many [errors they have in
+            common](#errors-in-common). The price is always the same: every image goes through two models of one size,
+            which takes twice the compute of one. Is there a cheaper way?
         """),
         try_it="Move the overlap: more overlap, more errors in common. Compare the average with each model alone.",
         question=Question(
@@ -155,9 +155,9 @@ STEPS = (
             ),
             right=1,
             because=_prose("""
-                One model alone is right on {base}. With an overlap of 0 the average reaches {apart}; with 0.95,
-                where the second model repeats {common} of the first one's mistakes, only {alike}. The price is
-                twice the computation either way.
+                One model alone is right on {base}. With an overlap of 0 the average reaches {apart}; with 0.95, where
+                the second model repeats {common} of the first one's mistakes, only {alike}. The price is twice the
+                compute either way.
             """),
         ),
         terms=("Deep ensemble", "Errors in common", "Multiply-add"),
@@ -167,11 +167,11 @@ STEPS = (
         key="trap",
         title="The trap of an equal say",
         idea=_prose("""
-            Twice the computation is a lot. A small second model, a [sidekick](#sidekick), may cost only a tenth
-            of the large one, the [base](#base). But it knows less, and here it repeats many of the base's
-            mistakes. Average the two as equals ([unweighted](#unweighted), each first made honest by its own
-            temperature) and the weaker one can outvote the better. Slide its quality down: at first the pair
-            still beats the base; from some point on it is worse than the base alone, and you pay for it.
+            Twice the compute is a lot. A small second model, a [sidekick](#sidekick), may cost only a tenth of the
+            large one, the [base](#base). But it knows less, and here it repeats many of the base's mistakes. Average
+            the two as equals ([unweighted](#unweighted), each first calibrated by its own temperature) and the weaker
+            one can outvote the better. Slide its quality down: at first the pair still beats the base; from some
+            point on it is worse than the base alone, and you pay for it.
         """),
         try_it="Slide the quality of the sidekick down until the pair falls below the dashed line, the base alone.",
         question=Question(
@@ -194,18 +194,18 @@ STEPS = (
         key="weights",
         title="Let the data weigh them",
         idea=_prose("""
-            Do not give the two an equal say: let each have its own temperature, T_base and T_sidekick, and add
-            the logits. That is a [duo](#duo). Over the two temperatures the NLL on the fit split is a
-            [bowl](#nll-bowl) with a single bottom, so the best weights can be found from anywhere. Each of
-            [Newton's steps](#newton-step) takes the ground near you for part of a simpler, quadratic bowl and
-            jumps to the bottom of that; a handful suffices. A sidekick that adds nothing gets almost no weight.
+            Do not give the two an equal say: multiply each one's logits by a temperature of its own, T_base and
+            T_sidekick, then add them. That is a [duo](#duo). Over the two temperatures the NLL on the fit split is a
+            [bowl](#nll-bowl) with a single bottom, so the best weights can be found from anywhere. Each of [Newton's
+            steps](#newton-step) replaces the bowl by a simpler, quadratic one that fits it nearby, and jumps to the
+            bottom of that; a handful suffices. A sidekick that adds nothing gets almost no weight.
         """),
         try_it="Set both temperatures, then press Fit to go down step by step. Change the sidekick and fit again.",
         question=Question(
             text="You swap the sidekick for one whose logits say nothing about the image. Where is the bottom of the bowl?",
             options=(
                 "At equal weights: two models, two equal shares",
-                "At a sidekick's temperature of about 0, where the base stands alone",
+                "Where the sidekick's temperature is about 0, so that the base is alone",
                 "Nowhere: noise has no best weight",
             ),
             right=1,
@@ -221,12 +221,12 @@ STEPS = (
         key="ranking",
         title="What it fixes: the ranking",
         idea=_prose("""
-            Why does a weaker model help? Mostly not by overruling the base. Let the duo say only how sure to be
-            (uncertainty quantification, UQ) and keep every class that the base predicts: [UQ only](#uq-only).
-            Accuracy is frozen. But where the sidekick disagrees, the image becomes more uncertain, and a mistake
-            of the base moves toward the unsure end; where it agrees, a right answer moves toward the sure end. So
-            the [risk-coverage curve](#risk-coverage-curve) sinks and the [AURC](#aurc) falls. The full duo may
-            also change classes.
+            Why does a weaker model help? Mostly not by overruling the base. Keep every class that the base predicts
+            and take only the uncertainty from the duo: [UQ only](#uq-only), for uncertainty quantification. Accuracy
+            cannot change. But where the sidekick disagrees, the image becomes more uncertain, and a mistake of the
+            base moves toward the unsure end; where it agrees, a right answer moves toward the sure end. So the
+            [risk-coverage curve](#risk-coverage-curve) sinks and the [AURC](#aurc) falls. The full duo may also
+            change classes.
         """),
         try_it="Switch between UQ only and the full duo. Compare accuracy and AURC with those of the base.",
         question=Question(
@@ -250,27 +250,27 @@ STEPS = (
         key="budget",
         title="Spend ten to twenty percent",
         idea=_prose("""
-            The price of a sidekick is its [FLOPs balance](#flops-balance): its computation as a share of the
-            base's. An ensemble of two equals adds 100 %. Each dot is a pair of real models, the sidekick worse
-            than its base, on photographs (CIFAR-10). Further right it costs more; further up it removes more of
-            the base's AURC ([relative improvement](#relative-improvement)). Set what you would spend; the best
-            pair within it is ringed. Spending more does not always buy more: how good a sidekick is beside its
-            base counts more.
+            The price of a sidekick is its [FLOPs balance](#flops-balance): its compute as a share of the base's. An
+            ensemble of two equals adds 100 %. Each dot is a pair of real models on photographs (CIFAR-10), its
+            sidekick less accurate than its base. Further right a pair costs more; further up it removes more of the
+            base's AURC ([relative improvement](#relative-improvement)). Set a budget: the best pair within it is
+            ringed. Spending more does not always buy more; how accurate the sidekick is, compared with its base,
+            matters more.
         """),
         try_it="Move the budget between 5 and 50 %, then click a pair.",
         question=Question(
-            text="One sidekick costs 5 % of its base, another 30 % of its own. Which pair gains more?",
+            text="One sidekick adds 5 % to its base's compute, another 30 % to its own base's. Which pair gains more?",
             options=(
-                "The more expensive one: more computation, more gain",
+                "The more expensive one: more compute, more gain",
                 "The cheaper one: small sidekicks are better",
                 "The price alone does not tell",
             ),
             right=2,
             because=_prose("""
-                Pairs that cost at most 10 % gain {low_min} to {low_max}, pairs that cost 20 to 40 % gain
-                {high_min} to {high_max}: the ranges overlap. The order of the gains follows how close the
-                sidekick's accuracy comes to the base's ([rank correlation](#rank-correlation) {close}) more than
-                the price ({price}). Between 10 and 20 %, {gaining} of {between} pairs gain.
+                Pairs that cost at most 10 % gain {low_min} to {low_max}, pairs that cost 20 to 40 % gain {high_min}
+                to {high_max}: the ranges overlap. Gains follow how close the sidekick's accuracy comes to the base's
+                ([rank correlation](#rank-correlation) {close}) more than the price ({price}). Between 10 and 20 %,
+                {gaining} of {between} pairs gain.
             """),
         ),
         terms=("FLOPs balance", "Relative improvement", "AURC", "Rank correlation"),
@@ -280,13 +280,13 @@ STEPS = (
         key="several",
         title="Three small ones or one large?",
         idea=_prose("""
-            A large model costs as much computation as three small ones ([multiply-adds](#multiply-add) add up). Which
+            A large model costs as much compute as three small ones ([multiply-adds](#multiply-add) add up). Which
             would you run? Each small expert here knows less than the large one. But a team of them answers together,
             as a [system](#system) whose members have an equal say, and where one errs the others may not. If they err
-            alike, a team is hardly better than one of them, however many join. The chart stands on cost: a team of
-            three stands right under the large one that costs as much.
+            alike, a team is hardly better than one of them, however many join. The chart's horizontal axis is cost: a
+            team of three stands at the same place as the large one.
         """),
-        try_it="Move how alike the small ones err, and watch where their line crosses that of the large one.",
+        try_it="Move the overlap, how alike the small ones err, and watch where their line crosses that of the large one.",
         question=Question(
             text="When do three small experts beat the large one that costs as much?",
             options=(
@@ -296,9 +296,9 @@ STEPS = (
             ),
             right=2,
             because=_prose("""
-                With an overlap of 0.1 the three reach {apart}, the large one {large_apart}. With 0.6 they reach
-                {alike}, and it {large_alike}: below it by far, although one of them alone is right on {one}. Which side
-                wins on real models has to be measured.
+                With an overlap of 0.1 the three reach {apart}, the large one {large_apart}. With 0.6 they reach only
+                {alike}, far below the large one's {large_alike}; one of them alone is right on {one}. Which side wins
+                on real models has to be measured.
             """),
         ),
         terms=("Multiply-add", "System", "Errors in common", "Deep ensemble"),
@@ -309,14 +309,14 @@ STEPS = (
         title="Different is not enough",
         idea=_prose("""
             Models that differ help each other: so should one look for the most different pair? Each dot is the large
-            expert with another one. Further right, more images are right for exactly one of them; further up, the
-            [duo](#duo) gains more over its better member. But a weak partner differs most of all, and adds little.
-            The [accuracy](#accuracy) gap rules both axes. Only among pairs of one gap does it show what being different
-            is worth; a [rank correlation](#rank-correlation) of 1 says that the orders agree.
+            expert with another one. Further right, exactly one of the two is right on more images; further up, the
+            [duo](#duo) gains more over its better member. But a weak partner differs most of all, and adds little:
+            the gap in [accuracy](#accuracy) drives both. Only pairs of the same gap show what being different is
+            worth. A [rank correlation](#rank-correlation) of 1 says that the two orders agree.
         """),
         try_it="Narrow the accuracy gap, and read how the correlation of the pairs that are left changes.",
         question=Question(
-            text="Over all pairs here, does the duo of the more different one gain more over its better member?",
+            text="Over all pairs here: does a more different partner make the duo gain more over its better member?",
             options=(
                 "Yes: that is what different means",
                 "Hardly, but among partners of one quality it does",
@@ -324,9 +324,9 @@ STEPS = (
             ),
             right=1,
             because=_prose("""
-                Over all {pairs} pairs the rank correlation is {all}; over the {few} whose accuracies lie within 5 points
-                it is {close}. With the gain over the *mean* of both it is {mean} throughout, which says little: a weak
-                partner lowers that mean.
+                Over all {pairs} pairs the rank correlation is {all}; over the {few} whose accuracies differ by at
+                most 5 percentage points it is {close}. With the gain over the *mean* of both it is {mean} throughout,
+                which says little: a weak partner lowers that mean.
             """),
         ),
         terms=("Duo", "Accuracy", "Rank correlation", "Errors in common"),

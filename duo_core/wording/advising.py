@@ -7,7 +7,7 @@ from duo_core.analysis.options import Option
 from duo_core.common.numbers import number, share
 from duo_core.figures.screen import SCREEN
 from duo_core.metrics import METRICS
-from duo_core.wording.sentences import SIGNIFICANT, difference, effect, label
+from duo_core.wording.sentences import SIGNIFICANT, UNCLEAR, difference, effect, label
 
 DOES: dict[Action, str] = {
     "keep": "keep {base}",
@@ -18,7 +18,7 @@ DOES: dict[Action, str] = {
     "deep ensemble": "add other trainings of it, {others}",
     "ensemble": "take {members} together",
     "replace": "take {members} instead",
-    "cascade": "let {first} answer what it is sure of and {members} the rest",
+    "cascade": "let {first} answer the images it is sure of, and {members} the rest",
 }
 """What each action says to do."""
 
@@ -76,8 +76,8 @@ def _answer(advice: Advice) -> str:
         return f"{budget}: {_done(advice, chosen)}. {_values(advice, chosen)}."
     best = f"The best on {advice.chosen_on} would be to {_done(advice, chosen)}: {_values(advice, chosen)}."
     if fallback is not None:
-        dearer = "Of what costs more, nothing is a significant gain."
-        return f"{budget}: {_done(advice, fallback)}. {_values(advice, fallback)}. {dearer} {best}"
+        more = "Nothing that costs more is significantly better."
+        return f"{budget}: {_done(advice, fallback)}. {_values(advice, fallback)}. {more} {best}"
     return f"{budget}: keep {advice.base}; no gain is significant. {best}"
 
 
@@ -87,11 +87,11 @@ def _done(advice: Advice, option: Option) -> str:
 
 def _nothing(advice: Advice) -> str:
     if advice.candidates == 1:
-        larger = "the set has no average of its trainings, and other systems are weighed under budgets above 0"
+        larger = "the set has no average of its trainings, and other systems are considered for budgets above 0"
         return "nothing else costs that little" if advice.budget else larger
     return (
-        f"none of the {advice.candidates - 1:,} other systems that cost so little has a lower NLL on {advice.chosen_on} by more "
-        "than its weights gain by chance"
+        f"none of the {advice.candidates - 1:,} other systems within the budget lowers the NLL (cross-entropy) on "
+        f"{advice.chosen_on} by more than extra weights do by chance"
     )
 
 
@@ -112,28 +112,30 @@ def _lost(advice: Advice) -> str:
         gain, own, base = advice.told.gain.get(key), advice.told.metrics[key], advice.reference.metrics[key]
         verdict = "no interval" if gain is None else SIGNIFICANT[effect(key, gain)]
         worse.append(f"{METRICS[key].label} ({SCREEN[key].text(base)} → {SCREEN[key].text(own)}, {verdict})")
-    return f"Worse than {advice.base} alone: {', '.join(worse) if worse else 'no metric'}."
+    if not worse:
+        return f"No metric is worse than with {advice.base} alone."
+    return f"Worse than with {advice.base} alone: {', '.join(worse)}."
 
 
 def _cheaper(advice: Advice, cheapest: Option) -> str:
-    apart = "" if cheapest.apart is None else f" ({difference('nll', cheapest.apart)})"
+    apart = "" if cheapest.apart is None else f"; {difference('nll', cheapest.apart)}"
     return (
-        f"The cheapest that the images cannot tell from it in NLL{apart}: {does(advice, cheapest)}, {cost_of(cheapest)}; it is the "
-        "one to take where compute counts."
+        f"The cheapest system with {UNCLEAR} from it in NLL (cross-entropy{apart}): {does(advice, cheapest)}, {cost_of(cheapest)}. "
+        "Take it where compute matters most."
     )
 
 
 def _how(advice: Advice) -> str:
     second = advice.runner_up
     nll = advice.chosen.candidate.val_nll
-    said = f"Chosen of {advice.candidates:,} system{'s' * (advice.candidates != 1)} on {advice.chosen_on} by NLL ({nll:.4f}"
-    said += f"; next {named(second)}, {second.candidate.val_nll:.4f})" if second else ")"
-    unknown = f"; {advice.unknown} models of unknown cost took no part" if advice.unknown else ""
+    said = f"Chosen from {advice.candidates:,} system{'s' * (advice.candidates != 1)} by the lowest NLL on {advice.chosen_on}"
+    said += f" ({nll:.4f}; the next best, {named(second)}, has {second.candidate.val_nll:.4f})" if second else f" ({nll:.4f})"
+    unknown = f"; {advice.unknown} model{'s' * (advice.unknown != 1)} of unknown cost took no part" if advice.unknown else ""
     if not advice.corrected:
-        return f"{said}, judged on {advice.judged_on}{unknown}."
+        return f"{said}, then judged on {advice.judged_on}{unknown}."
     return (
-        f"{said}{unknown}. It is the only split, so it judges, too: each image is predicted by what was fitted on others, and the "
-        "values are of choices judged on images that had no say in them (bootstrap-bias-corrected)."
+        f"{said}{unknown}. As it is the only split, it judges as well: each image is predicted by a fit on other images, and the "
+        "values are those of choices judged on images that took no part in them (bootstrap bias correction)."
     )
 
 
@@ -142,12 +144,14 @@ def _bounded(advice: Advice) -> str:
     bounds = advice.bounds
     tried = []
     if bounds.fitted is not None:
-        tried.append(f"systems of three and more grew by fitting, at each step, the {bounds.fitted} models that promised most")
+        tried.append(
+            f"systems of three and more grew one member at a time, and each step fitted the {bounds.fitted} most promising models"
+        )
     if bounds.cascades is not None:
         tried.append(
             f"cascades were tried with {bounds.cascades:,} of {bounds.pairs:,} pairs, the best of each first model by cost"
         )
-    return f"So many models are not searched in full: {'; '.join(tried)}."
+    return f"With so many models the search is not exhaustive: {'; '.join(tried)}."
 
 
 def missing_lines(advice: Advice) -> list[str]:

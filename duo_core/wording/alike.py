@@ -38,11 +38,11 @@ def of_difference(found: Iterable[Correlation], measure: str = "error_inconsiste
     if better.pairs < FEW_PAIRS or mean.rank is None or better.rank is None:
         return [f"{better.pairs} pairs are too few, or too much alike, to say what {label} goes with"]
     return [
-        f"over {better.pairs} pairs (Spearman) {label} goes with the equal pair's gain over the mean of its members at "
-        f"{_number(mean.rank, mean.interval)}, with the duo's gain over its better member at "
+        f"over {better.pairs} pairs, the rank correlation of {label} with the equal pair's gain over the mean of its members is "
+        f"{_number(mean.rank, mean.interval)}, and with the duo's gain over its better member "
         f"{_number(better.rank, better.interval)}",
-        f"of equally large accuracy gaps (partial): at {_number(mean.given_gap, mean.interval_given_gap)} and at "
-        f"{_number(better.given_gap, better.interval_given_gap)}; {_verdict(better)}",
+        f"among pairs of the same accuracy gap (partial correlation) these are {_number(mean.given_gap, mean.interval_given_gap)} "
+        f"and {_number(better.given_gap, better.interval_given_gap)}: {_verdict(better)}",
     ]
 
 
@@ -54,27 +54,33 @@ def _number(value: float | None, interval: Interval | None) -> str:
 
 
 def _verdict(better: Correlation) -> str:
-    gap = "where the accuracy gap is the same"
     if better.interval_given_gap is None or not better.interval_given_gap.stands:
-        return f"{gap}, other images might have it that models that differ more gain more over the better one, or less"
+        return "it is not clear whether models that differ more gain more over the better one"
     more = (better.interval_given_gap.low > 0) != (better.measure in ALIKE)
-    return f"{gap}, models that differ more gain {'more' if more else 'less'} over the better one"
+    return f"models that differ more gain {'more' if more else 'less'} over the better one"
 
 
 MEANING = (
-    "Error inconsistency: the share of images that exactly one of two gets right. Kappa: errors in common beyond what two "
-    "accuracies give by chance; 1 where they err alike. Jensen-Shannon: how far apart their calibrated distributions lie."
+    "Error inconsistency: the share of images that exactly one of the two models gets right. Kappa: how much more often "
+    "both are right or both wrong than by chance; 1 where they always agree, 0 as by chance. Jensen-Shannon: the mean distance "
+    "between their calibrated probabilities."
+)
+GAINED_MEAN = (
+    "Over the better member: accuracy of the duo, whose weights are fitted, less that of the more accurate model. Over the mean: "
+    "accuracy of the pair with equal weights less the mean of both accuracies."
 )
 GAP = (
-    "Colour: how far apart the two are in accuracy. Uneven models always differ, and the weaker one adds little to the better: "
-    "compare points of one colour."
+    "Colour: the gap in accuracy between the two models. Models of unequal accuracy always differ, yet the weaker one adds little "
+    "to the better: so compare points of one colour."
 )
-CATEGORIES_MEAN = "How two trainings differ, as far as the models' cards say: seed, settings, architecture, method or data."
+CATEGORIES_MEAN = (
+    "What differs between the trainings of two models, as far as the set says: seed, settings, architecture, method or data."
+)
 
 
 def one_category(there: Sequence[str]) -> str:
     """What the cards say where all pairs are of one category."""
-    return f"By the models' cards all pairs differ alike: {there[0] if there else 'there are none'}."
+    return f"As far as the set says, all pairs differ in the same way: {there[0] if there else 'there are none'}."
 
 
 def correlation_table(found: Iterable[Correlation]) -> pd.DataFrame:
@@ -96,22 +102,23 @@ GAIN_NAMES = {"gain_over_mean": "equal pair over the mean", "gain_over_better": 
 
 def correlations_caption(drawn: bool, pairs: int) -> str:
     """How the correlations came about."""
-    said = "Rank correlations over pairs; the second with what the accuracy gap explains taken out of both (partial). "
+    said = "Rank correlations (Spearman) over pairs. The second is partial: what the accuracy gap explains is taken out of both. "
     if not drawn:
-        return f"{said}Of {pairs:,} pairs no intervals are drawn."
-    return f"{said}In brackets: 95 % intervals with other images; the models stay the same, and pairs share them."
+        return f"{said}With {pairs:,} pairs, intervals are not computed."
+    return f"{said}In brackets: 95 % intervals for other images of this kind; they do not cover other models."
 
 
 def alone(one: str, other: str, first: int, second: int, images: int) -> str:
     """How many images each of two models alone gets right.
 
     >>> alone("a", "b", 12, 5, 100)
-    'Of 100 images only a gets **12** right, and only b **5**. A perfect choice would gain the **5** over a alone.'
+    'Of 100 images, **12** are right with a only and **5** with b only. Always choosing the right one of the two would gain those \
+**5** over a alone.'
     """
     better, gained = (one, second) if first >= second else (other, first)
     return (
-        f"Of {images:,} images only {one} gets **{first:,}** right, and only {other} **{second:,}**. A perfect choice would gain "
-        f"the **{gained:,}** over {better} alone."
+        f"Of {images:,} images, **{first:,}** are right with {one} only and **{second:,}** with {other} only. Always choosing the "
+        f"right one of the two would gain those **{gained:,}** over {better} alone."
     )
 
 

@@ -11,9 +11,9 @@ from duo_core.wording.sentences import effect, label
 from duo_core.wording.telling import with_gain
 
 ABOUT = (
-    "One model's weights are averaged, or its trials' logits; each way alone and with a sidekick. In brackets: the difference to "
-    "the best trial alone, * where it is significant. Cost is relative to that trial. Trials and soups were chosen on the run's "
-    "own validation images, weights of systems on the fit split."
+    "Trials are several trainings of one model. A soup averages their weights into one model, an ensemble averages their logits; "
+    "both stand alone and with a sidekick. In brackets: the difference from the best trial alone, * where significant. Costs are "
+    "relative to that trial. Trials and soups were chosen on the run's own validation images, weights of systems on the fit split."
 )
 
 

@@ -27,18 +27,21 @@ def deep_table(found: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
 def contest_lines(found: Contest) -> list[str]:
     """Whether ensembles of smaller models beat a large one, from which cost on, and by how much at most."""
     if not found.steps:
-        return ["No two smaller models cost as little as a larger one: ensembles cannot be held against single models."]
+        return [
+            "No two smaller models together cost as little as a larger one, so ensembles cannot be compared with single models."
+        ]
     crossing, widest, metric = found.crossing, found.widest, found.steps[0].metric
     if crossing is None:
         last = found.steps[-1]
         said = [
-            f"At {_cost(last)}, the most at which there are both, ensembles do not clearly win in {label(metric)}: {_step(last)}."
+            f"At {_cost(last)}, the largest cost with both an ensemble and a single model, ensembles do not clearly win in "
+            f"{label(metric)}: {_step(last)}."
         ]
     else:
-        said = [f"From {_cost(crossing)} on ensembles win in {label(metric)} at every cost: there {_step(crossing)}."]
+        said = [f"From {_cost(crossing)} on, ensembles win in {label(metric)} at every cost. There: {_step(crossing)}."]
     if widest is None:
-        return [*said, "On the fit split they lead at no cost."]
-    return [*said, f"They lead by most on the fit split at {_cost(widest)}: {_step(widest)}."]
+        return [*said, "On the fit split they are ahead at none of the costs."]
+    return [*said, f"On the fit split they are furthest ahead at {_cost(widest)}: {_step(widest)}."]
 
 
 def _cost(step: Step) -> str:

@@ -16,27 +16,29 @@ def counted(table: pd.DataFrame) -> str:
     """How many systems there are, by kind.
 
     >>> counted(pd.DataFrame({"kind": ["single", "single", "duo"]}))
-    '3 systems: 2 single, 1 duo'
+    '3 systems: 2 single models, 1 duo'
     """
     kinds = table["kind"].value_counts(sort=False)
-    return f"{len(table):,} system{'s' * (len(table) != 1)}: " + ", ".join(f"{count:,} {kind}" for kind, count in kinds.items())
+    parts = [f"{count:,} {kind}{' model' * (kind == 'single')}{'s' * (count != 1)}" for kind, count in kinds.items()]
+    return f"{len(table):,} system{'s' * (len(table) != 1)}: {', '.join(parts)}"
 
 
 def hidden_costs(hidden: Collection[str], base: str) -> str:
     """Why costs are not offered.
 
     >>> hidden_costs(["time"], "large")
-    'Not offered, as the set does not say it of large: time (images per second).'
+    'Not offered, as the set does not state it for large: time (images per second).'
     """
     needs = {"compute": "compute (multiply-adds)", "time": "time (images per second)", "parameters": "parameters"}
-    return f"Not offered, as the set does not say it of {base}: {', '.join(needs[cost] for cost in hidden)}."
+    return f"Not offered, as the set does not state it for {base}: {', '.join(needs[cost] for cost in hidden)}."
 
 
 def faded(fit_split: str, split: str) -> str:
     """How the front came about."""
     return (
-        f"Full and named: the front, chosen on {fit_split} by NLL and drawn as it is on {split}. Faded: another costs no more and "
-        f"has as low an NLL on {fit_split}, so that no budget chooses it. Drag to zoom, double-click to go back, click to open."
+        f"Named points form the Pareto front: every other system costs more or has a higher NLL (cross-entropy) on {fit_split}. "
+        f"Faded points do not lie on it, so no budget chooses them. All are drawn at their values on {split}. Drag to zoom, "
+        "double-click to go back, click to open."
     )
 
 
@@ -44,18 +46,20 @@ def sizes_caption(grouped: bool, fit_split: str) -> str:
     """What the lines are of."""
     if grouped:
         return (
-            "Deep ensembles: at each number of trainings the mean over which of them are taken, with one standard deviation; these "
-            f"choices overlap, so that it is no standard error. Single models: those that none beats on {fit_split}."
+            "Deep ensembles are several trainings of one model. At each number of trainings the chart has the mean over the "
+            "possible choices of them, with one standard deviation; the choices overlap, so this is not a standard error. Of "
+            f"single models it has those that no other beats on {fit_split} at no more cost."
         )
     return (
-        "This set has one training a model, so its ensembles are heterogeneous: different models, weighed by the fit. "
-        f"Lines go through those that none beats on {fit_split} among as many members."
+        "This set has one training of each model, so its ensembles are heterogeneous: different models with fitted weights. Each "
+        f"line joins the ensembles of one size that no other of that size beats on {fit_split} at no more cost."
     )
 
 
 def no_budget(base: str) -> str:
     """Why there is no answer."""
-    return f"Nobody knows how many multiply-adds {base} takes: there is no budget to answer for. The chart compares what is known."
+    no_answer = f"The set does not say how many multiply-adds {base} takes, so there is no budget to answer for"
+    return f"{no_answer}. The chart compares what is known."
 
 
 def offered(advice: Advice) -> dict[str, Option]:
@@ -66,7 +70,7 @@ def offered(advice: Advice) -> dict[str, Option]:
 
 def without_gate(option: Option) -> str:
     """What is said of a cascade, whose gate Explore does not draw."""
-    return " Without the gate: all members answer every image." if option.candidate.kind == "cascade" else ""
+    return " There all members answer every image: Explore has no cascades." if option.candidate.kind == "cascade" else ""
 
 
 def _verdict(advice: Advice) -> str:
@@ -81,12 +85,12 @@ def ladder(every: Sequence[Advice], share: float) -> pd.DataFrame:
     rows = [
         {
             "Budget": f"+{advice.budget * 100:.0f} %{' ←' if advice.budget == share else ''}",
-            "Do": "keep the base" if advice.chosen.candidate.action == "keep" else does(advice, advice.chosen),
+            "Answer": "keep the base" if advice.chosen.candidate.action == "keep" else does(advice, advice.chosen),
             "Cost": f"{advice.chosen.cost_ratio:.2f} ×",
             METRICS[key].label: SCREEN[key].text(advice.chosen.metrics[key]),
             "Gain": "" if advice.interval is None else difference(key, advice.interval),
             "Verdict": _verdict(advice),
-            "Weighed": f"{advice.candidates:,}",
+            "Systems considered": f"{advice.candidates:,}",
         }
         for advice in every
     ]

@@ -19,8 +19,9 @@ CONFIDENCES = ("90", "95", "99")
 SAID = (GUARANTEED, "empirical")
 """Methods that are told of in sentences."""
 MEANING = (
-    "With this probability, over the images that the guaranteed threshold was chosen on, its risk on new images of the same kind "
-    "is at most the target. SGR promises the same by an older, weaker search; the empirical threshold promises nothing."
+    "How often the guarantee is kept: if the threshold were chosen again and again, each time on other images of the same kind, in "
+    "this share of cases its risk (the share of wrong answers) on new images would be at most the target. SGR guarantees the same "
+    "by an older search, which on few images often finds no threshold; the empirical threshold guarantees nothing."
 )
 
 
@@ -76,23 +77,18 @@ def exchangeable_line(rates: tuple[float, float, float], base: str, fit_split: s
     """Whether a split's images look like those that the threshold was chosen on.
 
     >>> exchangeable_line((0.08, 0.21, 1e-9), "large", "val", "test-blur")
-    'Here that fails: large errs on 8.0 % of val and on 21.0 % of test-blur. Images of one kind would fall into two splits that \
-unevenly less than once in a million times, so **nothing is promised on test-blur**.'
+    'Here that fails: large is wrong on 8.0 % of val and on 21.0 % of test-blur. Dividing one pool of images at random into the \
+two would give so large a gap less than once in a million times, so **nothing is guaranteed on test-blur**.'
     >>> exchangeable_line((0.08, 0.082, 0.44), "large", "val", "test")
-    'Nothing speaks against that here: large errs on 8.0 % of val and on 8.2 % of test, and images of one kind fall into two \
-splits at least that unevenly in 44 % of cases.'
+    'Nothing speaks against that here: large is wrong on 8.0 % of val and on 8.2 % of test. Dividing one pool of images at \
+random into the two would give a gap at least as large in 44 % of cases.'
     """
     own, other, chance = rates
-    seen = f"{base} errs on {percent(own)} of {fit_split} and on {percent(other)} of {split}"
+    seen = f"{base} is wrong on {percent(own)} of {fit_split} and on {percent(other)} of {split}"
+    divided = "Dividing one pool of images at random into the two would give"
     if chance < SELDOM:
-        return (
-            f"Here that fails: {seen}. Images of one kind would fall into two splits that unevenly {seldom(chance)}, so "
-            f"**nothing is promised on {split}**."
-        )
-    return (
-        f"Nothing speaks against that here: {seen}, and images of one kind fall into two splits at least that unevenly in "
-        f"{percent(chance, 0)} of cases."
-    )
+        return f"Here that fails: {seen}. {divided} so large a gap {seldom(chance)}, so **nothing is guaranteed on {split}**."
+    return f"Nothing speaks against that here: {seen}. {divided} a gap at least as large in {percent(chance, 0)} of cases."
 
 
 def seldom(chance: float) -> str:

@@ -120,7 +120,7 @@ def stands(key: str, difference: Interval | None, other: str) -> str:
     """Whether a difference to another system is significant.
 
     >>> stands("aurc", Interval(-0.001, -0.002, -0.0005), "a alone")
-    'AURC against a alone: −1.00, 95 % interval −2.00 to −0.50: **significant gain**.'
+    'AURC against a alone: −1.00, 95 % interval −2.00 to −0.50: **significantly better**.'
     """
     if difference is None:
         return no_interval(key)

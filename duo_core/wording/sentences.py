@@ -109,14 +109,14 @@ def verdict(key: str, gain: Interval) -> str:
     """A difference of a metric with its interval, and whether it is significant.
 
     >>> verdict("aurc", Interval(-0.001, -0.002, 0.0005)), verdict("aurc", Interval(-0.001, -0.002, -0.0005))
-    ('−1.00, 95 % interval −2.00 to +0.50: **not significant**', '−1.00, 95 % interval −2.00 to −0.50: **significant gain**')
+    ('−1.00, 95 % interval −2.00 to +0.50: **not significant**', '−1.00, 95 % interval −2.00 to −0.50: **significantly better**')
     """
     said = SIGNIFICANT[effect(key, gain)]
     exact = "" if gain.p_value is None else f" ({exactly(gain.p_value)})"
     return f"{signed(key, gain.estimate)}{points(key)}, {percent(gain.level, 0)} interval {ends(key, gain)}: **{said}**{exact}"
 
 
-SIGNIFICANT: dict[Effect, str] = {"better": "significant gain", "worse": "significant loss", "unclear": "not significant"}
+SIGNIFICANT: dict[Effect, str] = {"better": "significantly better", "worse": "significantly worse", "unclear": "not significant"}
 
 
 def difference(key: str, gain: Interval) -> str:
@@ -133,9 +133,9 @@ def exactly(p_value: float) -> str:
     """Which test decided where few images differ.
 
     >>> exactly(0.125)
-    'exact McNemar test, as fewer than 10 images differ: p = 0.125'
+    'exact McNemar test, as the two differ on fewer than 10 images: p = 0.125'
     """
-    return f"exact McNemar test, as fewer than {FEW} images differ: p = {p_value:.3g}"
+    return f"exact McNemar test, as the two differ on fewer than {FEW} images: p = {p_value:.3g}"
 
 
 def no_interval(key: str) -> str:
@@ -146,15 +146,16 @@ def no_interval(key: str) -> str:
     """
     if key in UNBIASED:
         return f"{label(key)} is undefined here."
-    return f"For {label(key)} there is no verdict: sampling raises it, the more the better calibrated a system is."
+    return f"{label(key)} has no interval: drawing images anew raises it by itself, most of all for a well calibrated system."
 
 
 def drawn(replicates: int, seed: int, level: float = LEVEL) -> str:
     """How intervals of differences came about."""
     return (
-        f"Intervals of {percent(level, 0)}: paired bootstrap over the images, {replicates:,} draws, seed {seed}; a difference "
-        f"is significant where its interval leaves out 0. Where one alone is right on fewer than {FEW} images, the exact "
-        "McNemar test decides on accuracy and macro F1. Differences of ECE have no interval, as sampling raises an ECE."
+        f"{percent(level, 0)} intervals by the paired bootstrap: the images are drawn anew with replacement {replicates:,} times "
+        f"(seed {seed}), and both systems are judged on each draw. A difference is significant where its interval excludes 0. "
+        f"Where one is right and the other wrong on fewer than {FEW} images, an exact McNemar test decides accuracy and macro F1. "
+        "Differences in ECE have no interval: drawing images anew raises an ECE by itself."
     )
 
 
@@ -175,16 +176,14 @@ def fit_warnings(fit: Fit, names: Mapping[str, str]) -> list[str]:
     """What a reader should know about an unusual fit; `names` of base and sidekick."""
     said = []
     if fit.temperatures.sidekick == 0:
-        said.append(f"The sidekick is off: {names['sidekick']} says nothing that helps {names['base']}, so its temperature is 0.")
+        said.append(f"The sidekick is off: adding {names['sidekick']} does not help {names['base']}, so its temperature is 0.")
     if fit.temperatures.base == 0:
-        said.append(
-            f"The base is off: beside {names['sidekick']}, {names['base']} says nothing that helps, so its temperature is 0."
-        )
+        said.append(f"The base is off: adding {names['base']} does not help {names['sidekick']}, so its temperature is 0.")
     if fit.separated:
         which = " and ".join(names.get(name, f"the {name}") for name in fit.separated)
         said.append(
-            f"The fit split is separated perfectly by {which}: no finite temperature is best, so the fit stopped at its bound; "
-            "more images to fit on would settle it."
+            f"On the fit split {which} can get every image right (perfect separation): larger temperatures then always fit "
+            "better, so the fit stopped at its bound. More images to fit on would settle it."
         )
     return said
 
@@ -193,9 +192,9 @@ def chosen_and_judged(fit_split: str, split: str) -> str:
     """Which split chose, and which one judges.
 
     >>> chosen_and_judged("val", "test")
-    'Chosen on val by the NLL of the fitted duo, judged on test.'
+    'Chosen by the lowest NLL (cross-entropy) of the duo on val, then judged on test.'
     """
-    return f"Chosen on {fit_split} by the NLL of the fitted duo, judged on {split}."
+    return f"Chosen by the lowest NLL (cross-entropy) of the duo on {fit_split}, then judged on {split}."
 
 
 def said(verdict: Verdict) -> str:
@@ -213,10 +212,10 @@ def claims_rule(found: Sequence[Claim]) -> str:
     if own is None:
         return RULE
     images = any(claim.images for claim in found)
-    others = "of the images by parts of them" if images else "none of the images, which stay as they are"
+    others = "of parts of the images" if images else "none of the images, which stay as they are"
     return (
-        f"{RULE} Intervals: {percent(own.level, 0)}, from {own.replicates:,} draws of the models, seed {own.seed}, and {others}. "
-        "Pairs share models and images, so pairs are not drawn by themselves."
+        f"{RULE} Intervals: {percent(own.level, 0)}, from {own.replicates:,} draws of the models (seed {own.seed}) and {others}. "
+        "Pairs are not drawn one by one, since they share models and images."
     )
 
 
@@ -238,8 +237,8 @@ def claims_by_chance(found: Sequence[Claim]) -> str:
     if not judged:
         return ""
     return (
-        f"Chance alone would have up to {expected:.1f} of the {judged} that were judged hold, and as many contradicted: each once "
-        "in 40 times, many of them together, as they are about the same pairs."
+        f"By chance alone, up to {expected:.1f} of the {judged} claims that were judged would hold and as many be contradicted "
+        "(each once in 40 times), often several together, as they are about the same pairs."
     )
 
 

@@ -20,10 +20,10 @@ def exchanged(counted: Exchange) -> str:
     """What a duo does to single images, as a title.
 
     >>> exchanged(Exchange(90, 6, 1, 3)), exchanged(Exchange(99, 0, 0, 1))
-    ('The duo rescues 6 images and harms 1', 'The duo predicts as well as the base, image by image')
+    ('The duo rescues 6 images and harms 1', 'The duo is right and wrong on the same images as the base')
     """
     if counted.rescued == counted.harmed == 0:
-        return "The duo predicts as well as the base, image by image"
+        return "The duo is right and wrong on the same images as the base"
     return f"The duo rescues {counted.rescued:,} image{'s' * (counted.rescued != 1)} and harms {counted.harmed:,}"
 
 
@@ -32,7 +32,7 @@ def exchange_line(counted: Exchange, gain: Interval | None, base: str) -> str:
 
     >>> exchange_line(Exchange(90, 6, 1, 3), Interval(0.05, 0.01, 0.09), "large")
     'The duo is right on **6** images that large gets wrong, and wrong on **1** that large gets right: 5 more right of 100. \
-Accuracy +5.00 pp, 95 % interval +1.00 to +9.00: **significant gain**.'
+Accuracy +5.00 pp, 95 % interval +1.00 to +9.00: **significantly better**.'
     """
     text = sentences.exchanged(counted, base)
     return text if gain is None else f"{text} Accuracy {verdict('accuracy', gain)}."
@@ -54,9 +54,11 @@ def calibration_line(tables: Mapping[str, pd.DataFrame]) -> str:
 
     >>> bins = pd.DataFrame({"images": [50, 50], "accuracy": [0.5, 0.9], "confidence": [0.6, 0.9]})
     >>> calibration_line({"base": bins, "duo": bins})
-    'ECE: Base **5.0 %** · Duo **5.0 %**'
+    'Expected calibration error (ECE): Base **5.0 %** · Duo **5.0 %**'
     """
-    return "ECE: " + " · ".join(f"{SYSTEMS[key]} **{SCREEN['ece'].text(mean_gap(table))}**" for key, table in tables.items())
+    return "Expected calibration error (ECE): " + " · ".join(
+        f"{SYSTEMS[key]} **{SCREEN['ece'].text(mean_gap(table))}**" for key, table in tables.items()
+    )
 
 
 def classes_line(shown: pd.DataFrame, gains: Mapping[int, Interval | None]) -> str:
@@ -64,8 +66,7 @@ def classes_line(shown: pd.DataFrame, gains: Mapping[int, Interval | None]) -> s
 
     >>> shown = pd.DataFrame({"class": [3, 5, 8], "name": ["cat", "dog", "ship"], "gain": [0.02, 0.0, -0.01]})
     >>> classes_line(shown, {3: Interval(0.02, 0.01, 0.03), 5: None, 8: Interval(-0.01, -0.03, 0.01)})
-    'Of 3 classes the duo gains in **1** and loses in **1**; significant, corrected for the number of \
-classes: cat +2.00 pp.'
+    'Of 3 classes the duo is better in **1** and worse in **1**. Significant, corrected for the number of classes: cat +2.00 pp.'
     """
     up, down = int((shown["gain"] > 0).sum()), int((shown["gain"] < 0).sum())
     sure = [
@@ -73,15 +74,15 @@ classes: cat +2.00 pp.'
         for row in shown.to_dict("records")
         if (gain := gains.get(row["class"])) is not None and gain.stands
     ]
-    significant = f"significant, corrected for the number of classes: {', '.join(sure) if sure else 'none'}."
-    return f"Of {len(shown)} classes the duo gains in **{up}** and loses in **{down}**; {significant}"
+    significant = f"Significant, corrected for the number of classes: {', '.join(sure) if sure else 'none'}."
+    return f"Of {len(shown)} classes the duo is better in **{up}** and worse in **{down}**. {significant}"
 
 
 def holm_line(classes: int) -> str:
     """How classes are told from chance."""
     return (
-        f"Significant: exact McNemar tests, corrected for the {classes:,} classes that are large enough (Holm), so that chance "
-        "alone makes any class significant at most once in 20 times. The intervals are those of each class by itself."
+        f"Significance is by exact McNemar tests with Holm's correction for the {classes:,} classes that are large enough: were no "
+        "class better or worse, any would be called significant at most once in 20 times. The intervals are not corrected."
     )
 
 
@@ -89,17 +90,18 @@ def entropy_line(gains: Mapping[str, Interval | None]) -> str:
     """What ranking the duo by entropy instead of softmax changes.
 
     >>> entropy_line({"aurc": Interval(0.0001, 0.00005, 0.0002), "auroc": None})
-    'The duo by entropy instead of softmax: AURC +0.10, 95 % interval +0.05 to +0.20: **significant loss**.'
+    'The duo, with images ranked by entropy instead of 1 − max softmax: AURC +0.10, 95 % interval +0.05 to +0.20: **significantly \
+worse**.'
     """
     known = [f"{METRICS[key].label} {verdict(key, gain)}" for key, gain in gains.items() if gain is not None]
-    return f"The duo by entropy instead of softmax: {'; '.join(known) or 'nothing to compare'}."
+    return f"The duo, with images ranked by entropy instead of 1 − max softmax: {'; '.join(known) or 'nothing to compare'}."
 
 
 def draws_line(gain: Interval | None, level: float = LEVEL) -> str:
     """How the intervals came about; `level` is theirs where there is none to ask.
 
-    >>> draws_line(Interval(0.02, 0.01, 0.03, level=0.99))[:19], draws_line(None)[:19]
-    ('Intervals of 99 %: ', 'Intervals of 95 %: ')
+    >>> draws_line(Interval(0.02, 0.01, 0.03, level=0.99))[:14], draws_line(None)[:14]
+    ('99 % intervals', '95 % intervals')
     """
     return sentences.drawn(*((gain.replicates, gain.seed, gain.level) if gain else (REPLICATES, 0, level)))
 
@@ -112,7 +114,7 @@ def every_metric(
     >>> found = {"base": {"aurc": 0.008}, "sidekick": {"aurc": 0.02}, "duo": {"aurc": 0.006}}
     >>> table = every_metric(found, {"base": {"aurc": Interval(-0.002, -0.003, -0.001)}, "sidekick": {"aurc": None}})
     >>> table.to_dict("split")["data"][0]
-    ['AURC × 1000, lower is better', 8.0, 20.0, 6.0, -2.0, '−3.00 to −1.00', 'significant gain', -14.0, '', 'n/a']
+    ['AURC × 1000, lower is better', 8.0, 20.0, 6.0, -2.0, '−3.00 to −1.00', 'significantly better', -14.0, '', 'n/a']
     """
     return pd.DataFrame([_metric_row(key, metrics, gains) for key in METRICS if key in metrics["duo"]])
 

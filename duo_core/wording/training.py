@@ -12,11 +12,11 @@ from duo_core.training.watching import Watched
 
 LABELS = {"accuracy": "Accuracy", "macro_f1": "Macro F1"}
 START = "duo finetune --name RUN --model timm/mobilenetv3_small_100 --images train=FOLDER val=FOLDER --trials 4"
-CHOSEN = "The validation images choose the epoch, the trial and the soup; no test image is read in training."
-DECAY = "Weight decays of this size do nothing at such rates; they are drawn since the paper draws them."
+CHOSEN = "Epoch, trial and soup are chosen on the validation images; training reads no test image."
+DECAY = "At these learning rates a weight decay this small has no effect; it is drawn at random because the paper does so."
 WHAT_A_SOUP_COSTS = (
-    "Training costs three passes of the model's multiply-adds for each image and epoch; a soup costs all trials that it looked at, "
-    "kept or not, and is one model when it runs."
+    "Training is counted as three forward passes for each image and epoch. A soup is the average of several trials' weights: it "
+    "costs the training of every trial that was considered, kept or not, but runs as one model."
 )
 HASH = 12
 """Letters that stand for a SHA-256 on screen."""
@@ -73,9 +73,8 @@ def _under_way(run: Watched) -> str:
     many = len(open_trials) > 1
     which = f"Trial{'s' * many} {', '.join(map(str, open_trials))}"
     if not run.is_live:
-        return (
-            f"{which} {'were' if many else 'was'} begun and left: the same `duo finetune` goes on with {'them' if many else 'it'}."
-        )
+        was, it = ("were", "them") if many else ("was", "it")
+        return f"{which} {was} interrupted: the same `duo finetune` command goes on with {it}."
     epochs = run.epochs[run.epochs["trial"].isin(open_trials)]
     last = 0 if many or epochs.empty else int(epochs["epoch"].max())
     reached = f", {last} epoch{'s' * (last != 1)} done" if last else ""
@@ -86,7 +85,7 @@ def cost(run: Watched) -> str:
     """What a run's trials cost, and how that comes about."""
     each = run.cost
     if each is None:
-        return "How many multiply-adds an image takes is not known of this model, nor is what training costs."
+        return "The multiply-adds of this model are unknown, so the cost of its training is, too."
     recipe, once = run.about["recipe"], run.about["multiply_adds"]
     ended = int(run.trials["state"].isin(["finished", "failed"]).sum())
     images = run.about["images"]["train"]["images"]
@@ -100,14 +99,15 @@ def cost(run: Watched) -> str:
 def of_angle(degrees: float, cosine: float, ratio: float) -> str:
     """What Model Stock makes of the angle between two trials.
 
-    >>> of_angle(60.0, 0.5, 2 / 3).partition(" of the mean")[0]
-    'Here two trials lie 60° apart as seen from the anchor: c = 0.50, so t = 0.67'
+    >>> of_angle(60.0, 0.5, 2 / 3).partition(" of the way")[0]
+    'Here two trials lie 60° apart as seen from the anchor, the model that both started from. Their cosine is c = 0.50, so **Model \
+Stock** goes t = 0.67'
     """
     return (
-        f"Here two trials lie {degrees:.0f}° apart as seen from the anchor: c = {cosine:.2f}, so t = {ratio:.2f} of the mean is "
-        "taken. What trials share of their way is signal, what they do not share is noise that a larger average would have "
-        "cancelled: the wider the angle, the nearer **Model Stock** stays to the anchor. Trials that agree give t = 1, those at "
-        "right angles the anchor itself. It is done for each tensor by itself, and where the cosine is below 0, t is 0."
+        f"Here two trials lie {degrees:.0f}° apart as seen from the anchor, the model that both started from. Their cosine is "
+        f"c = {cosine:.2f}, so **Model Stock** goes t = {ratio:.2f} of the way from the anchor to their mean. The reason: the part "
+        "of their moves that trials share is signal, the rest is noise, which an average of many more would cancel. Trials that "
+        "moved alike give t = 1, the mean; at right angles t = 0, the anchor. Each tensor has its own t, 0 where c is negative."
     )
 
 
@@ -115,7 +115,7 @@ def soup_line(training: Mapping[str, Any]) -> str:
     """What a soup is of and how it did, in one line; of what is said of it as a card or a header has it."""
     rows, method = ingredients(training), as_markdown(str(training.get("methodology", "average")))
     kept = int((rows["kept"] == "yes").sum())
-    single = ": the best single trial, as no other added to it" if method == "greedy soup" and kept == 1 else ""
+    single = ": the best single trial, as adding any other did not help" if method == "greedy soup" and kept == 1 else ""
     whole, best = _mapping(training.get("score")), rows["right"].max()
     right, n = whole.get("right"), whole.get("n")
     judged = f" {right:,} of {n:,} validation images right" if isinstance(right, int) and isinstance(n, int) else ""

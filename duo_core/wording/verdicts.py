@@ -74,7 +74,7 @@ def claims_numbers(found: Sequence[Claim]) -> pd.DataFrame:
 def why(claim: Claim) -> str:
     """What a verdict rests on."""
     if claim.share is None:
-        return f"**{said(claim.verdict)}**: it is about none of the pairs of this set."
+        return f"**{said(claim.verdict)}**: this set has no pair of the kind that it is about."
     of = "comparisons between two sidekicks of one base" if claim.key == "ratio_falls" else "pairs"
     numbers = f"{percent(claim.share, 0)} of the {of} agree"
     if claim.interval is not None:
@@ -85,9 +85,9 @@ def why(claim: Claim) -> str:
 def _reason(claim: Claim) -> str:
     asked = percent(claim.asked, 0)
     decided = {
-        "holds": f"the whole interval lies above the {asked} asked for",
-        "contradicted": f"the whole interval lies below the {asked} asked for",
-        "inconclusive": f"with other models and images the share could lie on either side of the {asked} asked for",
+        "holds": f"the whole interval lies above the {asked} that it asks for",
+        "contradicted": f"the whole interval lies below the {asked} that it asks for",
+        "inconclusive": f"the interval contains the {asked} that it asks for, so other models and images could decide either way",
     }
     return claim.note or decided.get(claim.verdict) or _too_few(claim)
 
@@ -95,10 +95,10 @@ def _reason(claim: Claim) -> str:
 def _too_few(claim: Claim) -> str:
     models, pairs = len({*claim.pairs["base"], *claim.pairs["sidekick"]}), len(claim.pairs)
     if claim.interval is None:
-        return f"with other models than these {models} there might be no such pair at all, so there is no interval"
+        return f"other models than these {models} might give no such pair at all, so there is no interval"
     if models < MODELS:
         return f"its pairs are made of {models} models, fewer than {MODELS}"
-    return f"chance alone would have all of so few pairs ({pairs}) agree more than once in 40 times"
+    return f"so few pairs ({pairs}) would all agree by chance more than once in 40 times"
 
 
 def measured(claim: Claim) -> str:

@@ -16,6 +16,7 @@ from duo_core.wording.sentences import label as card_label
 from duo_core.wording.sentences import points as unit
 
 __all__ = [
+    "RATIO",
     "beside",
     "card_label",
     "delta",
@@ -64,15 +65,15 @@ def short_names(names: Sequence[str], longest: int = 22) -> dict[str, str]:
     return {name: shown if count[shown] == 1 else name for name, shown in short.items()}
 
 
-def operating_point(coverage: float, duo: float, alone: float, better: str = "base") -> str:
-    """What is wrong among the images kept, by the duo instead of its better member alone.
+def operating_point(coverage: float, duo: float, alone: float, better: str = "base", own: str = "duo") -> str:
+    """What is wrong among the images kept, with the duo (its `own` name) and with its better member alone.
 
     >>> operating_point(0.83, 0.019, 0.031)
-    'Keep 83 %: **1.9 %** wrong instead of 3.1 %'
+    'Of the surest 83 %, **1.9 %** are wrong with the duo; with the base alone 3.1 %'
     """
-    own, other = (percent(risk, 1 if alone >= 0.01 else 2) for risk in (duo, alone))
-    return f"Keep {percent(coverage, 0)}: **{own}** wrong " + (
-        f"as with the {better} alone" if own == other else f"instead of {other}"
+    wrong, other = (percent(risk, 1 if alone >= 0.01 else 2) for risk in (duo, alone))
+    return f"Of the surest {percent(coverage, 0)}, **{wrong}** are wrong with the {own}" + (
+        f", as with the {better} alone" if wrong == other else f"; with the {better} alone {other}"
     )
 
 
@@ -92,11 +93,17 @@ def beside(key: str, value: float | None, other: float | None, name: str) -> str
     """What stands beside the difference, as shown, to a value of that name.
 
     >>> [beside("auroc", value, 0.9, "base") for value in (0.8, 0.9, 0.90001, None)]
-    ['to base', 'same as base', 'same as base', None]
+    ['vs base', 'same as base', 'same as base', None]
     """
     if value is None or other is None:
         return None
-    return f"to {name}" if delta(key, value, other) else f"same as {name}"
+    return f"vs {name}" if delta(key, value, other) else f"same as {name}"
+
+
+RATIO = (
+    "Ratio of the two temperatures, base over sidekick, each relative to the one that calibrates its model alone. Above 1 the base "
+    "has more say, below 1 the sidekick."
+)
 
 
 def weights_line(fit: Fit) -> str:
@@ -104,12 +111,13 @@ def weights_line(fit: Fit) -> str:
 
     >>> from duo_core.systems.duo import Temperatures
     >>> weights_line(Fit(Temperatures(0.402, 0.144), Temperatures(1.0, 1.0), {}, 0.0, 3))
-    'Duo logits = **0.402** × base + **0.144** × sidekick: the temperatures T_base and T_sidekick multiply the logits.'
+    'Duo logits = **0.402** × base logits + **0.144** × sidekick logits. The two weights are its temperatures, T_base and \
+T_sidekick; they multiply the logits.'
     """
     base, sidekick = fit.temperatures
     return (
-        f"Duo logits = **{base:.3f}** × base + **{sidekick:.3f}** × sidekick: the temperatures T_base and T_sidekick multiply the "
-        "logits."
+        f"Duo logits = **{base:.3f}** × base logits + **{sidekick:.3f}** × sidekick logits. The two weights are its temperatures, "
+        "T_base and T_sidekick; they multiply the logits."
     )
 
 
@@ -117,10 +125,10 @@ def fit_line(fit: Fit, images: int, seconds: float) -> str:
     """How the temperatures came about, in one line."""
     base, sidekick = fit.temperatures
     ratio = "undefined" if fit.ratio is None else f"{fit.ratio:.2f}"
-    raw = f" (raw {base / sidekick:.2f})" if sidekick else ""
+    raw = f" (without that {base / sidekick:.2f})" if sidekick else ""
     return (
-        f"**T_base {base:.3f}** · **T_sidekick {sidekick:.3f}** · ratio {ratio}{raw} — learned from {images:,} images in "
-        f"{fit.steps} Newton steps, {seconds * 1000:.0f} ms, gradient {fit.gradient:.0e}"
+        f"**T_base {base:.3f}** · **T_sidekick {sidekick:.3f}** · ratio {ratio}, each relative to its model's own calibration{raw}"
+        f". Fitted on {images:,} images in {fit.steps} Newton steps, {seconds * 1000:.0f} ms, gradient {fit.gradient:.0e}"
     )
 
 
@@ -135,7 +143,7 @@ def points(error: float) -> str:
 
 def no_costs(column: str) -> str:
     """Why a chart does not stand on FLOPs balance, given the column it stands on; nothing where it does."""
-    reason = "This set does not say how many multiply-adds every model takes, so the sidekicks stand by "
+    reason = "This set does not say how many multiply-adds every model takes, so sidekicks are placed by "
     return {
         "parameter_balance": reason + "their parameters instead.",
         "sidekick_accuracy": reason + "their own accuracy instead.",
@@ -160,12 +168,13 @@ def speed_line(law: PowerLaw) -> str:
     """How well multiply-adds tell the speed.
 
     >>> speed_line(PowerLaw((1.0, 1.0), -0.9, 0.938))
-    'Twice the multiply-adds make a model 1.9 times as slow; they explain 94 % of the differences in speed (R² 0.938, logarithmic).'
+    'With twice the multiply-adds a model is 1.9 times as slow, by the fitted line. Multiply-adds explain 94 % of the variance in \
+speed (R² 0.938, both on logarithmic scales).'
     """
     slower = 2**-law.exponent
     return (
-        f"Twice the multiply-adds make a model {slower:.1f} times as slow; they explain {percent(law.r_squared, 0)} of the "
-        f"differences in speed (R² {law.r_squared:.3f}, logarithmic)."
+        f"With twice the multiply-adds a model is {slower:.1f} times as slow, by the fitted line. Multiply-adds explain "
+        f"{percent(law.r_squared, 0)} of the variance in speed (R² {law.r_squared:.3f}, both on logarithmic scales)."
     )
 
 
@@ -173,14 +182,14 @@ def slowdown_line(r_squared: float | None, pairs: int) -> str:
     """How well the FLOPs balance tells what a duo adds to the time.
 
     >>> slowdown_line(0.795, 12), slowdown_line(None, 0)
-    ('Base and sidekick one after the other; the FLOPs balance explains 80 % of the differences between 12 pairs (R² 0.795; in the \
-paper 0.795).', 'A line takes pairs of different cost.')
+    ("Base and sidekick run one after the other. The sidekick's share of the base's multiply-adds (FLOPs balance) explains 80 % of \
+the variance in slowdown over 12 pairs (R² 0.795; in the paper 0.795).", 'To fit a line takes pairs of different cost.')
     """
     if r_squared is None:
-        return "A line takes pairs of different cost."
+        return "To fit a line takes pairs of different cost."
     return (
-        f"Base and sidekick one after the other; the FLOPs balance explains {percent(r_squared, 0)} of the differences between "
-        f"{pairs:,} pairs (R² {r_squared:.3f}; in the paper 0.795)."
+        "Base and sidekick run one after the other. The sidekick's share of the base's multiply-adds (FLOPs balance) explains "
+        f"{percent(r_squared, 0)} of the variance in slowdown over {pairs:,} pairs (R² {r_squared:.3f}; in the paper 0.795)."
     )
 
 
@@ -208,14 +217,14 @@ def would_be(key: str, gain: Interval, other: str = "base") -> str:
     """Where a metric would lie beside the base's, or the sidekick's, with other images.
 
     >>> would_be("accuracy", Interval(0.0053, 0.002, 0.0085)), would_be("aurc", Interval(0.0, -0.001, 0.0005))
-    ('0.20 to 0.85 points above the base', '1.00 below to 0.50 above the base')
+    ('0.20 to 0.85 percentage points (pp) above the base', '1.00 below to 0.50 above the base')
     """
-    said = " points" if unit(key) else ""
+    said = " percentage points (pp)" if unit(key) else ""
     low, high = (f"{abs(end) * SCREEN[key].factor:.{decimals(key)}f}" for end in (gain.low, gain.high))
     if gain.low == gain.high == 0:
         return f"the same as the {other}"
     if gain.low < 0 < gain.high:
-        return f"{low}{said} below to {high}{said} above the {other}"
+        return f"{low} below to {high}{said} above the {other}"
     ends = (low, high) if gain.low >= 0 else (high, low)
     return f"{ends[0]} to {ends[1]}{said} {'above' if gain.high > 0 else 'below'} the {other}"
 
@@ -224,23 +233,22 @@ def standing(gains: Mapping[str, Interval | None], other: str = "base") -> str:
     """Whether differences to the base, or to the sidekick, are significant, by metric.
 
     >>> standing({"accuracy": Interval(0.0053, 0.002, 0.0085), "aurc": Interval(-0.001, -0.002, -0.0005), "auroc": None})
-    'With other images of this kind, accuracy would be 0.20 to 0.85 points above the base (95 %). **Significant gain in accuracy \
-and AURC.** AUROC has no interval.'
+    'With other images of this kind, accuracy would be 0.20 to 0.85 percentage points (pp) above the base (95 % interval). \
+**Significantly better: accuracy and AURC.** AUROC has no interval.'
     """
     known = {key: gain for key, gain in gains.items() if gain is not None}
     up, down, chance = (
         [_in_sentence(key) for key, gain in known.items() if effect(key, gain) == found] for found in ("better", "worse", "unclear")
     )
     undefined = [_in_sentence(key) for key in gains if key not in known]
-    said = [f"**Significant {what} in {listed(names)}.**" for what, names in (("gain", up), ("loss", down)) if names]
-    said += [f"{UNCLEAR.capitalize()} in {listed(chance)} (not significant)."] if chance else []
+    said = [f"**Significantly {what}: {listed(names)}.**" for what, names in (("better", up), ("worse", down)) if names]
+    said += [f"{UNCLEAR.capitalize()} (not significant): {listed(chance)}."] if chance else []
     said += [f"{listed(undefined)} {'have' if len(undefined) > 1 else 'has'} no interval."] if undefined else []
     first = next(iter(known), None)
     if first is not None:
         level = percent(known[first].level, 0)
-        said.insert(
-            0, f"With other images of this kind, {_in_sentence(first)} would be {would_be(first, known[first], other)} ({level})."
-        )
+        between = would_be(first, known[first], other)
+        said.insert(0, f"With other images of this kind, {_in_sentence(first)} would be {between} ({level} interval).")
         if (p_value := known[first].p_value) is not None:
             said.insert(1, f"Whether it is significant is decided by the {exactly(p_value)}.")
     return " ".join(said)
