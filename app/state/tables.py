@@ -1,10 +1,12 @@
 """Many pairs of an open set: remembered in the store, computed where they are not, with progress where that takes a while."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import pandas as pd
 
+from app import presets
 from app.state.caches import Key, awaited
 from app.state.once import Progress
 from app.state.sets import Handle, memory, survey
@@ -18,6 +20,18 @@ from duo_core.systems.sweep import sweeps
 Tables = dict[UncertaintyKind, pd.DataFrame]
 
 
+@dataclass
+class Pairs:
+    """Pairs by the uncertainty that judges them."""
+
+    tables: Tables
+
+    @cached_property
+    def suggested(self) -> presets.Suggested:
+        """The sidekicks to begin with, where all pairs have one base; the fit split alone decides, and not the uncertainty."""
+        return presets.suggested(self.tables["softmax"])
+
+
 def sidekicks(handle: Handle, base: str, split: str, kind: UncertaintyKind) -> pd.DataFrame:
     """All variants with every sidekick of one base: a sweep's rows, with costs and accuracies of the models."""
     return _table(handle, split, kind, base)
@@ -28,9 +42,18 @@ def all_pairs(handle: Handle, split: str, kind: UncertaintyKind) -> pd.DataFrame
     return _table(handle, split, kind, None)
 
 
+def suggested(handle: Handle, base: str, split: str) -> presets.Suggested:
+    """Sidekicks of one base to begin with."""
+    return _pairs(handle, split, base).suggested
+
+
 def _table(handle: Handle, split: str, kind: UncertaintyKind, base: str | None) -> pd.DataFrame:
+    return _pairs(handle, split, base).tables[kind]
+
+
+def _pairs(handle: Handle, split: str, base: str | None) -> Pairs:
     key, text = Key("pairs", handle.stamp, (split, base)), f"Pairing the models of {handle.logit_set.title}"
-    return awaited(key, lambda progress: _swept(handle, split, base, progress), text)[kind]
+    return awaited(key, lambda progress: Pairs(_swept(handle, split, base, progress)), text)
 
 
 def _swept(handle: Handle, split: str, base: str | None, progress: Progress) -> Tables:
