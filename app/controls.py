@@ -10,7 +10,6 @@ import streamlit as st
 from app import link, members, state, tables
 from app.figure import buttons
 from app.filling import watch
-from app.presets import presets
 from duo_core.analysis.advice import AFFORDABLE
 from duo_core.common.arrays import InputError, UncertaintyKind
 from duo_core.common.numbers import MINUS, percent
@@ -158,9 +157,9 @@ def _pair(place: Place, *, more: bool) -> Choice:
         f"{FIT_SPLIT} that has a sidekick for at most {percent(AFFORDABLE, 0)} more compute.",
     )
     base = st.session_state["base"]
-    table = state.offered(handle, base, place.split)
+    offered = state.suggested(handle, base, place.split)
     others = [model for model in accuracy if model != base]
-    link.settle("sidekick", others, state.first_sidekick(table), renamed=True)
+    link.settle("sidekick", others, offered.first, renamed=True)
     st.selectbox(
         "Sidekick",
         others,
@@ -173,7 +172,7 @@ def _pair(place: Place, *, more: bool) -> Choice:
     together = members.settled(base, st.session_state["sidekick"], others)
     if more:
         members.controls(together, list(accuracy))
-    _presets(presets(table), place.split)
+    _presets(offered.presets, place.split)
     st.button("Swap base and sidekick", key="swap", on_click=link.swap, width="stretch")
     st.selectbox("Metric", list(METRICS), key="metric", format_func=lambda key: METRICS[key].label, on_change=link.touched)
     pair = base, st.session_state["sidekick"]
@@ -236,8 +235,8 @@ def stop(title: str, text: str, command: str = "") -> None:
 
 def chart(figure: go.Figure, name: str, alt: str, *, zooms: bool = False, **options: Any) -> None:
     """A chart in the theme's colours that saves itself as SVG under its name, and may be zoomed into and back."""
-    axis = {"tickfont": {"color": THEMED["neutral"]}, "title": {"font": {"color": THEMED["neutral"]}}}
-    figure.update_xaxes(axis).update_yaxes(axis)  # Streamlit's own grey has a contrast of 3 to the page
+    for axis in (*figure.select_xaxes(), *figure.select_yaxes()):  # Streamlit's own grey has a contrast of 3 to the page
+        axis.tickfont = axis.title.font = {"color": THEMED["neutral"]}
     config = {
         "displaylogo": False,
         "modeBarButtons": [["zoom2d", "resetScale2d"] * zooms + ["toImage"]],

@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from streamlit import runtime
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
+from app import preload
 from app.full import FULL
 from app.state.caches import CACHE
 from app.state.uploads import held_by
@@ -102,7 +103,7 @@ class Guard:
         elif scope["method"] == "PUT" and "_stcore/upload_file/" in path:
             await self._uploaded(path.partition("_stcore/upload_file/")[2].partition("/")[0], scope, receive, send)
         else:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, _with_links(send) if _is_page(scope) else send)
 
     async def _uploaded(self, session: str, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         size = _declared(scope["headers"])
@@ -144,6 +145,17 @@ def _declared(headers: Iterable[tuple[bytes, bytes]]) -> int:
 def _is_page(scope: MutableMapping[str, Any]) -> bool:
     """Whether a browser asks for a page to show, and not for a part of one."""
     return b"text/html" in dict(scope["headers"]).get(b"accept", b"")
+
+
+def _with_links(send: Send) -> Send:
+    """Have the answer say what the page is drawn with."""
+
+    async def told(message: Message) -> None:
+        if message["type"] == "http.response.start" and (named := preload.header()):
+            message["headers"] = [*message.get("headers", ()), (b"link", named)]
+        await send(message)
+
+    return told
 
 
 def _listening(receive: Receive) -> Receive:

@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import streamlit as st
 
-from app import controls, internals, link, welcome
+from app import controls, dress, internals, link, welcome
 from app.guard import Guard
 from app.state.waiting import in_two_steps
 from app.views import alike, claims, compare, data, diagnose, explore, find, learn, method, temperatures, training, zoo
@@ -24,13 +24,12 @@ VIEWS = {
 }
 
 internals.check()
+dress.put_on()
 st.set_page_config(
     page_title="Asymmetric Duos Explorer",
     page_icon=str(places.ROOT / "app" / "icon.png"),  # local: a named icon would be fetched from another machine
     layout="wide",
 )
-for style in ("style.css", "embedded.css") if st.context.is_embedded else ("style.css",):
-    st.html(places.ROOT / "app" / style)
 pages = {name: st.Page(view.show, title=view.TITLE, url_path=name, default=name == FIRST) for name, view in VIEWS.items()}
 carried = link.carry({name: (page, VIEWS[name].LINKED) for name, page in pages.items()})
 page = st.navigation(list(pages.values()), position="hidden" if st.context.is_embedded else "top")

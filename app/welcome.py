@@ -47,7 +47,7 @@ def show() -> None:
         left.markdown(SENTENCE)
         ink = "#e6eaef" if st.context.theme.type == "dark" else "#101820"  # the theme's text
         right.image(PICTURE.strip().replace("currentColor", ink), width="stretch", alt=ALT)
-        with st.container(horizontal=True, vertical_alignment="center"):
+        with st.container(horizontal=True, vertical_alignment="center", key="welcome_doors"):
             st.button("See it on real models ↓", key="welcome_see", on_click=_close)
             st.page_link(pages["data"], label="Try it on your own logits →", width="content")
             st.page_link(pages["learn"], label="Learn it in ten minutes →", width="content")

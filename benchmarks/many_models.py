@@ -18,9 +18,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+from browsing import CHROMIUM_OPTIONS, Pages, find_chromium, settle, streamlit_server, talks  # noqa: E402
+
 from benchmarks.dashboard import ready  # noqa: E402
 from benchmarks.driving import NOW, Session, Took, fresh, line, milliseconds, store_of  # noqa: E402
-from benchmarks.walking import GLANCE, Action, Clock, Cost, answered, choose, press, slide, worked  # noqa: E402
+from benchmarks.walking import Action, Clock, Cost, choose, press, slide  # noqa: E402
 
 OPENING = 20.0
 """Seconds that the first opening of the large set may take."""
@@ -39,8 +41,8 @@ SWITCHES = (
     ("chart", "gains"),
     ("chart", "systems"),
 )
-PATIENCE = 120
-"""Seconds until a page that is not drawn is an error."""
+PATIENCE, GLANCE = 120, 50
+"""Seconds until a page that is not drawn is an error, and milliseconds between two looks at it."""
 LAST = b"Download report"
 """What the last element of the page says."""
 
@@ -119,7 +121,7 @@ BY_HAND: dict[str, Action] = {
     "scope: all": press("All bases"),
     "scope: one": press("This base"),
     "cascades: no": press("Left out"),
-    "cascades: yes": press("Weighed"),
+    "cascades: yes": press("Considered"),
     "uncertainty: entropy": press("Entropy"),
     "uncertainty: softmax": press("Softmax"),
     "chart: sizes": press("Small ones or one large?"),
@@ -129,23 +131,24 @@ BY_HAND: dict[str, Action] = {
 """The same controls in a browser."""
 
 
-def clicked(page: Any, clock: Clock, tracing: Any, action: Action) -> tuple[Cost, float]:
+def clicked(page: Any, clock: Clock, action: Action) -> tuple[Cost, float]:
     """What a click costs until the page stands, and the browser until nothing is under way, in milliseconds."""
-    before, asked, end = worked(tracing), clock.asked, time.monotonic() + PATIENCE
+    before, asked, end = clock.worked, clock.asked, time.monotonic() + PATIENCE
     action(page, 0)
     while clock.asked == asked or not clock.drawn:
         if time.monotonic() > end:
             raise TimeoutError(f"the page has not been drawn for {PATIENCE} s")
         page.wait_for_timeout(GLANCE)
     page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    stands = Cost(1e3 * (clock.answered - clock.asked), worked(tracing) - before)
-    answered(page)
-    return stands, worked(tracing) - before
+    stands = Cost(1e3 * (clock.answered - clock.asked), clock.worked - before)
+    while talks[page].waiting:  # to look at the page meanwhile, as `settle` does, would be work of the page
+        page.wait_for_timeout(GLANCE)
+    settle(page)
+    return stands, clock.worked - before
 
 
 def browsed(store: Path, name: str, click: float) -> None:
     """Print what every click takes in a real Chromium, on a server that has just started."""
-    from browsing import CHROMIUM_OPTIONS, Pages, find_chromium, settle, streamlit_server
     from playwright.sync_api import sync_playwright
 
     if (chromium := find_chromium()) is None:
@@ -157,13 +160,11 @@ def browsed(store: Path, name: str, click: float) -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_OPTIONS)
         with streamlit_server(ROOT / "app" / "main.py", Path(folder) / "log", DUO_STORE=str(store)) as address:
             page = Pages(browser, address).empty(width=1440)
-            tracing = page.context.new_cdp_session(page)
-            clock = Clock(tracing, LAST)
-            tracing.send("Performance.enable", {"timeDomain": "threadTicks"})
+            clock = Clock(page, LAST)
             page.goto(f"{address}/find?set={name}")
             settle(page)
             for label, action in BY_HAND.items():
-                stands, whole = clicked(page, clock, tracing, action)
+                stands, whole = clicked(page, clock, action)
                 over = (f"> {limit:.0f}" if value > limit else "" for value, limit in zip(stands, limits, strict=True))
                 line(label, *(f"{value:.0f}" for value in (*stands, whole)), *over)
             page.context.close()

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import torch
 
-from duo_core.analysis.promise import chance_of_difference
 from duo_core.figures.curves import risk_coverage
 from duo_core.logits import FIT_SPLIT, Card, LogitSet
 from duo_core.logits.store import Store
@@ -28,7 +27,6 @@ def load() -> None:
         sweep(own)
         found = evaluate(own, "one", "other", "test").predictions
         differences(found["duo"], found["base"], replicates=2)
-        chance_of_difference(found["duo"], found["base"])
         risk_coverage(found)
 
 

@@ -55,4 +55,5 @@ def query(app: AppTest) -> dict[str, str]:
 def text_of(app: AppTest) -> str:
     """Everything the page says."""
     kinds = (app.title, app.header, app.subheader, app.markdown, app.caption, app.info, app.warning, app.code, app.latex)
-    return "\n".join(str(element.value) for kind in kinds for element in kind)
+    said = [str(element.value) for kind in kinds for element in kind]
+    return "\n".join(text for text in said if not text.startswith("<style>"))

@@ -17,7 +17,8 @@ from dashboard import go, labelled, open_page, query, step, text_of
 from logit_sets import write_set
 
 from app import link, manual, state, together
-from app.state.caches import CACHE
+from app.state.caches import CACHE, Key
+from app.views import explore
 from duo_core.analysis.advice import AFFORDABLE
 from duo_core.analysis.guarantee import ASSUMPTION
 from duo_core.cli.thresholds import document
@@ -560,8 +561,15 @@ def test_the_set_that_is_shown_first_is_read_before_somebody_comes(toy, monkeypa
     CACHE.clear()
     state.read_ahead()
     first = state.open_set(min(state.set_names()))
-    monkeypatch.setattr("app.state.sets._accuracies", None)  # nothing is left to be read
-    assert set(state.survey(first, "test").accuracy) == set(first.logit_set.models("val", "test"))
+    for computed in ("app.state.sets._accuracies", "app.state.tables._swept", "app.state.pairs.evaluate"):
+        monkeypatch.setattr(computed, None)  # nothing is left to be read
+    known = state.survey(first, "test")
+    assert set(known.accuracy) == set(first.logit_set.models("val", "test"))
+    base = state.first_base(known, first)
+    found = state.evaluation(first, base, state.suggested(first, base, "test").first, "test", "softmax")
+    assert CACHE.under_way(Key("curves", first.pair(found.base, found.sidekick, "test"), ("softmax",)))
+    assert set(state.gains(first, found, "softmax", tuple(explore.CARDS), found.better)) == set(explore.CARDS)
+    assert tuple(explore.CARDS) == state.GAINED
 
 
 @pytest.mark.parametrize("content", [None, "{"])
@@ -575,7 +583,10 @@ def test_reading_ahead_leaves_what_is_wrong_to_the_page(tmp_path, monkeypatch, c
 
 def test_what_the_server_loads_is_left_out_of_garbage_collections(toy):
     """In a process of its own, as it changes how the process collects."""
-    code = "import gc; from duo_core.cli import serving; serving._load(); print(gc.get_freeze_count() > 9 * len(gc.get_objects()))"
+    code = (
+        "import gc; from duo_core.cli import serving; serving._load();"
+        "print(gc.get_freeze_count() > 9 * len(gc.get_objects()) and gc.isenabled())"
+    )
     ended = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

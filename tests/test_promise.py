@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import hypergeom
+from effort import tried
+from scipy.stats import fisher_exact, hypergeom
 
 from duo_core.analysis.guarantee import applied, thresholds
 from duo_core.analysis.promise import COLUMNS, chance_of_difference, promises
@@ -54,6 +55,16 @@ def test_the_chance_is_that_of_every_way_to_part_the_images(wrong, of, others, o
     ways = hypergeom(of + of_others, wrong + others, of)
     chances = ways.pmf(np.arange(of + 1))
     assert chance_of_difference(one, other) == pytest.approx(chances[chances <= ways.pmf(wrong) * (1 + 1e-9)].sum())
+
+
+def test_the_chance_is_fishers_at_any_size(rng):
+    for n, m in rng.integers(1, 60_000, (tried(40, 400), 2)):
+        wrong = [
+            rng.binomial(size, rate) for size, rate in zip((n, m), rng.uniform(0, 0.3) * rng.uniform(0.9, 1.1, 2), strict=True)
+        ]
+        splits = [predictions([1] * e + [0] * (size - e), np.zeros(size)) for e, size in zip(wrong, (n, m), strict=True)]
+        expected = fisher_exact([[n - wrong[0], wrong[0]], [m - wrong[1], wrong[1]]]).pvalue
+        assert chance_of_difference(*splits) == pytest.approx(expected, rel=1e-8)
 
 
 def test_exchangeable_splits_are_seldom_said_to_differ(rng):

@@ -57,7 +57,7 @@ def strings(value) -> Iterator[str]:
 def texts(app) -> Iterator[str]:
     for element in app._tree:
         proto = getattr(element, "proto", None)
-        if proto is None:
+        if proto is None or getattr(proto, "body", "").startswith("<style>"):
             continue
         if element.type == "plotly_chart":
             yield from strings(json.loads(proto.spec))

@@ -6,6 +6,7 @@ Every value is asked of one cache (`caches`) by a key that names all that it dep
 import torch
 
 from app.state.advice import BUDGETS, advised, contest_of
+from app.state.ahead import GAINED, read_ahead
 from app.state.alike import Alike, Two, alike, two
 from app.state.bowls import LIVE, bowl_of, marks_of, refit_work, refits
 from app.state.diagnosis import begin_gains, calibration, classes, entropy_gains, every_split, gains, moves
@@ -19,19 +20,19 @@ from app.state.pairs import (
     curves,
     evaluation,
     first_base,
-    first_sidekick,
     fitted,
 )
 from app.state.pictures import credits_of, thumbnails, trouble
 from app.state.reports import report_of_pair, report_of_set
-from app.state.sets import Handle, Survey, open_set, read_ahead, set_names, stamp_of, store_path, survey, under_way
+from app.state.sets import Handle, Survey, open_set, set_names, stamp_of, store_path, survey, under_way
 from app.state.systems import digest_of, predicted, systems
-from app.state.tables import all_pairs, offered, sidekicks
+from app.state.tables import all_pairs, sidekicks, suggested
 from app.state.uploads import choices, is_upload, opened
 from app.state.waiting import known
 
 __all__ = [
     "BUDGETS",
+    "GAINED",
     "LIVE",
     "Alike",
     "Handle",
@@ -61,7 +62,6 @@ __all__ = [
     "exchangeable",
     "exported",
     "first_base",
-    "first_sidekick",
     "fitted",
     "gains",
     "is_upload",
@@ -72,7 +72,6 @@ __all__ = [
     "marks_of",
     "member_curves",
     "moves",
-    "offered",
     "open_set",
     "opened",
     "predicted",
@@ -87,6 +86,7 @@ __all__ = [
     "singles",
     "stamp_of",
     "store_path",
+    "suggested",
     "survey",
     "system_of",
     "systems",

@@ -1,14 +1,11 @@
 """One pair of an open set: its fit, its evaluation, and how it compares with other sidekicks."""
 
-import math
 import time
 from dataclasses import dataclass, replace
 
-import pandas as pd
-
 from app.state.caches import Key, kept
 from app.state.sets import Handle, Survey, memory
-from duo_core.analysis.advice import AFFORDABLE, chosen_under
+from duo_core.analysis.advice import AFFORDABLE
 from duo_core.common.arrays import UncertaintyKind
 from duo_core.common.parallel import in_parallel
 from duo_core.figures.curves import Curves, risk_coverage
@@ -77,13 +74,3 @@ def first_base(known: Survey, handle: Handle) -> str:
     own, names = handle.logit_set, known.on_fit
     affordable = [b for b in names if any(o != b and (own.flops_balance(b, o) or 1.0) <= AFFORDABLE for o in names)]
     return max(affordable or names, key=lambda model: names[model])
-
-
-def first_sidekick(table: pd.DataFrame) -> str:
-    """The affordable sidekick whose duo has the lowest NLL on the fit split; the lowest of all where none is affordable.
-
-    A sidekick that is more accurate than the base comes last.
-    """
-    found = chosen_under(table, "flops_balance", AFFORDABLE) or chosen_under(table, "flops_balance", math.inf)
-    duos = table[table["variant"] == "duo"]
-    return str(found.best["sidekick"] if found else duos.loc[duos["nll_fit"].idxmin(), "sidekick"])

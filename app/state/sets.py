@@ -1,6 +1,5 @@
 """Open logit sets and which of their models can be read."""
 
-import contextlib
 import hashlib
 import stat
 from collections.abc import Mapping
@@ -107,15 +106,6 @@ def handle_of(own: LogitSet, stamp: str, store: Path | None = None) -> Handle:
     """A handle of a set that is as others wrote it."""
     shown = shown_set(own)
     return Handle(shown, stamp, {split: tensor_digest(y) for split, y in shown.labels.items()}, store, own)
-
-
-def read_ahead() -> None:
-    """Survey the set that is shown first before somebody waits for it; what is wrong with it is for the page to say."""
-    with contextlib.suppress(InputError, OSError):
-        for name in set_names()[:1]:
-            handle = open_set(name)
-            for split in handle.logit_set.evaluation_splits[:1]:
-                survey(handle, split)
 
 
 def survey(handle: Handle, split: str) -> Survey:

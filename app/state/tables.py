@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pandas as pd
 
+from app import presets
 from app.state.caches import Key, awaited
 from app.state.once import Progress
 from app.state.sets import Handle, memory, survey
@@ -18,20 +19,6 @@ from duo_core.systems.sweep import on_fit, sweeps
 Tables = dict[UncertaintyKind, pd.DataFrame]
 
 
-def offered(handle: Handle, base: str, split: str) -> pd.DataFrame:
-    """What the fit split says of every duo of one base: one row a sidekick, by which one is chosen to begin with."""
-    return _offered(handle, base, tuple(sorted(other for other in survey(handle, split).accuracy if other != base)))
-
-
-def _offered(handle: Handle, base: str, others: tuple[str, ...]) -> pd.DataFrame:
-    def compute(progress: Progress) -> pd.DataFrame:
-        own, pairs = handle.logit_set, [(base, other) for other in others]
-        balance = pd.Series([own.flops_balance(*pair) for pair in pairs], dtype=float)
-        return on_fit(own, pairs, memory(handle), progress).assign(variant="duo", flops_balance=balance)
-
-    return awaited(Key("offered", handle.stamp, (base, others)), compute, _pairing(handle))
-
-
 def sidekicks(handle: Handle, base: str, split: str, kind: UncertaintyKind) -> pd.DataFrame:
     """All variants with every sidekick of one base: a sweep's rows, with costs and accuracies of the models."""
     return _table(handle, split, kind, base)
@@ -40,6 +27,20 @@ def sidekicks(handle: Handle, base: str, split: str, kind: UncertaintyKind) -> p
 def all_pairs(handle: Handle, split: str, kind: UncertaintyKind) -> pd.DataFrame:
     """The same for every pair whose base costs at least what its sidekick does."""
     return _table(handle, split, kind, None)
+
+
+def suggested(handle: Handle, base: str, split: str) -> presets.Suggested:
+    """Sidekicks of one base to begin with; the fit split alone decides, so that nothing is judged for it."""
+    return _suggested(handle, base, tuple(sorted(other for other in survey(handle, split).accuracy if other != base)))
+
+
+def _suggested(handle: Handle, base: str, others: tuple[str, ...]) -> presets.Suggested:
+    def compute(progress: Progress) -> presets.Suggested:
+        own, pairs = handle.logit_set, [(base, other) for other in others]
+        balance = pd.Series([own.flops_balance(*pair) for pair in pairs], dtype=float)
+        return presets.suggested(on_fit(own, pairs, memory(handle), progress).assign(variant="duo", flops_balance=balance))
+
+    return awaited(Key("suggested", handle.stamp, (base, others)), compute, _pairing(handle))
 
 
 def _table(handle: Handle, split: str, kind: UncertaintyKind, base: str | None) -> pd.DataFrame:

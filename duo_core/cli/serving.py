@@ -1,8 +1,10 @@
 """`duo app`: the dashboard's server."""
 
 import argparse
+import gc
 import importlib
 import os
+import pkgutil
 import socket
 import sys
 import threading
@@ -50,12 +52,22 @@ def _move_to(folder: Path) -> None:
 
 
 def _load() -> None:
-    """Load what the first page needs while the server starts, not when someone waits for it."""
-    for module in ("app.state", "plotly.graph_objects"):
-        importlib.import_module(module)
+    """Load and compute what the first page needs while the server starts, not when someone waits for it.
+
+    Libraries stay: Python looks for no garbage among them, neither while they are loaded, a fifth of that time, nor later.
+    """
+    gc.disable()
+    try:
+        for module in ("app.state", "plotly.graph_objects", "app.views"):
+            importlib.import_module(module)
+        for view in pkgutil.iter_modules(sys.modules["app.views"].__path__, "app.views."):
+            importlib.import_module(view.name)
+    finally:
+        gc.freeze()
+        gc.enable()
+    importlib.import_module("app.state").read_ahead()
     warmup = importlib.import_module("duo_core.warmup")
     warmup.load()
-    importlib.import_module("app.state").read_ahead()
     warmup.settle()
 
 

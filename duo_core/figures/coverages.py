@@ -20,30 +20,32 @@ def lines_over_coverage(table: pd.DataFrame, looks: Mapping[str, tuple[str, dict
     "Coverage", not to be seen, has a point a percent on the last line; it alone answers to the pointer: it names the values of all
     lines there, and carries its coverage in customdata. Lines without a node for each of their points are drawn many times as fast.
     """
-    figure = go.Figure(layout=layout("Coverage: share of images kept (%)", "Selective risk (%), lower is better"))
-    for column, (name, line) in looks.items():
-        figure.add_scatter(x=table["coverage"] * 100, y=table[column] * 100, name=name, mode="lines", line=line, hoverinfo="skip")
-    if looks:
-        figure.add_trace(_points(table, looks))
-    figure.update_layout(hovermode="x", hoverdistance=-1, legend_traceorder="reversed")
-    return figure
+    x = table["coverage"].to_numpy() * 100
+    lines = [
+        {"x": x, "y": table[column].to_numpy() * 100, "name": name, "mode": "lines", "line": line, "hoverinfo": "skip"}
+        for column, (name, line) in looks.items()
+    ]
+    drawn = layout("Coverage: share of images kept (%)", "Selective risk (%), lower is better")
+    drawn |= {"hovermode": "x", "hoverdistance": -1}
+    drawn["legend"]["traceorder"] = "reversed"
+    return go.Figure([*lines, _points(table, looks)] if looks else [], drawn)
 
 
-def _points(table: pd.DataFrame, looks: Mapping[str, tuple[str, dict[str, Any]]]) -> go.Scatter:
+def _points(table: pd.DataFrame, looks: Mapping[str, tuple[str, dict[str, Any]]]) -> dict[str, Any]:
     values = {column: np.interp(HUNDREDTHS, table["coverage"], table[column]) for column in looks}
     rows = [(name, values[column]) for column, (name, _) in reversed(list(looks.items()))]
     texts = ["<br>".join(f"{name} {percent(value[i], 2)}" for name, value in rows) for i in range(len(HUNDREDTHS))]
     unseen = {"marker": {"opacity": 0}}
-    return go.Scatter(
-        x=HUNDREDTHS * 100,
-        y=values[list(looks)[-1]] * 100,
-        name="Coverage",
-        mode="markers",
-        marker={"size": 10, "opacity": 0},
-        selected=unseen,
-        unselected=unseen,
-        customdata=HUNDREDTHS,
-        text=texts,
-        hovertemplate="Keep %{x:.0f} %<br>%{text}<extra></extra>",
-        showlegend=False,
-    )
+    return {
+        "x": HUNDREDTHS * 100,
+        "y": values[list(looks)[-1]] * 100,
+        "name": "Coverage",
+        "mode": "markers",
+        "marker": {"size": 10, "opacity": 0},
+        "selected": unseen,
+        "unselected": unseen,
+        "customdata": HUNDREDTHS,
+        "text": texts,
+        "hovertemplate": "Keep %{x:.0f} %<br>%{text}<extra></extra>",
+        "showlegend": False,
+    }

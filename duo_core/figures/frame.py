@@ -1,5 +1,7 @@
 """What charts have in common: layout, reference lines, notes and cost axes."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -7,25 +9,36 @@ import plotly.graph_objects as go
 from duo_core.figures.screen import STYLES, Colours
 
 
-def layout(x: str, y: str) -> go.Layout:
-    """Return a layout with the titles of both axes, the legend above, and clicks that select."""
-    return go.Layout(
-        xaxis={"title": {"text": x, "standoff": 12}, "zeroline": False},
-        yaxis={"title": {"text": y, "standoff": 12}, "zeroline": False, "automargin": True},
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "xanchor": "left", "x": 0, "title": {"text": ""}},
-        margin={"l": 8, "r": 12, "t": 48, "b": 8},
-        height=440,
-        hoverlabel={"align": "left"},
-        clickmode="event+select",
-        dragmode=False,
-    )
+def layout(x: str, y: str) -> dict[str, Any]:
+    """Return a layout with the titles of both axes, the legend above, and clicks that select.
+
+    It is plain, as are the traces of figures that are drawn often: Plotly checks what a figure is made of once, where each later
+    change to it is looked up and checked by itself, which takes many times as long.
+    """
+    return {
+        "xaxis": {"title": {"text": x, "standoff": 12}, "zeroline": False},
+        "yaxis": {"title": {"text": y, "standoff": 12}, "zeroline": False, "automargin": True},
+        "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "xanchor": "left", "x": 0, "title": {"text": ""}},
+        "margin": {"l": 8, "r": 12, "t": 48, "b": 8},
+        "height": 440,
+        "hoverlabel": {"align": "left"},
+        "clickmode": "event+select",
+        "dragmode": False,
+    }
 
 
 def level(figure: go.Figure, y: float, text: str, colours: Colours) -> None:
     """Draw a horizontal reference line; what it means stands in the legend, where no point can lie under the words."""
+    shape, named = level_parts(y, text, colours)
+    figure.add_shape(shape)
+    figure.add_trace(named)
+
+
+def level_parts(y: float, text: str, colours: Colours) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The shape of a horizontal reference line, and the trace that names it."""
     line = {"color": colours["base"], "dash": STYLES["base"].dash, "width": STYLES["base"].width}
-    figure.add_shape(type="line", xref="paper", x0=0, x1=1, y0=y, y1=y, line=line, layer="below")
-    figure.add_scatter(x=[None], y=[None], name=text, mode="lines", line=line, hoverinfo="skip")
+    shape = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": y, "y1": y, "line": line, "layer": "below"}
+    return shape, {"type": "scatter", "x": [None], "y": [None], "name": text, "mode": "lines", "line": line, "hoverinfo": "skip"}
 
 
 def note(figure: go.Figure, text: str, colours: Colours) -> None:
@@ -42,11 +55,12 @@ def cost_axis(figure: go.Figure, costs: pd.Series, *, logarithmic: bool | None =
     if known.empty or not (wide if logarithmic is None else logarithmic):
         low, high = (known.min(), known.max()) if len(known) else (0.0, 100.0)
         margin = 0.08 * (high - low) or 1.0
-        figure.update_xaxes(range=[low - margin, high + margin])
+        figure.layout.xaxis.range = [low - margin, high + margin]
     else:
         low, high = np.log10(known.min()), np.log10(known.max())
         margin = 0.08 * (high - low) or 0.1
-        figure.update_xaxes(type="log", range=[low - margin, high + margin], tickvals=ticks(known.min(), known.max()))
+        axis = figure.layout.xaxis
+        axis.type, axis.range, axis.tickvals = "log", [low - margin, high + margin], ticks(known.min(), known.max())
 
 
 def ratio_axis(figure: go.Figure, ratios: pd.Series) -> None:
