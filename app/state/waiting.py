@@ -1,5 +1,6 @@
 """What a page says while it waits for a value that it, or another session, has begun; and how it is drawn without one at first."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -18,6 +19,8 @@ PATIENCE = 0.5
 """Seconds before anything is said."""
 GLANCE = 0.1
 """Seconds between two looks at how far it is; at each, a newer click may end the run."""
+SENT = 0.05
+"""Seconds in which what a page has drawn is sent to its browser, before what takes longer has the processors."""
 PLACE = "under_way"
 """Key of the place in a page where it says what it is drawn without; the wire carries it."""
 WAITED = "waited"
@@ -122,6 +125,8 @@ def in_two_steps() -> Iterator[None]:
     token = _RUN.set(None if st.session_state.pop(WAITED, False) else run)
     try:
         yield
+        if run.missing:
+            time.sleep(SENT)
         for ask, place in run.missing:
             _wait(ask, place)
     finally:
