@@ -56,8 +56,10 @@ class Cost(NamedTuple):
 class Clock:
     """Times a page's questions to its server, and its main thread's work."""
 
-    def __init__(self, page: "Page") -> None:
+    def __init__(self, page: "Page", last: bytes = b"") -> None:
+        """`last` is what the last element of the page says, where the script goes on after that: then that is the answer."""
         self.asked = self.answered = 0.0
+        self.last, self.drawn = last, False
         self._tracing = page.context.new_cdp_session(page)
         self._tracing.send("Performance.enable", {"timeDomain": "threadTicks"})
         self._tracing.send("Network.enable")
@@ -66,10 +68,14 @@ class Clock:
 
     def _ask(self, frame: dict[str, Any]) -> None:
         if _content(frame, BackMsg).WhichOneof("type") == "rerun_script":
-            self.asked = frame["timestamp"]
+            self.asked, self.drawn = frame["timestamp"], False
 
     def _hear(self, frame: dict[str, Any]) -> None:
-        if _content(frame, ForwardMsg).WhichOneof("type") == "script_finished":
+        if self.drawn:
+            return
+        message = _content(frame, ForwardMsg)
+        self.drawn = bool(self.last) and self.last in message.SerializeToString()
+        if self.drawn or message.WhichOneof("type") == "script_finished":
             self.answered = frame["timestamp"]
 
     @property
@@ -86,8 +92,13 @@ def _content(frame: dict[str, Any], kind: Any) -> Any:
 
 
 def press(*labels: str) -> Action:
-    """Press the buttons in turn; a shortcut stands behind a label."""
-    return lambda page, turn: page.get_by_role("button", name=labels[turn % len(labels)]).first.click()
+    """Press the buttons in turn, or parts of a segmented control; a shortcut stands behind a label."""
+
+    def pressed(page: "Page", turn: int) -> None:
+        label = labels[turn % len(labels)]
+        page.get_by_role("button", name=label).or_(page.get_by_role("radio", name=label)).first.click()
+
+    return pressed
 
 
 def choose(label: str) -> Action:
