@@ -56,7 +56,7 @@ def test_the_gain_carries_its_interval_and_a_verdict(open_diagnose, found):
     text = text_of(open_diagnose(**PAIR))
     said = f"Accuracy {100 * gain.estimate:+.2f} pp, 95 % interval {100 * gain.low:+.2f} to {100 * gain.high:+.2f}: **"
     assert said.replace("-", "−") in text
-    assert ("**significant " in text.partition("95 % interval")[2][:60]) == gain.stands
+    assert ("**significantly " in text.partition("95 % interval")[2][:60]) == gain.stands
     assert "2,000 times (seed 0)" in text
 
 

@@ -159,7 +159,7 @@ def test_few_images_that_differ_are_judged_exactly(rescued: int, harmed: int, st
         assert gain is not None
         assert gain.p_value == pytest.approx(exact)
         assert gain.stands == stands == (exact <= 0.05)
-        assert ("**significant " in verdict(key, gain)) == stands
+        assert ("**significantly " in verdict(key, gain)) == stands
         assert "exact McNemar test" in verdict(key, gain)
     assert found["nll"].p_value is None
 

@@ -20,6 +20,15 @@ def number(value: float | None, decimals: int, *, sign: bool = False) -> str:
     return f"{MINUS if value < 0 else '+' * sign}{text}"
 
 
+def decimals_from_zero(value: float, least: int) -> int:
+    """The decimals with which a number is told from 0, at least so many; what needs four more counts as rounding, and gets none.
+
+    >>> decimals_from_zero(-0.0004, 2), decimals_from_zero(0.5, 2), decimals_from_zero(1e-17, 2), decimals_from_zero(0.0, 2)
+    (4, 2, 2, 2)
+    """
+    return next((more for more in range(least, least + 4) if float(f"{value:.{more}f}") != 0), least)
+
+
 def significant(value: float, digits: int, *, sign: bool = False) -> str:
     """A number with so many significant digits.
 

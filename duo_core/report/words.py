@@ -9,7 +9,7 @@ from duo_core.common.numbers import share
 from duo_core.figures.screen import SCREEN
 from duo_core.metrics.intervals import Interval
 from duo_core.report.markup import Number
-from duo_core.wording.sentences import drawn, label, no_interval, points, signed, verdict
+from duo_core.wording.sentences import both_ends, drawn, label, no_interval, points, signed, verdict
 
 MEANINGS = {
     "accuracy": "Share of images classified right.",
@@ -46,7 +46,7 @@ def cell(key: str, gain: Interval | None) -> str:
     """
     if gain is None:
         return ""
-    between = f"[{signed(key, gain.low)}, {signed(key, gain.high)}]{' *' * gain.stands}"
+    between = f"[{', '.join(both_ends(key, gain))}]{' *' * gain.stands}"
     return f"{signed(key, gain.estimate)}{points(key)} {between.replace(' ', NARROW)}"
 
 

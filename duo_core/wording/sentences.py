@@ -5,7 +5,7 @@ from typing import Literal
 
 from duo_core.analysis.claims import RULE, Claim, Verdict, by_chance
 from duo_core.analysis.diagnosis import Exchange
-from duo_core.common.numbers import number, percent, share
+from duo_core.common.numbers import decimals_from_zero, number, percent, share
 from duo_core.figures.screen import SCREEN
 from duo_core.metrics import METRICS
 from duo_core.metrics.intervals import FEW, LEVEL, UNBIASED, Interval
@@ -96,13 +96,24 @@ def signed(key: str, value: float) -> str:
     return number(value * SCREEN[key].factor, decimals(key), sign=True)
 
 
+def both_ends(key: str, gain: Interval) -> tuple[str, str]:
+    """Both ends of the interval of a difference; that of one that leaves 0 out does not look like 0.
+
+    >>> both_ends("accuracy", Interval(0.0053, 0.00002, 0.0085)), both_ends("accuracy", Interval(0.0053, -0.00002, 0.0085))
+    (('+0.002', '+0.85'), ('0.00', '+0.85'))
+    """
+    low, high = (end * SCREEN[key].factor for end in (gain.low, gain.high))
+    shown = [decimals_from_zero(end, decimals(key)) if gain.stands else decimals(key) for end in (low, high)]
+    return number(low, shown[0], sign=True), number(high, shown[1], sign=True)
+
+
 def ends(key: str, gain: Interval) -> str:
     """The interval of a difference.
 
     >>> ends("accuracy", Interval(0.0053, -0.002, 0.0085))
     '−0.20 to +0.85'
     """
-    return f"{signed(key, gain.low)} to {signed(key, gain.high)}"
+    return " to ".join(both_ends(key, gain))
 
 
 def verdict(key: str, gain: Interval) -> str:

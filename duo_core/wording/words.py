@@ -4,14 +4,14 @@ import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-from duo_core.common.numbers import number, percent, share
+from duo_core.common.numbers import MINUS, number, percent, share
 from duo_core.figures.screen import SCREEN
 from duo_core.figures.zoo import PowerLaw
 from duo_core.logits.store.journal import UnderWay
 from duo_core.metrics import METRICS
 from duo_core.metrics.intervals import Interval
 from duo_core.systems.duo import Fit
-from duo_core.wording.sentences import UNCLEAR, decimals, effect, ends, exactly, fit_warnings, headline, reversed_line
+from duo_core.wording.sentences import UNCLEAR, both_ends, decimals, effect, ends, exactly, fit_warnings, headline, reversed_line
 from duo_core.wording.sentences import label as card_label
 from duo_core.wording.sentences import points as unit
 
@@ -220,7 +220,7 @@ def would_be(key: str, gain: Interval, other: str = "base") -> str:
     ('0.20 to 0.85 percentage points (pp) above the base', '1.00 below to 0.50 above the base')
     """
     said = " percentage points (pp)" if unit(key) else ""
-    low, high = (f"{abs(end) * SCREEN[key].factor:.{decimals(key)}f}" for end in (gain.low, gain.high))
+    low, high = (end.strip(f"+{MINUS}") for end in both_ends(key, gain))
     if gain.low == gain.high == 0:
         return f"the same as the {other}"
     if gain.low < 0 < gain.high:
