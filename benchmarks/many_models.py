@@ -18,10 +18,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from browsing import CHROMIUM_OPTIONS, Pages, find_chromium, settle, streamlit_server, talks  # noqa: E402
+from browsing import CHROMIUM_OPTIONS, Pages, find_chromium, free_port, serving, settle, talks  # noqa: E402
 
 from benchmarks.dashboard import ready  # noqa: E402
 from benchmarks.driving import NOW, Session, Took, fresh, line, milliseconds, store_of  # noqa: E402
+from benchmarks.relay import Relay  # noqa: E402
 from benchmarks.walking import Action, Clock, Cost, choose, press, slide  # noqa: E402
 
 OPENING = 20.0
@@ -131,16 +132,16 @@ BY_HAND: dict[str, Action] = {
 """The same controls in a browser."""
 
 
-def clicked(page: Any, clock: Clock, action: Action) -> tuple[Cost, float]:
+def clicked(page: Any, clock: Clock, relay: Relay, action: Action) -> tuple[Cost, float]:
     """What a click costs until the page stands, and the browser until nothing is under way, in milliseconds."""
-    before, asked, end = clock.worked, clock.asked, time.monotonic() + PATIENCE
+    before, asked, end = clock.worked, relay.asked, time.monotonic() + PATIENCE
     action(page, 0)
-    while clock.asked == asked or not clock.drawn:
+    while relay.asked == asked or not relay.drawn:
         if time.monotonic() > end:
             raise TimeoutError(f"the page has not been drawn for {PATIENCE} s")
         page.wait_for_timeout(GLANCE)
     page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    stands = Cost(1e3 * (clock.answered - clock.asked), clock.worked - before)
+    stands = Cost(clock.served, clock.worked - before)
     while talks[page].waiting:  # to look at the page meanwhile, as `settle` does, would be work of the page
         page.wait_for_timeout(GLANCE)
     settle(page)
@@ -158,13 +159,18 @@ def browsed(store: Path, name: str, click: float) -> None:
     line("in Chromium, ms", "server", "browser", "in all", *(f"<= {limit:.0f}" for limit in limits))
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_OPTIONS)
-        with streamlit_server(ROOT / "app" / "main.py", Path(folder) / "log", DUO_STORE=str(store)) as address:
-            page = Pages(browser, address).empty(width=1440)
-            clock = Clock(page, LAST)
-            page.goto(f"{address}/find?set={name}")
+        port = free_port()
+        command = ["duo_core", "app", "--port", str(port)]
+        with (
+            serving(command, port, Path(folder) / "log", {"DUO_STORE": str(store), "STREAMLIT_SERVER_HEADLESS": "true"}),
+            Relay(port, LAST) as relay,
+        ):
+            page = Pages(browser, f"http://127.0.0.1:{relay.port}").empty(width=1440)
+            clock = Clock(page, relay)
+            page.goto(f"http://127.0.0.1:{relay.port}/find?set={name}")
             settle(page)
             for label, action in BY_HAND.items():
-                stands, whole = clicked(page, clock, action)
+                stands, whole = clicked(page, clock, relay, action)
                 over = (f"> {limit:.0f}" if value > limit else "" for value, limit in zip(stands, limits, strict=True))
                 line(label, *(f"{value:.0f}" for value in (*stands, whole)), *over)
             page.context.close()

@@ -1,6 +1,6 @@
 """What an interaction costs, in a real Chromium on `duo app`: milliseconds of the server and of the browser's main thread.
 
-Server: from the browser's question to the end of the script that answers it, by the browser's own clock. Browser: what its main
+Server: from the browser's question to the end of the script that answers it, as they pass between the two. Browser: what its main
 thread worked, in time of the processor, from the click until the page stands still. Waiting is not counted, and neither is what it
 costs to watch whether the page stands still, which is measured on a page that does. Above them stand the first page: when its first
 chart was there, asked for as soon as the server answered; how far things moved while it was drawn (cumulative layout shift), and
@@ -8,7 +8,6 @@ which part of that was the frame's, which Streamlit draws around every page; and
 """
 
 import argparse
-import base64
 import os
 import statistics
 import sys
@@ -16,16 +15,15 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from browsing import CHROMIUM_OPTIONS, Pages, find_chromium, free_port, serving, settle  # noqa: E402
-from streamlit.proto.BackMsg_pb2 import BackMsg  # noqa: E402
-from streamlit.proto.ForwardMsg_pb2 import ForwardMsg  # noqa: E402
 
 from benchmarks.driving import line  # noqa: E402
+from benchmarks.relay import Relay  # noqa: E402
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -56,39 +54,20 @@ class Cost(NamedTuple):
 class Clock:
     """Times a page's questions to its server, and its main thread's work."""
 
-    def __init__(self, page: "Page", last: bytes = b"") -> None:
-        """`last` is what the last element of the page says, where the script goes on after that: then that is the answer."""
-        self.asked = self.answered = 0.0
-        self.last, self.drawn = last, False
-        self._tracing = page.context.new_cdp_session(page)
+    def __init__(self, page: "Page", relay: Relay) -> None:
+        self._relay, self._tracing = relay, page.context.new_cdp_session(page)
         self._tracing.send("Performance.enable", {"timeDomain": "threadTicks"})
-        self._tracing.send("Network.enable")
-        self._tracing.on("Network.webSocketFrameSent", self._ask)
-        self._tracing.on("Network.webSocketFrameReceived", self._hear)
 
-    def _ask(self, frame: dict[str, Any]) -> None:
-        if _content(frame, BackMsg).WhichOneof("type") == "rerun_script":
-            self.asked, self.drawn = frame["timestamp"], False
-
-    def _hear(self, frame: dict[str, Any]) -> None:
-        if self.drawn:
-            return
-        message = _content(frame, ForwardMsg)
-        self.drawn = bool(self.last) and self.last in message.SerializeToString()
-        if self.drawn or message.WhichOneof("type") == "script_finished":
-            self.answered = frame["timestamp"]
+    @property
+    def served(self) -> float:
+        """Milliseconds that the last answer took."""
+        return 1e3 * (self._relay.answered - self._relay.asked)
 
     @property
     def worked(self) -> float:
         """Milliseconds that the page's main thread has worked so far."""
         metrics = {each["name"]: each["value"] for each in self._tracing.send("Performance.getMetrics")["metrics"]}
         return float(metrics["TaskDuration"] * 1e3)
-
-
-def _content(frame: dict[str, Any], kind: Any) -> Any:
-    """The message in a frame; an empty one where it is text."""
-    binary = frame["response"]["opcode"] == 2
-    return kind.FromString(base64.b64decode(frame["response"]["payloadData"])) if binary else kind()
 
 
 def press(*labels: str) -> Action:
@@ -145,7 +124,7 @@ def walked(page: "Page", clock: Clock, action: Action, repeats: int) -> list[Cos
         before = clock.worked
         action(page, turn)
         settle(page)
-        found.append(Cost(1e3 * (clock.answered - clock.asked), clock.worked - before))
+        found.append(Cost(clock.served, clock.worked - before))
     return found[1:]
 
 
@@ -176,10 +155,10 @@ def opened(page: "Page", address: str) -> None:
     line("opened: nodes of its charts", f"{nodes:,}")
 
 
-def walk(pages: Pages, path: str, actions: dict[str, Action], repeats: int) -> None:
+def walk(pages: Pages, relay: Relay, path: str, actions: dict[str, Action], repeats: int) -> None:
     """Print one page: what it costs to open, and every interaction."""
     page = pages.empty(width=1440)
-    clock = Clock(page)
+    clock = Clock(page, relay)
     opened(page, pages.server + path)
     watched = watching(page, clock, repeats)
     for name, action in actions.items():
@@ -205,13 +184,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_OPTIONS)
         port, start = free_port(), time.perf_counter()
-        with serving(["duo_core", "app", "--port", str(port)], port, Path(folder) / "log") as address:
+        with serving(["duo_core", "app", "--port", str(port)], port, Path(folder) / "log"), Relay(port) as relay:
             line("the server answers after, ms", f"{1e3 * (time.perf_counter() - start):.0f}")
-            pages = Pages(browser, address)
+            pages = Pages(browser, f"http://127.0.0.1:{relay.port}")
             for name, (path, actions) in WALKS.items():
                 if options.only in {None, name}:
                     line(f"{name}, ms (median of {options.repeats})", "server", "browser")
-                    walk(pages, path, actions, options.repeats)
+                    walk(pages, relay, path, actions, options.repeats)
         browser.close()
 
 
