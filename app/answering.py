@@ -20,6 +20,7 @@ class Answer:
 
     share: float
     every: Mapping[float, Advice] | None
+    """None as well where it is not there yet."""
 
     @property
     def advice(self) -> Advice | None:
@@ -39,10 +40,11 @@ def card(choice: Choice) -> Answer:
         with st.container(horizontal=True, vertical_alignment="bottom"):
             share = finding.budget()
             cascades = controls.switch("Cascades", "cascades", finding.CASCADES, finding.CASCADE)
-        found = state.advised(choice.handle, choice.base, choice.split, choice.kind, choice.metric, cascades=cascades == "yes")
-        if found is None:
+        if not choice.handle.logit_set.cards[choice.base].multiply_adds:
             st.info(wording.no_budget(choice.base))
-        else:
+        of = choice.handle, choice.base, choice.split, choice.kind, choice.metric
+        found = state.known(lambda: state.advised(*of, cascades=cascades == "yes"))
+        if found is not None:
             _answer(found[share])
             _ladder(list(found.values()), share)
             _missing(found[share])

@@ -1,6 +1,6 @@
 """What the page `Find a system` is asked: which systems, by what and at what cost; and the rows that this leaves."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -25,13 +25,29 @@ SCOPES = {"one": "This base", "all": "All bases"}
 MEANING = "This base: every single model, all systems that contain the base, and deep ensembles. All bases: every system."
 BUDGETS = tuple(round(share * 100) for share in state.BUDGETS)
 """Percent of the base's cost that may be added."""
+SOON = 0.1
+"""Seconds that the page waits for its systems, most of which are there, before it is drawn without them."""
 CASCADES = {"yes": "Considered", "no": "Left out"}
 CASCADE = "In a cascade a small system answers the images it is sure of and hands the rest on to a larger one."
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What the page's own controls say."""
+
+    of_base: bool
+    """Whether only systems of the base are asked for."""
+    models: list[str]
+    """The only models that are; all where there are none."""
+    gain: bool
+    cost: str
+    """A column of `systems.AXES`."""
+    relative: bool
+
+
+@dataclass(frozen=True)
 class View:
-    """What the page's own controls say, and the rows that they leave."""
+    """The rows that the page's own controls leave, and how they are compared."""
 
     table: pd.DataFrame
     """Of `offers.beside`."""
@@ -57,13 +73,11 @@ def which() -> str:
     return controls.switch("Chart", "chart", CHARTS)
 
 
-def view_of(choice: Choice, chart: str, options: Iterable[Option]) -> View:
+def asked(choice: Choice, chart: str) -> Asked:
     """Draw the page's own controls; what an answer is about is among the rows, ensembles beside large models are of every base."""
-    own = state.singles(choice.handle, choice.split, choice.kind).loc[choice.base]
-    known = [label for label, column in SAYS.items() if pd.notna(own[column])]
+    singles = state.singles(choice.handle, choice.split, choice.kind)
+    known = [label for label, column in SAYS.items() if pd.notna(singles.loc[choice.base, column])]
     scope = controls.switch("Systems of", "scope", SCOPES, MEANING) if chart == "systems" else "all"
-    table = state.systems(choice.handle, choice.split, choice.kind, choice.base if scope == "one" else None)
-    table = with_options(table, choice.handle.logit_set, choice.base, options)
     with st.popover("Axes and models"):
         shown = controls.switch("Show", "show", SHOWN, f"Gain: how much of the way from {choice.base} alone to a perfect value.")
         cost = COSTS[controls.switch("Cost", "cost", {label: label.title() for label in known})] if known else "m"
@@ -74,17 +88,30 @@ def view_of(choice: Choice, chart: str, options: Iterable[Option]) -> View:
         )
         if hidden := [label for label in COSTS if label not in known]:
             st.caption(wording.hidden_costs(hidden, choice.base))
-        kept = _of_models(table, choice.base)
-    return View(beside(kept, choice.base, cost, choice.metric), choice.metric, shown == "gain", cost, scale == "relative")
+        models = _models(list(singles.index))
+    return Asked(scope == "one", models, shown == "gain", cost, scale == "relative")
 
 
-def _of_models(table: pd.DataFrame, base: str) -> pd.DataFrame:
-    """Draw the choice of models; nothing chosen leaves all systems, the base alone stays in any case."""
-    names = list(table.loc[table["m"] == 1, "name"])
+def _models(names: Sequence[str]) -> list[str]:
+    """Draw the choice of models."""
     link.settle_many("only", names)
     st.multiselect("Only of these models", names, key="only", placeholder="All models of the set", on_change=link.touched)
-    chosen = {*st.session_state["only"], base}
-    return table[[set(members) <= chosen for members in table["members"]]] if st.session_state["only"] else table
+    return list(st.session_state["only"])
+
+
+def view_of(choice: Choice, what: Asked, options: Iterable[Option]) -> View | None:
+    """The rows that are asked for; None where they are not there yet."""
+    base = choice.base
+    table = state.known(lambda: state.systems(choice.handle, choice.split, choice.kind, base if what.of_base else None), SOON)
+    if table is None:
+        return None
+    table = _of_models(with_options(table, choice.handle.logit_set, base, options), {*what.models, base} if what.models else None)
+    return View(beside(table, base, what.cost, choice.metric), choice.metric, what.gain, what.cost, what.relative)
+
+
+def _of_models(table: pd.DataFrame, chosen: Collection[str] | None) -> pd.DataFrame:
+    """The systems of some models, the base alone among them in any case; of all where none is chosen."""
+    return table if chosen is None else table[[set(members) <= set(chosen) for members in table["members"]]]
 
 
 def budget() -> float:

@@ -10,6 +10,7 @@ import streamlit as st
 
 from app import controls, dress, internals, link, welcome
 from app.guard import Guard
+from app.state.waiting import in_two_steps
 from app.views import alike, claims, compare, data, diagnose, explore, find, learn, method, temperatures, training, zoo
 from duo_core.common import places, settings
 from duo_core.common.arrays import InputError
@@ -44,8 +45,10 @@ try:
         raise InputError(
             "expected a guard before a public dashboard, got none; start it with duo app, or streamlit run app/hosted.py"
         )
-    welcome.show()
-    page.run()
+    with in_two_steps():
+        welcome.show()
+        page.run()
+        link.share(whole=True)
 except InputError as error:  # a file that was altered since the page listed its model, say
     controls.stop("This cannot be shown", escaped(str(error)))
-link.share(whole=True)
+    link.share(whole=True)

@@ -7,6 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -39,12 +40,23 @@ class Session:
         set_log_level("ERROR")  # it warns of caches that are used outside of a server
         self.app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=1800)
         self.app.query_params["set"] = name
+        self.drawn = NOW
+        """What the latest run took until the page stood, but for what it says is under way."""
 
     def run(self) -> Took:
-        """Run the script once."""
-        start = Took.since(NOW)
-        self.app.run()
+        """Run the script once, and again where it says so."""
+        from app.state import waiting
+
+        start, wait, stood = Took.since(NOW), waiting._wait, list[Took]()
+
+        def noted(*of: Any) -> None:
+            stood.append(Took.since(start))
+            wait(*of)
+
+        with patch.object(waiting, "_wait", noted):
+            self.app.run()
         took = Took.since(start)
+        self.drawn = stood[0] if stood else took
         if self.app.exception:
             raise RuntimeError(f"the page shows an exception: {self.app.exception[0].message}")
         return took

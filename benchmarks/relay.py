@@ -19,10 +19,16 @@ Hear = Callable[[bytes], None]
 
 
 class Relay:
-    """Passes on all that comes to its port; close it by leaving it."""
+    """Passes on all that comes to its port; close it by leaving it.
 
-    def __init__(self, port: int) -> None:
+    `last` is what the last element of a page says, where its script goes on after that: then that is the end of an answer.
+    """
+
+    def __init__(self, port: int, last: bytes = b"") -> None:
         self.asked = self.answered = 0.0
+        self.drawn = False
+        """Whether what was asked last has been answered by that element."""
+        self._last = last
         self._port, self._listening = port, socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -45,10 +51,13 @@ class Relay:
 
     def _ask(self, message: bytes) -> None:
         if BackMsg.FromString(message).WhichOneof("type") == "rerun_script":
-            self.asked = time.perf_counter()
+            self.asked, self.drawn = time.perf_counter(), False
 
     def _answer(self, message: bytes) -> None:
-        if ForwardMsg.FromString(message).WhichOneof("type") == "script_finished":
+        if self.drawn:
+            return
+        self.drawn = bool(self._last) and self._last in message
+        if self.drawn or ForwardMsg.FromString(message).WhichOneof("type") == "script_finished":
             self.answered = time.perf_counter()
 
 

@@ -71,8 +71,13 @@ class Clock:
 
 
 def press(*labels: str) -> Action:
-    """Press the buttons in turn; a shortcut stands behind a label."""
-    return lambda page, turn: page.get_by_role("button", name=labels[turn % len(labels)]).first.click()
+    """Press the buttons in turn, or parts of a segmented control; a shortcut stands behind a label."""
+
+    def pressed(page: "Page", turn: int) -> None:
+        label = labels[turn % len(labels)]
+        page.get_by_role("button", name=label).or_(page.get_by_role("radio", name=label)).first.click()
+
+    return pressed
 
 
 def choose(label: str) -> Action:

@@ -567,6 +567,7 @@ def test_the_set_that_is_shown_first_is_read_before_somebody_comes(toy, monkeypa
     assert set(known.accuracy) == set(first.logit_set.models("val", "test"))
     base = state.first_base(known, first)
     found = state.evaluation(first, base, state.suggested(first, base, "test").first, "test", "softmax")
+    assert set(state.sidekicks(first, base, "test", "softmax")["sidekick"]) == {*known.accuracy} - {base}
     assert CACHE.under_way(Key("curves", first.pair(found.base, found.sidekick, "test"), ("softmax",)))
     assert set(state.gains(first, found, "softmax", tuple(explore.CARDS), found.better)) == set(explore.CARDS)
     assert tuple(explore.CARDS) == state.GAINED

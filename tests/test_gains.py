@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from duo_core import figures
-from duo_core.analysis.advice import mean_gains
+from duo_core.analysis.advice import gains, mean_gains
 from duo_core.metrics import METRICS, relative_gain
 
 
@@ -25,6 +25,14 @@ def test_gains_are_averaged_over_pairs_each_against_its_own_base(key):
     assert found["mean"] == pytest.approx(np.mean(expected))
     assert found["std"] == pytest.approx(np.std(expected))
     assert found["pairs"] == 3
+
+
+@pytest.mark.parametrize("key", METRICS)
+def test_gains_of_many_rows_are_those_of_each_to_the_last_bit(key, rng):
+    alone = np.array([*rng.random(200), METRICS[key].perfect, 0.5, np.nan])
+    values = np.array([*rng.random(200), 0.5, np.nan, 0.5])
+    expected = [*(relative_gain(key, value, base) for value, base in zip(values[:200], alone[:200], strict=True)), *[np.nan] * 3]
+    assert np.array_equal(gains(key, pd.Series(values), pd.Series(alone)), expected, equal_nan=True)
 
 
 def test_undefined_gains_do_not_count():

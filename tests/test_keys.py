@@ -74,6 +74,7 @@ ASKED: dict[str, Callable[[state.Handle], Any]] = {
     "evaluation": lambda h: found(h).document(),
     "curves": lambda h: state.curves(h, found(h), "softmax").table,
     "by_hand": lambda h: state.by_hand(h, *ON, Temperatures(1.0, 0.5)),
+    "suggested": lambda h: state.suggested(h, "large", "test"),
     "sidekicks": lambda h: state.sidekicks(h, "large", "test", "softmax"),
     "all_pairs": lambda h: state.all_pairs(h, "test", "entropy"),
     "gains": lambda h: state.gains(h, found(h), "softmax"),
@@ -261,6 +262,10 @@ CASES: dict[str, Asks] = {
     "pairs": Asks(
         lambda h, split="test", base=None: tables._table(h, split, "softmax", base),
         "split", "base", split={"split": "shift"}, base={"base": "large"},
+    ),
+    "suggested": Asks(
+        lambda h, base="large", others=("middle", "small"): tables._suggested(h, base, others),
+        "base", "others", base={"base": "middle"}, others={"others": ("small",)},
     ),
     "singles": Asks(
         lambda h, split="test", kind="softmax": state.singles(h, split, kind), "split", "kind", split={"split": "shift"}, **ENTROPY

@@ -1,7 +1,7 @@
 """Clicks that come while an answer is made, on the real server, by Streamlit's own protocol: none is taken back."""
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -78,6 +78,30 @@ def test_a_click_stands_however_late_the_run_before_it_is(late_server, first, ke
     at_once, later, address = asyncio.run(hurried(late_server, first, key, value))
     assert at_once == later == [*end[:2], LABELS[end[2]]]
     assert f"base={end[0]}&sidekick={end[1]}&metric={end[2]}" in address
+
+
+def test_a_click_stands_that_comes_when_what_a_page_was_drawn_without_is_there(late_server):
+    """The run is put aside before it asks for the second one, which has what the first went without."""
+
+    async def clicked():
+        async with session(late_server) as browser:
+            await browser.follow("find", **PAIR, late="waited")
+            say(browser, "base", model(browser, "base", "middle"))
+            await browser.send(wait=False)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1.6):
+                    await browser.quiet()
+            say(browser, "metric", LABELS["nll"])
+            await browser.send(wait=False)
+            await browser.quiet()
+            said = " ".join(text.body for text in browser.of("markdown"))
+            return shown(browser), browser.address, said
+
+    models, address, said = asyncio.run(clicked())
+    assert models == ["middle", "small", LABELS["nll"]]
+    assert "base=middle&sidekick=small&metric=nll" in address
+    assert "With up to 15 % more compute" in said
+    assert "Weighing what could" not in said
 
 
 async def told(server, act):

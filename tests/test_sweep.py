@@ -97,6 +97,14 @@ def test_the_fit_split_says_what_pairs_are_chosen_by(logit_set: LogitSet) -> Non
     assert s.on_fit(logit_set, []).empty
 
 
+def test_fitting_pairs_says_how_far_it_is_and_stops(logit_set: LogitSet) -> None:
+    asked, told = [("large", "small"), ("small", "large"), ("twin", "middle")], []
+    s.on_fit(logit_set, asked, progress=lambda *of: told.append(of))
+    assert told == [(1, 2), (2, 2)]
+    with pytest.raises(pair_judging.CancelledError):
+        s.on_fit(logit_set, asked, progress=lambda *_: True)
+
+
 def test_sweep_says_what_each_pair_says(logit_set: LogitSet) -> None:
     table = s.sweep(logit_set)
     assert list(table.columns) == s.COLUMNS

@@ -27,7 +27,7 @@ from duo_core.systems.pair_judging import Memory
 from duo_core.systems.pairs_of_systems import pairs_of
 from duo_core.systems.predicting import predictions
 from duo_core.systems.remembered_systems import swept_systems
-from duo_core.systems.sweep import COLUMNS, sweep, sweeps
+from duo_core.systems.sweep import COLUMNS, fit_pair, on_fit, sweep, sweeps
 from duo_core.systems.system import RULES, System
 
 
@@ -138,6 +138,16 @@ def test_the_second_time_nothing_is_computed(store, computed):
     for kind in KINDS:
         for one, other in zip(tables(own, again, kind), tables(own, first, kind), strict=True):
             pd.testing.assert_frame_equal(one, other, check_exact=True)
+
+
+def test_what_is_remembered_of_duos_is_known_of_pairs(store, monkeypatch):
+    own, asked = opened(store), [("large", "small"), ("tiny", "middle"), ("small", "large")]
+    expected = [fit_pair(own, *pair).nll["duo"] for pair in asked]
+    swept_systems(own, store, every(own), ["test"])
+    memory = Memory()
+    swept_systems(own, store, every(own), ["test"], memory=memory)
+    monkeypatch.setattr("duo_core.systems.sweep.fit_calibrated", None)
+    assert on_fit(own, asked, memory)["nll_fit"].to_list() == expected
 
 
 def test_only_what_is_asked_for_is_told_and_only_what_lacks_is_computed(store, computed):

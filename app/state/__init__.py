@@ -28,6 +28,7 @@ from app.state.sets import Handle, Survey, open_set, set_names, stamp_of, store_
 from app.state.systems import digest_of, predicted, systems
 from app.state.tables import all_pairs, sidekicks, suggested
 from app.state.uploads import choices, is_upload, opened
+from app.state.waiting import known
 
 __all__ = [
     "BUDGETS",
@@ -66,6 +67,7 @@ __all__ = [
     "is_upload",
     "judged_alone",
     "judged_by",
+    "known",
     "landscape",
     "marks_of",
     "member_curves",

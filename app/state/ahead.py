@@ -5,7 +5,7 @@ import contextlib
 from app.state.diagnosis import begin_gains
 from app.state.pairs import curves, evaluation, first_base
 from app.state.sets import open_set, set_names, survey
-from app.state.tables import suggested
+from app.state.tables import sidekicks, suggested
 from duo_core.common.arrays import InputError, UncertaintyKind
 
 GAINED = ("accuracy", "auroc", "aurc", "sac98")
@@ -25,4 +25,5 @@ def read_ahead() -> None:
                     base = first_base(known, handle)
                     found = evaluation(handle, base, suggested(handle, base, split).first, split, FIRST)
                     curves(handle, found, FIRST)
+                    sidekicks(handle, base, split, FIRST)
                     begin_gains(handle, found, FIRST, GAINED, found.better)

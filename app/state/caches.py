@@ -9,7 +9,7 @@ from app.budget import budget
 from app.state.once import Compute, Follow, Work
 from app.state.sizes import Ledger, pieces
 from app.state.turns import in_turn
-from app.state.waiting import told
+from app.state.waiting import hurried, patiently, there, told
 
 OWN = "upload:"
 """What the stamp of an uploaded set begins with, and so every key of what is computed from it."""
@@ -69,7 +69,7 @@ class Cache:
             work, mine = self._work(key, join=True, grows=grows)
             try:
                 if mine:
-                    work.start(in_turn(compute)) if apart else work.run(compute)
+                    work.start(in_turn(compute)) if apart else work.run(patiently(compute))
                 follow(work)
                 if mine or not (work.done() and work.abandoned):
                     return work.result()
@@ -82,6 +82,12 @@ class Cache:
         if mine:
             work.start(in_turn(compute))
         return work
+
+    def joined(self, key: Key) -> Work[Any] | None:
+        """What computes the value or has computed it, joined; None where nothing does."""
+        with self._lock:
+            work = self._works.get(key)
+            return work if work is not None and work.join() else None
 
     def under_way(self, key: Key) -> bool:
         """Whether the value is there or being computed."""
@@ -198,5 +204,12 @@ def kept(key: Key, compute: Callable[[], T], *, grows: bool = False) -> T:
 
 
 def awaited(key: Key, compute: Compute[T], text: str) -> T:
-    """A value that takes a while: computed on a thread of its own, while those who wait are told the text and how far it is."""
+    """A value that takes a while: computed on a thread of its own, while those who wait are told the text and how far it is.
+
+    Of a page that can be drawn without it (`waiting.known`), that is when the page has been drawn.
+    """
+    if (soon := hurried()) is not None:
+        if soon:
+            CACHE.begin(key, compute)
+        there(CACHE.joined(key), text)
     return CACHE.value(key, compute, told(text), apart=True)

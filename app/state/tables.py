@@ -1,8 +1,7 @@
 """Many pairs of an open set: remembered in the store, computed where they are not, with progress where that takes a while."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 
 import pandas as pd
 
@@ -15,21 +14,9 @@ from duo_core.common.arrays import UncertaintyKind
 from duo_core.logits import LogitSet
 from duo_core.systems import remembered
 from duo_core.systems.pair_judging import Memory
-from duo_core.systems.sweep import sweeps
+from duo_core.systems.sweep import on_fit, sweeps
 
 Tables = dict[UncertaintyKind, pd.DataFrame]
-
-
-@dataclass
-class Pairs:
-    """Pairs by the uncertainty that judges them."""
-
-    tables: Tables
-
-    @cached_property
-    def suggested(self) -> presets.Suggested:
-        """The sidekicks to begin with, where all pairs have one base; the fit split alone decides, and not the uncertainty."""
-        return presets.suggested(self.tables["softmax"])
 
 
 def sidekicks(handle: Handle, base: str, split: str, kind: UncertaintyKind) -> pd.DataFrame:
@@ -43,17 +30,26 @@ def all_pairs(handle: Handle, split: str, kind: UncertaintyKind) -> pd.DataFrame
 
 
 def suggested(handle: Handle, base: str, split: str) -> presets.Suggested:
-    """Sidekicks of one base to begin with."""
-    return _pairs(handle, split, base).suggested
+    """Sidekicks of one base to begin with; the fit split alone decides, so that nothing is judged for it."""
+    return _suggested(handle, base, tuple(sorted(other for other in survey(handle, split).accuracy if other != base)))
+
+
+def _suggested(handle: Handle, base: str, others: tuple[str, ...]) -> presets.Suggested:
+    def compute(progress: Progress) -> presets.Suggested:
+        own, pairs = handle.logit_set, [(base, other) for other in others]
+        balance = pd.Series([own.flops_balance(*pair) for pair in pairs], dtype=float)
+        return presets.suggested(on_fit(own, pairs, memory(handle), progress).assign(variant="duo", flops_balance=balance))
+
+    return awaited(Key("suggested", handle.stamp, (base, others)), compute, _pairing(handle))
 
 
 def _table(handle: Handle, split: str, kind: UncertaintyKind, base: str | None) -> pd.DataFrame:
-    return _pairs(handle, split, base).tables[kind]
+    key = Key("pairs", handle.stamp, (split, base))
+    return awaited(key, lambda progress: _swept(handle, split, base, progress), _pairing(handle))[kind]
 
 
-def _pairs(handle: Handle, split: str, base: str | None) -> Pairs:
-    key, text = Key("pairs", handle.stamp, (split, base)), f"Pairing the models of {handle.logit_set.title}"
-    return awaited(key, lambda progress: Pairs(_swept(handle, split, base, progress)), text)
+def _pairing(handle: Handle) -> str:
+    return f"Pairing the models of {handle.logit_set.title}"
 
 
 def _swept(handle: Handle, split: str, base: str | None, progress: Progress) -> Tables:

@@ -39,10 +39,10 @@ def show() -> None:
     answer = answering.card(choice)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chart = finding.which()
-        view = None if chart == "gains" else finding.view_of(choice, chart, answer.options)
-    if view is None:
+        asked = None if chart == "gains" else finding.asked(choice, chart)
+    if asked is None:
         _mean_gains(choice, answer.share)
-    else:
+    elif (view := finding.view_of(choice, asked, answer.options)) is not None:
         _systems(choice, view, answer.advice) if chart == "systems" else _sizes(choice, view)
         _table(view)
     controls.report(f"{own.name}-{choice.split}", state.report_of_set(choice.handle, choice.split, choice.metric, choice.kind))
@@ -82,24 +82,27 @@ def _systems(choice: Choice, view: View, advice: Advice | None) -> None:
 def _sizes(choice: Choice, view: View) -> None:
     """Ensembles of smaller models beside larger single ones."""
     own = choice.handle.logit_set
-    found = state.contest_of(choice.handle, choice.split, choice.kind, choice.metric)
-    crossing = found.crossing.cost if found.crossing and view.cost == "total_multiply_adds" else None
+    chart = st.container()
+    found = state.known(lambda: state.contest_of(choice.handle, choice.split, choice.kind, choice.metric))
+    crossing = found.crossing.cost if found and found.crossing and view.cost == "total_multiply_adds" else None
     groups = groups_of(own.cards, list(view.table.loc[view.table["m"] == 1, "name"]))
-    controls.chart(
-        figures.ensembles_by_cost(
-            lines(view.table, choice.metric, view.cost, groups),
-            choice.metric,
-            cost=view.cost,
-            crossing=crossing,
-            colours=THEMED,
-        ),
-        "sizes",
-        f"{METRICS[choice.metric].label} of single models and of ensembles of smaller ones, against what they cost",
-        zooms=True,
-        on_select=lambda: members.open_point("chart_sizes"),
-        selection_mode="points",
-    )
-    st.markdown(" ".join(contest_lines(found)))
+    with chart:
+        controls.chart(
+            figures.ensembles_by_cost(
+                lines(view.table, choice.metric, view.cost, groups),
+                choice.metric,
+                cost=view.cost,
+                crossing=crossing,
+                colours=THEMED,
+            ),
+            "sizes",
+            f"{METRICS[choice.metric].label} of single models and of ensembles of smaller ones, against what they cost",
+            zooms=True,
+            on_select=lambda: members.open_point("chart_sizes"),
+            selection_mode="points",
+        )
+    if found is not None:
+        st.markdown(" ".join(contest_lines(found)))
     st.caption(wording.sizes_caption(bool(groups), FIT_SPLIT))
 
 
@@ -125,7 +128,9 @@ def _table(view: View) -> None:
 
 def _mean_gains(choice: Choice, share: float) -> None:
     """What the pairs within the budget gain on average."""
-    table = state.landscape(choice.handle, choice.split, choice.kind, choice.metric)
+    table = state.known(lambda: state.landscape(choice.handle, choice.split, choice.kind, choice.metric))
+    if table is None:
+        return
     kept, left_out = _not_reversed(table[table["variant"].isin(("duo", "uq_only", "unweighted"))])
     within = kept[kept["flops_balance"] <= share] if kept["flops_balance"].notna().any() and share else kept
     what = "all pairs" if within is kept else f"pairs under +{words.percent(share, 0)}"

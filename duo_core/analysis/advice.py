@@ -10,7 +10,7 @@ import pandas as pd
 from duo_core.analysis.roles import better_members
 from duo_core.common.arrays import Booleans, Floats, same_length
 from duo_core.logits import Card
-from duo_core.metrics import METRICS, relative_gain
+from duo_core.metrics import METRICS
 
 PAIR = ["base", "sidekick"]
 
@@ -27,9 +27,12 @@ def gains(key: str, values: pd.Series, alone: pd.Series) -> pd.Series:
     >>> gains("accuracy", pd.Series([0.75, 0.8]), pd.Series([0.5, 1.0])).tolist()
     [0.5, nan]
     """
-    known = values.notna() & alone.notna()
-    found = [relative_gain(key, value, base) if there else None for value, base, there in zip(values, alone, known, strict=True)]
-    return pd.Series(found, index=values.index, dtype=float)
+    same_length(values=len(values), alone=len(alone))
+    own, other = values.to_numpy(float), alone.to_numpy(float)
+    distance = METRICS[key].perfect - other
+    found = np.full(len(own), np.nan)
+    np.divide(own - other, distance, out=found, where=distance != 0)
+    return pd.Series(found, index=values.index)
 
 
 def gains_over_better(key: str, table: pd.DataFrame, alone: pd.DataFrame) -> pd.Series:

@@ -15,7 +15,7 @@ from duo_core.logits import FIT_SPLIT, LogitSet, tensor_digest
 from duo_core.metrics import METRICS
 from duo_core.systems import remembered, result_files
 from duo_core.systems.enumeration import Result, Results, results
-from duo_core.systems.pair_judging import Memory, Metrics
+from duo_core.systems.pair_judging import Memory, Metrics, Pair
 from duo_core.systems.sweep import check_judged
 from duo_core.systems.system import RULES, System
 
@@ -51,7 +51,7 @@ def swept_systems(
 
     A system is known by the digests of its members' logits and of the labels, on the fit split and on the one that it is judged on,
     so that a model that was added or replaced costs its own systems. A file that cannot be read is as good as none, and a store
-    that cannot be written to gives the same results and remembers nothing.
+    that cannot be written to gives the same results and remembers nothing. What is known of duos' fits goes into `memory`.
     """
     for split in splits:
         check_judged(logit_set, split)
@@ -70,7 +70,14 @@ def swept_systems(
             before = known[system].judged if system in known else {}
             known[system] = result
             known[system].judged.update({**before, **result.judged})
+    memory.nll_fit.update(_of_duos(known))
     return {system: known[system] for system in systems if system in known}
+
+
+def _of_duos(known: Results) -> dict[Pair, float]:
+    """NLL on the fit split of those systems that are duos, under the names that `Memory` has for pairs."""
+    duos = ((system, result) for system, result in known.items() if (system.m, system.rule, system.says) == (2, "fitted", None))
+    return {(min(system.members), max(system.members)): result.nll_fit for system, result in duos}
 
 
 def swept_or_judged(

@@ -205,30 +205,30 @@ def alone_on_fit(logit_set: LogitSet, models: Iterable[str], memory: Memory) -> 
     return {model: memory.on_fit[model] for model in models}
 
 
-def on_fit(logit_set: LogitSet, of: Collection[Pair], memory: Memory | None = None) -> pd.DataFrame:
+def on_fit(
+    logit_set: LogitSet,
+    of: Collection[Pair],
+    memory: Memory | None = None,
+    progress: Callable[[int, int], bool | None] | None = None,
+) -> pd.DataFrame:
     """Return what the fit split says of pairs, one row each in their order: they are chosen by it, so it is no result.
 
     Columns: `base`, `sidekick`, and ON_FIT: the NLL of the duo, and of either model after its own temperature scaling, in nats;
     either's accuracy; and whether the pair is `reversed`: its sidekick is the more accurate, so that it is no asymmetric duo.
+    `progress` is called with pairs fitted and pairs in all; returning True cancels, by CancelledError.
     """
     memory = memory or Memory()
+    new = [pair for pair in dict.fromkeys(_once(*pair) for pair in of) if pair not in memory.nll_fit]
+    fits = _fits(logit_set, new, Steps(len(new), progress), memory)
+    memory.nll_fit.update({pair: fit.nll["duo"] for pair, fit in fits.items()})
     alone = alone_on_fit(logit_set, dict.fromkeys(model for pair in of for model in pair), memory)
 
     def row(base: str, sidekick: str) -> list[Any]:
-        own, other = alone[base], alone[sidekick]
-        found = _nll_fit(logit_set, (base, sidekick), memory)
+        own, other, found = alone[base], alone[sidekick], memory.nll_fit[_once(base, sidekick)]
         return [base, sidekick, found, own.nll, own.accuracy, other.nll, other.accuracy, other.accuracy > own.accuracy]
 
     table = pd.DataFrame([row(*pair) for pair in of], columns=["base", "sidekick", *ON_FIT])
     return table.astype({**dict.fromkeys(ON_FIT, float), "reversed": bool})
-
-
-def _nll_fit(logit_set: LogitSet, pair: Pair, memory: Memory) -> float:
-    once = _once(*pair)
-    if once not in memory.nll_fit:
-        found = memory.fitted[once] if once in memory.fitted else fit_pair(logit_set, *once, memory)
-        memory.nll_fit[once] = found.nll["duo"]
-    return memory.nll_fit[once]
 
 
 def sweep(
