@@ -33,6 +33,8 @@ CHROMIUM_OPTIONS = [
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
+    "--font-render-hinting=none",  # a headless shell would measure letters in whole pixels
+    "--process-per-site",  # pages of one context share what was parsed and compiled
     # No other machine can be reached, so a request to one is recorded and goes nowhere.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
@@ -41,7 +43,7 @@ CHROMIUM_OPTIONS = [
 def find_chromium() -> str | None:
     """Path of a Chromium: the one that DUO_CHROMIUM names, else the first of the usual names on PATH."""
     named = os.environ.get("DUO_CHROMIUM")
-    candidates = [named] if named else ["chromium", "chromium-browser", "google-chrome"]
+    candidates = [named] if named else ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"]
     return next((path for name in candidates if (path := shutil.which(name))), None)
 
 
@@ -105,46 +107,71 @@ def wait_until_healthy(address: str, process: subprocess.Popen[bytes], log: Path
 
 
 @contextmanager
-def opened_pages(browser: "Browser", server: str) -> "Iterator[Pages]":
+def opened_pages(browser: "Browser", server: str, *, apart: bool = False) -> "Iterator[Pages]":
     """Pages of a server; all are closed at the end, and it is an error if one has asked another machine or complained."""
-    pages = Pages(browser, server)
+    pages = Pages(browser, server, apart=apart)
     try:
         yield pages
     finally:
-        for context in pages.contexts:
-            context.close()
+        pages.close()
     assert outside_requests(pages.requested) == []
     assert pages.complaints == [], pages.complaints
 
 
 class Pages:
-    """Opens pages of one server, each in a browser context of its own; keeps every address they asked for and every error."""
+    """Opens pages of one server; keeps every address they asked for and every error.
 
-    def __init__(self, browser: "Browser", server: str) -> None:
-        self.browser, self.server = browser, server
-        self.contexts: list[BrowserContext] = []
+    Each has a browser context of its own where they are `apart`, as browsers that have never been there. Else they share one, a tab
+    each, for half of the work: the code of Streamlit and of its charts is parsed and compiled once.
+    """
+
+    def __init__(self, browser: "Browser", server: str, *, apart: bool = True) -> None:
+        self.browser, self.server, self.apart = browser, server, apart
+        self.opened: list[Page] = []
         self.requested: list[str] = []
         self.complaints: list[str] = []
 
-    def __call__(self, path: str = "/", *, width: int = 1280, height: int = 900, dark: bool = False) -> "Page":
+    def __call__(self, path: str = "/", *, width: int = 1280, height: int = 900, dark: bool = False, apart: bool = False) -> "Page":
         """Open a path of the server and wait until it has settled."""
-        page = self.empty(width=width, height=height, dark=dark)
+        page = self.empty(width=width, height=height, dark=dark, apart=apart)
         page.goto(self.server + path)
         settle(page)
         return page
 
-    def empty(self, *, width: int = 1280, height: int = 900, dark: bool = False) -> "Page":
+    def empty(self, *, width: int = 1280, height: int = 900, dark: bool = False, apart: bool = False) -> "Page":
         """A page that shows nothing yet."""
-        context = self.browser.new_context(viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light")
-        self.contexts.append(context)
-        context.set_default_timeout(SECONDS * 1000)
-        context.on("request", lambda request: self.requested.append(request.url))
-        context.on("console", lambda message: self.complain(message.type, message.text, message.location["url"]))
-        context.on("weberror", lambda error: self.complain("error", str(error.error), ""))
+        context = self.browser.new_context() if apart or self.apart else self._common()
         page = context.new_page()
+        self.opened.append(page)
+        page.set_viewport_size({"width": width, "height": height})
+        page.emulate_media(color_scheme="dark" if dark else "light")
+        page.set_default_timeout(SECONDS * 1000)
+        page.on("request", lambda request: self.requested.append(request.url))
+        page.on("console", lambda message: self.complain(message.type, message.text, message.location["url"]))
+        page.on("pageerror", lambda error: self.complain("error", str(error), ""))
         page.on("websocket", lambda stream: self.requested.append(stream.url))
         talks[page] = Talk(page)
         return page
+
+    def _common(self) -> "BrowserContext":
+        """The context that pages share; one stays in it, and so does the process that has compiled the code."""
+        if self.browser not in commons:
+            commons[self.browser] = self.browser.new_context()
+            commons[self.browser].new_page().goto(f"{self.server}/_stcore/health")
+        return commons[self.browser]
+
+    def close(self) -> None:
+        """Close all pages, and forget what they have kept in the browser."""
+        common = commons.get(self.browser)
+        for page in self.opened:
+            if page.context != common:
+                page.context.close()
+            elif not page.is_closed():
+                if page.url.startswith(self.server):
+                    page.evaluate("localStorage.clear()")
+                page.close()
+        if common:
+            common.clear_cookies()
 
     def complain(self, kind: str, words: str, source: str) -> None:
         # Streamlit looks for its server below the page's address first.
@@ -183,6 +210,7 @@ class Talk:
 
 
 talks: WeakKeyDictionary["Page", Talk] = WeakKeyDictionary()
+commons: WeakKeyDictionary["Browser", "BrowserContext"] = WeakKeyDictionary()
 
 
 def settle(page: "Page") -> None:

@@ -35,7 +35,7 @@ def journey(page, pages, name):
     click_sidekick(page, name)
     settle(page)
     chosen(page, name)
-    elsewhere = pages(page.url.removeprefix(pages.server))
+    elsewhere = pages(page.url.removeprefix(pages.server), apart=True)
     chosen(elsewhere, name)
     expect(heading(elsewhere)).to_have_text(heading(page).inner_text())
     expect(elsewhere).to_have_url(page.url)
@@ -145,7 +145,7 @@ WRONG = {
 
 @pytest.mark.parametrize("event", WRONG)
 def test_a_page_that_complains_or_asks_another_machine_fails_its_test(browser, event):
-    with pytest.raises(AssertionError), opened_pages(browser, "") as pages:
+    with pytest.raises(AssertionError), opened_pages(browser, "", apart=True) as pages:
         page = pages.empty()
         with page.expect_event(event):
             page.evaluate(WRONG[event])

@@ -29,7 +29,7 @@ LARGEST_FILE = MEGABYTE
 """The server may write no file beyond this; a larger upload fails if any of it goes to disk."""
 LARGE = {"n": 20_000, "k": 500}
 """Two models of 40 MB each as float32."""
-TURNS = tried(2, 4)
+TURNS = tried(3, 4)
 HELD = 40 * MEGABYTE
 """What has to come back at least of the two models' 80 MB, turn by turn: the rest may be the allocator's own."""
 SECONDS = 120
@@ -275,7 +275,7 @@ def test_a_copied_link_opens_the_first_set_elsewhere_and_says_why(opened):
     use(page)
     path = page.url.removeprefix(opened.server)
     assert "upload" in path
-    elsewhere = opened(path)
+    elsewhere = opened(path, apart=True)
     expect(elsewhere.locator("[data-testid=stAlert]").first).to_contain_text("only that session sees them")
     expect(elsewhere.locator(".st-key-cards")).to_have_count(1)
     offers(elsewhere, ["toy"])
@@ -306,7 +306,7 @@ def test_memory_returns_after_the_browser_is_closed(opened, server, large, used)
         if used:
             use(page)
             everywhere(page)
-        return page.context.close
+        return page.close
 
     returns(server[1], turn)
 

@@ -100,7 +100,7 @@ def test_nothing_moves_while_the_first_page_is_drawn(toy, width):
     """At one of three visits: a machine that has much else to do may keep a browser from what came first."""
     shifts = []
     while not shifts or (min(shifts) >= SHIFT and len(shifts) < 3):
-        page = toy.empty(width=width)
+        page = toy.empty(width=width, apart=True)
         shifts.append(shift_of(page, toy.server + "/"))
     assert min(shifts) < SHIFT, shifts
     assert not page.locator(".st-key-style").is_visible()

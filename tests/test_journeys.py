@@ -29,7 +29,7 @@ def press(page, name):
 def same_elsewhere(page, pages: Pages):
     """The address opens the same view in a browser that has never been here."""
     settle(page)
-    elsewhere = pages(page.url.removeprefix(pages.server))
+    elsewhere = pages(page.url.removeprefix(pages.server), apart=True)
     fields = page.get_by_test_id("stSidebar").get_by_role("combobox").all()
     assert fields
     for number, field in enumerate(fields):
