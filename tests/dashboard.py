@@ -8,8 +8,13 @@ from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
+from app import dress
+
 # Every page that is opened would read again what each installed library says of itself, which takes longer than most pages.
 manifest_scanner.scan_component_manifests = functools.cache(manifest_scanner.scan_component_manifests)
+
+# No browser lays anything out between the style and what it dresses.
+dress.BEFORE = 0.0
 
 SECONDS = 180
 """For one run; the first of a test session may compile loops."""
