@@ -25,7 +25,6 @@ MEANING = (
     "Fitted: each member's logits have a fitted weight. Equal: the plain average of the calibrated logits. Ensemble: that average, "
     "calibrated again."
 )
-CARDS = ("accuracy", "auroc", "aurc", "sac98")
 
 
 def evaluated(choice: Choice) -> state.Together:
@@ -42,7 +41,7 @@ def show(choice: Choice) -> None:
     own = choice.handle.logit_set
     title = st.container()
     found = evaluated(choice)
-    gains = state.gains(choice.handle, found, choice.kind, CARDS)
+    gains = state.gains(choice.handle, found, choice.kind, state.ON_CARDS)
     ratio = cost_ratio(own, choice.members)
     with title:
         st.markdown(wording.names(choice.members))
@@ -65,7 +64,7 @@ def show(choice: Choice) -> None:
 def _cards(found: state.Together, gains: Mapping[str, Interval | None]) -> None:
     system, better = found.metrics["duo"], found.metrics["base"]
     with st.container(horizontal=True):
-        for key in CARDS:
+        for key in state.ON_CARDS:
             controls.difference_card(
                 words.card_label(key),
                 key,

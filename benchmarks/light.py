@@ -37,7 +37,7 @@ from duo_core.teaching.steps import STEPS
 
 CUDA = ("nvidia-", "cuda-", "triton")
 PAIR = {"set": "cifar10", "split": "test", "base": "resnet56", "sidekick": "resnet20"}
-FOUND = f"import importlib.util as own; print(*[name for name in {sorted(OF_MODELS)!r} if own.find_spec(name)])"
+FOUND = f"from importlib.util import find_spec; print(*filter(find_spec, {sorted(OF_MODELS)!r}))"
 BLOCKED = f"import sys\nfor name in {sorted(OF_MODELS)!r}:\n    sys.modules[name] = None\n"
 
 

@@ -570,7 +570,7 @@ def test_the_set_that_is_shown_first_is_read_before_somebody_comes(toy, monkeypa
     assert set(state.sidekicks(first, base, "test", "softmax")["sidekick"]) == {*known.accuracy} - {base}
     assert CACHE.under_way(Key("curves", first.pair(found.base, found.sidekick, "test"), ("softmax",)))
     assert set(state.gains(first, found, "softmax", tuple(explore.CARDS), found.better)) == set(explore.CARDS)
-    assert tuple(explore.CARDS) == state.GAINED
+    assert tuple(explore.CARDS) == state.ON_CARDS
 
 
 @pytest.mark.parametrize("content", [None, "{"])

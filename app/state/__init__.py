@@ -6,7 +6,7 @@ Every value is asked of one cache (`caches`) by a key that names all that it dep
 import torch
 
 from app.state.advice import BUDGETS, advised, contest_of
-from app.state.ahead import GAINED, read_ahead
+from app.state.ahead import ON_CARDS, read_ahead
 from app.state.alike import Alike, Two, alike, two
 from app.state.bowls import LIVE, bowl_of, marks_of, refit_work, refits
 from app.state.diagnosis import begin_gains, calibration, classes, entropy_gains, every_split, gains, moves
@@ -32,8 +32,8 @@ from app.state.waiting import known
 
 __all__ = [
     "BUDGETS",
-    "GAINED",
     "LIVE",
+    "ON_CARDS",
     "Alike",
     "Handle",
     "Survey",

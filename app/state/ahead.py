@@ -8,7 +8,7 @@ from app.state.sets import open_set, set_names, survey
 from app.state.tables import sidekicks, suggested
 from duo_core.common.arrays import InputError, UncertaintyKind
 
-GAINED = ("accuracy", "auroc", "aurc", "sac98")
+ON_CARDS = ("accuracy", "auroc", "aurc", "sac98")
 """Metrics on the cards of a pair."""
 FIRST: UncertaintyKind = "softmax"
 """Uncertainty that a page begins with."""
@@ -26,4 +26,4 @@ def read_ahead() -> None:
                     found = evaluation(handle, base, suggested(handle, base, split).first, split, FIRST)
                     curves(handle, found, FIRST)
                     sidekicks(handle, base, split, FIRST)
-                    begin_gains(handle, found, FIRST, GAINED, found.better)
+                    begin_gains(handle, found, FIRST, ON_CARDS, found.better)

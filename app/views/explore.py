@@ -52,8 +52,8 @@ def show() -> None:
     _reversed(choice, found)
     _fit_warnings(choice)
     cards = st.container(key="cards").empty()
-    known = all(work.done(0) for work in state.begin_gains(choice.handle, found, choice.kind, state.GAINED, better))
-    gains = state.gains(choice.handle, found, choice.kind, state.GAINED, better) if known else {}
+    known = all(work.done(0) for work in state.begin_gains(choice.handle, found, choice.kind, state.ON_CARDS, better))
+    gains = state.gains(choice.handle, found, choice.kind, state.ON_CARDS, better) if known else {}
     _cards(found, gains, title, cards)  # the pair at once; its intervals take longest and come last where they are new
     left, right = st.columns([3, 2], gap="large")
     with left:
@@ -74,7 +74,7 @@ def show() -> None:
     with right:
         _ratios(choice)
     if not known:
-        gains = state.gains(choice.handle, found, choice.kind, state.GAINED, better)  # before the cards are taken away
+        gains = state.gains(choice.handle, found, choice.kind, state.ON_CARDS, better)  # before the cards are taken away
         _cards(found, gains, title, cards)
         _standing(found, gains, said)
 
