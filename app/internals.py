@@ -9,9 +9,11 @@ import functools
 import importlib
 import inspect
 import sys
+import time
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
+from typing import Any
 
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartParser
@@ -22,6 +24,9 @@ TESTED = {"streamlit": "1.67.0", "starlette": "1.10.0"}
 """Those of constraints.txt."""
 
 _BEYOND_THE_SPOOL = 2 << 20
+KEPT = 20.0
+"""Seconds that a file which was made for a download is there to be fetched, however many sessions click meanwhile."""
+_UNUSED_SINCE = "_unused_since"
 
 
 def keep_uploads_in_memory() -> None:
@@ -46,6 +51,34 @@ async def _in_memory(content: bytes) -> bool:
     kept = isinstance(file, UploadFile) and file.size == len(content) and not getattr(file.file, "_rolled", True)
     await form.close()
     return kept
+
+
+def keep_downloads_for_a_while() -> None:
+    """Have Streamlit keep a file that no page shows for KEPT; it would drop it as the second run of whichever session ends."""
+    known: Any = importlib.import_module("streamlit.runtime.media_file_manager").MediaFileMetadata
+
+    def mark(file: object) -> None:
+        vars(file).setdefault(_UNUSED_SINCE, time.monotonic())
+
+    def is_over(file: object) -> bool:
+        return time.monotonic() - vars(file).get(_UNUSED_SINCE, time.monotonic()) >= KEPT
+
+    known.mark_for_delete, known.is_marked_for_delete = mark, property(is_over)
+
+
+def _downloads_wait() -> bool:
+    keep_downloads_for_a_while()
+    found: Any = importlib.import_module("streamlit.runtime.media_file_manager")
+    kind = importlib.import_module("streamlit.runtime.media_file_storage").MediaFileKind.DOWNLOADABLE
+    storage = importlib.import_module("streamlit.runtime.memory_media_file_storage").MemoryMediaFileStorage("")
+    manager, file = found.MediaFileManager(storage), found.MediaFileMetadata(kind)
+    manager._file_metadata[storage.load_and_get_id(b"made", "text/html", kind)] = file
+    for _ in range(3):
+        manager.remove_orphaned_files()
+    waited: int = len(manager._file_metadata)
+    vars(file)[_UNUSED_SINCE] -= KEPT
+    manager.remove_orphaned_files()
+    return (waited, len(manager._file_metadata)) == (1, 0)
 
 
 def _files_can_be_dropped() -> bool:
@@ -85,6 +118,7 @@ def _known_of_a_run() -> set[str]:
 
 RESTS_ON: dict[str, Callable[[], bool]] = {
     "that uploads stay in memory": _uploads_stay_in_memory,
+    "that downloads wait to be fetched": _downloads_wait,
     "that a session's uploads can be dropped": _files_can_be_dropped,
     "that the size of uploads can be limited": _size_can_be_limited,
     "that uploads can be counted": _uploads_can_be_counted,

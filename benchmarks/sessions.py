@@ -56,7 +56,6 @@ class Tally:
     clicks: dict[str, int] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
-    gone: int = 0
 
 
 async def visit(port: int, seed: int, end: float, stay: Stay, tally: Tally) -> None:
@@ -76,7 +75,6 @@ async def visit(port: int, seed: int, end: float, stay: Stay, tally: Tally) -> N
             last = ", ".join(visitor.done[-4:]) or "arrival"
             tally.wrong.append(f"session {seed}, after {last}: {type(error).__name__} {error}")
         tally.seconds += visitor.seconds
-        tally.gone += visitor.gone
 
 
 def memory(process: int) -> float:
@@ -200,7 +198,6 @@ def report(tally: Tally, seen: list[tuple[float, float]], processor_seconds: flo
         slow = float(np.quantile(tally.seconds, 0.95))
         print(f"  answers, all sessions at once: median {statistics.median(tally.seconds):.2f} s, 95 % within {slow:.2f} s")
         print(f"  the server's own work: {processor_seconds / len(tally.seconds):.2f} CPU seconds an answer, its start included")
-    print(f"  {tally.gone} reports were dropped before they could be fetched, five times in a row")
     print(f"  {len(tally.wrong)} sessions saw something wrong" + "".join(f"\n    {row}" for row in tally.wrong))
 
 

@@ -56,8 +56,6 @@ class Visitor:
     metric: str = "aurc"
     seconds: list[float] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
-    gone: int = 0
-    """Reports that Streamlit dropped before they were fetched, however often they were asked for."""
 
     async def arrive(self) -> None:
         await self.browser.follow("explore", set=self.stay.set, split=SPLIT, base=self.base, sidekick=self.sidekick)
@@ -150,17 +148,8 @@ class Visitor:
         return f"report_{self.base}-{self.sidekick}-{SPLIT}"
 
     async def take_report(self) -> None:
-        """Download the report of the pair, which has to be about it.
-
-        Streamlit drops a file at the end of a run that comes between its making and its fetching: a hand presses again.
-        """
-        for _ in range(TRIES):
-            content = (await self.browser.download(self.stay.server, self._report())).decode()
-            if content != GONE:
-                break
-        else:
-            self.gone += 1
-            return
+        """Download the report of the pair, which has to be there to be fetched, and about it."""
+        content = (await self.browser.download(self.stay.server, self._report())).decode()
         for name in (self.base, self.sidekick):
             if name not in content:
                 raise WrongError(f"the report of {self.base} + {self.sidekick} does not name {name}, but begins '{content[:200]}'")
@@ -217,9 +206,6 @@ class Visitor:
     def _same(self, what: str, expected: Any, found: list[Any]) -> None:
         if expected not in found:
             raise WrongError(f"{self.page}: the {what} should be {expected}, but shows {found}")
-
-
-GONE, TRIES = "File not found", 5
 
 
 def own_file(mark: str, seed: int, n: int = 600, k: int = 5) -> bytes:

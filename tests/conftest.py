@@ -40,10 +40,15 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """With `-m browser`, files that have no such test are not even imported."""
-    if config.getoption("markexpr") != "browser" or collection_path.suffix != ".py":
+    """Files without a test for this run are not even imported; some are what a server runs, and alter Streamlit as they begin."""
+    if collection_path.suffix != ".py" or collection_path.parent.name != "tests":
         return None
-    return "mark.browser" not in collection_path.read_text(encoding="utf-8") or None
+    of = "mark.browser" if config.getoption("markexpr") == "browser" else "def test_" if is_test(collection_path) else ">>> "
+    return of not in collection_path.read_text(encoding="utf-8") or None
+
+
+def is_test(path: Path) -> bool:
+    return path.name.startswith("test_")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,6 +1,9 @@
 """Memory that stays with the process while models run on a CPU."""
 
+import os
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,7 @@ import torch
 
 from duo_core.common import allocating
 from duo_core.common.allocating import memory_kept
+from duo_core.common.parallel import cores
 from duo_core.models.devices import current
 
 MEGABYTES = 64 << 20
@@ -18,7 +22,7 @@ pytestmark = pytest.mark.skipif(allocating._glibc() is None, reason="another C l
 
 @pytest.fixture(autouse=True)
 def as_found(monkeypatch):
-    for name in allocating.OF_OTHERS:
+    for name in {*allocating.OF_OTHERS, *allocating.OF_ARENAS}:
         monkeypatch.delenv(name, raising=False)
 
 
@@ -47,13 +51,49 @@ def test_afterwards_it_is_given_back():
     assert resident() < kept - PAGES // 2
 
 
-def test_who_has_chosen_for_himself_is_left_alone(monkeypatch):
-    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "100000")
-    monkeypatch.setattr(allocating, "_glibc", Untouched)
+HEAPS = """
+import ctypes, os, threading, xml.etree.ElementTree
+from duo_core.common.allocating import few_heaps
+{before}
+def take():
+    held.append(bytearray(1 << 20))
+    there.wait()
+
+held, there = [], threading.Barrier(9)
+threads = [threading.Thread(target=take) for _ in range(8)]
+for thread in threads: thread.start()
+there.wait()
+libc = ctypes.CDLL(None)
+libc.fdopen.restype = ctypes.c_void_p
+out, into = os.pipe()
+stream = ctypes.c_void_p(libc.fdopen(into, b"w"))
+libc.malloc_info(0, stream); libc.fclose(stream)
+print(len(xml.etree.ElementTree.fromstring(os.read(out, 1 << 20)).findall("heap")))
+"""
+"""Prints in how many heaps eight threads have taken memory."""
+
+
+def heaps(before, **environment):
+    script = HEAPS.format(before=before)
+    said = subprocess.run([sys.executable, "-c", script], env=os.environ | environment, capture_output=True, text=True, check=True)
+    return int(said.stdout)
+
+
+def test_threads_share_as_many_heaps_as_there_are_cores():
+    few = max(2, cores())
+    assert heaps("few_heaps()") <= few
+    if few < 8:
+        assert heaps("") > few
+        assert heaps("few_heaps()", MALLOC_ARENA_MAX="9") > few
+
+
+@pytest.mark.parametrize("name", allocating.OF_OTHERS)
+def test_who_has_chosen_for_himself_is_left_alone(monkeypatch, name):
+    monkeypatch.setenv(name, "100000")
+    monkeypatch.setattr(allocating.ctypes, "CDLL", untouched)
     with memory_kept():
         pass
 
 
-class Untouched:
-    def mallopt(self, *_):
-        pytest.fail("a setting was changed")
+def untouched(*_):
+    pytest.fail("the C library was asked for")

@@ -1,6 +1,7 @@
 """Clicks that come while an answer is made, on the real server, by Streamlit's own protocol: none is taken back."""
 
 import asyncio
+import sys
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -30,6 +31,10 @@ async def session(server, **query):
         browser = Browser(stream)
         await browser.follow("explore", **PAIR | query)
         yield browser
+
+
+def test_no_other_test_has_its_runs_put_aside():
+    assert "late_main" not in sys.modules
 
 
 def say(browser, key, value):

@@ -29,6 +29,7 @@ from app.state.systems import digest_of, predicted, systems
 from app.state.tables import all_pairs, sidekicks, suggested
 from app.state.uploads import choices, is_upload, opened
 from app.state.waiting import known
+from duo_core.common.allocating import few_heaps
 
 __all__ = [
     "BUDGETS",
@@ -99,3 +100,4 @@ __all__ = [
 
 # A pair's arrays are small: with more threads they wait for each other, and for those of other sessions.
 torch.set_num_threads(1)
+few_heaps()

@@ -1,7 +1,6 @@
 """What one session has uploaded: read in memory, kept in the session alone, and gone when it ends or says so."""
 
 import contextlib
-import ctypes
 import gc
 import itertools
 import secrets
@@ -17,6 +16,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from app.internals import keep_uploads_in_memory
 from app.state.caches import CACHE, OWN
 from app.state.sets import Handle, handle_of, open_set, set_names
+from duo_core.common.allocating import give_back
 from duo_core.common.arrays import InputError
 from duo_core.common.plaintext import unmarked
 from duo_core.common.settings import MIB, number
@@ -267,6 +267,4 @@ def _empty(found: Reading | None) -> None:
 def _return_memory() -> None:
     """Give freed memory back to the system, where the C library can."""
     gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    give_back()
