@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from effort import tried
 from test_deploy_export import judged
 
 from duo_core import deploy
@@ -19,7 +20,7 @@ from duo_core.systems.predicting import predictions
 from duo_core.systems.system import System
 
 PAIR = ("resnet18", "shufflenet_v2_x0_5")
-IMAGES = 120
+IMAGES = tried(40, 120)
 WEIGHTS = "IMAGENET1K_V1"
 
 

@@ -20,7 +20,7 @@ from duo_core.systems.pair_judging import Memory
 from duo_core.systems.sweep import sweeps
 
 MODELS, CLASSES = 8, 5
-SEEDS = tried(5, 20)
+SEEDS = tried(3, 20)
 """Of each world; at most one in twenty may find something."""
 
 

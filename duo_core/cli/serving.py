@@ -13,6 +13,7 @@ from pathlib import Path
 from duo_core.cli.arguments import port
 from duo_core.cli.options import Commands, new_command, store_option
 from duo_core.common import places, settings
+from duo_core.common.allocating import few_heaps
 from duo_core.common.arrays import InputError
 
 
@@ -26,6 +27,7 @@ def add_app(commands: Commands) -> None:
 
 def app(options: argparse.Namespace) -> None:
     """Run the dashboard's server until it is stopped."""
+    few_heaps()  # before there are threads that have heaps of their own
     page = places.ROOT / "app" / "hosted.py"
     if not page.exists():
         raise InputError(f"expected the dashboard at '{page}', got nothing there; install the package again")
