@@ -61,7 +61,9 @@ def keep_downloads_for_a_while() -> None:
         vars(file).setdefault(_UNUSED_SINCE, time.monotonic())
 
     def is_over(file: object) -> bool:
-        return time.monotonic() - vars(file).get(_UNUSED_SINCE, time.monotonic()) >= KEPT
+        now = time.monotonic()
+        since: float = vars(file).get(_UNUSED_SINCE, now)
+        return now - since >= KEPT
 
     known.mark_for_delete, known.is_marked_for_delete = mark, property(is_over)
 
@@ -75,7 +77,7 @@ def _downloads_wait() -> bool:
     manager._file_metadata[storage.load_and_get_id(b"made", "text/html", kind)] = file
     for _ in range(3):
         manager.remove_orphaned_files()
-    waited: int = len(manager._file_metadata)
+    waited = len(manager._file_metadata)
     vars(file)[_UNUSED_SINCE] -= KEPT
     manager.remove_orphaned_files()
     return (waited, len(manager._file_metadata)) == (1, 0)
