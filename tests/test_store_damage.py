@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from effort import tried
 from logit_sets import write_set
 from safetensors.torch import load_file, save_file
 
@@ -250,7 +251,7 @@ def test_a_reader_beside_writers_finds_nothing_broken(store):
     try:
         while len(list(Path(store.path, "toy").glob("m*.safetensors"))) < 2 and all(w.is_alive() for w in writers):
             assert store.open("toy").broken == {}
-        for _ in range(300):
+        for _ in range(tried(100, 300)):
             assert store.open("toy").broken == {}
     finally:
         stop.set()
