@@ -1,6 +1,7 @@
 """What several sessions share of one computation: nobody waits without a word, and nobody is shown an old error."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from streamlit.util import calc_hash
 from app import state
 from app.state import diagnosis, holding, tables, waiting
 from app.state.caches import CACHE
+from app.state.once import Work
 from duo_core.analysis.judged import judged_claims
 from duo_core.metrics.intervals import drawn
 from duo_core.systems.remembered import swept
@@ -108,6 +110,23 @@ def test_a_second_session_is_told_that_the_first_computes(shared, told):
         assert first.result(SECONDS) == second.result(SECONDS)
     assert computing.calls == 1
     assert len({session for session, said in told if said == words}) == 2
+
+
+def test_what_follows_the_last_step_is_not_shown_as_done(told):
+    heard = []
+
+    def compute(progress):
+        for done, words in ((3, "Pairing: 75 %"), (4, "Pairing…")):
+            progress(done, 4)
+            while words not in {said for _, said in told}:
+                time.sleep(0.01)
+            heard.append(words)
+
+    work = Work()
+    work.start(compute)
+    waiting.told("Pairing")(work)
+    assert heard == ["Pairing: 75 %", "Pairing…"]
+    assert "Pairing: 100 %" not in {said for _, said in told}
 
 
 def test_a_second_session_between_the_first_ones_two_beginnings_draws_nothing_again(handle, told, monkeypatch):

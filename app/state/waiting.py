@@ -56,10 +56,10 @@ def told(text: str) -> Follow:
             return
         place = _SAID.get() or st.empty()
         while not work.done(GLANCE):
-            if work.share is None:
+            if work.share is None or work.share >= 1:  # what follows the steps that are counted takes a while, too
                 place.caption(f"{text}…")
             else:
-                place.progress(min(1.0, work.share), f"{text}: {percent(work.share, 0)}")
+                place.progress(work.share, f"{text}: {percent(work.share, 0)}")
         place.empty()
 
     return follow
