@@ -182,8 +182,9 @@ async def load(options: argparse.Namespace) -> None:
         end = time.monotonic() + options.seconds
         await asyncio.gather(watch(process, end, seen), *(visit(port, seed, end, stay, tally) for seed in range(options.sessions)))
         used = processor(process)
-        await freed(port, process, options.rows)
     report(tally, seen, used)
+    async with server() as (port, process):  # where nothing of others is let go of meanwhile
+        await freed(port, process, options.rows)
     await restarted(plain)
 
 
