@@ -128,7 +128,8 @@ def reference(name: str, models: Sequence[str]) -> Reference:
 
 async def freed(port: int, process: int, rows: int) -> None:
     """Print how long what a session had uploaded stays in memory after it has gone."""
-    await uploaded(port, process, 1000)  # what the first upload alone takes, code that is read, say, is not the session's
+    await uploaded(port, process, rows)  # what the first upload alone takes, code that is read, say, is not the session's
+    await asyncio.sleep(EVERY)
     before = memory(process)
     there = await uploaded(port, process, rows)
     start = time.monotonic()
