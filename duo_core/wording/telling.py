@@ -46,7 +46,7 @@ def exchange_table(counted: Exchange) -> pd.DataFrame:
     """
     rows = [[f"{counted.both_right:,} both right", f"**{counted.harmed:,}** harmed"]]
     rows += [[f"**{counted.rescued:,}** rescued", f"{counted.both_wrong:,} both wrong"]]
-    return pd.DataFrame(rows, ["**Base right**", "**Base wrong**"], ["Duo right", "Duo wrong"])
+    return pd.DataFrame(rows, pd.Index(["**Base right**", "**Base wrong**"], name="Images"), ["Duo right", "Duo wrong"])
 
 
 def calibration_line(tables: Mapping[str, pd.DataFrame]) -> str:
