@@ -75,7 +75,6 @@ def test_pages_alone_bring_the_header(monkeypatch):
 
 def test_the_style_goes_before_all_else_and_waits_once(open_view, monkeypatch):
     waited = []
-    monkeypatch.setattr(dress, "runtime", SimpleNamespace(exists=lambda: True))
     monkeypatch.setattr(dress, "time", SimpleNamespace(sleep=waited.append))
     app = open_view("explore")
     first = app.main.children[0].children[0]
