@@ -1,7 +1,7 @@
 """Your data on the real server: every format, two sessions, no byte on disk, and memory that returns."""
 
+import asyncio
 import contextlib
-import functools
 import io
 import json
 import re
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import websockets
 from browsing import free_port, opened_pages, serving, settle
 from effort import tried
 from logit_files import FORMATS, arrays, npz
@@ -20,6 +21,7 @@ from playwright.sync_api import expect
 
 from app.state.caches import OWN
 from app.views.explore import CARDS
+from benchmarks.wire import Browser
 from duo_core.formats import WRITTEN
 
 pytestmark = pytest.mark.browser
@@ -278,37 +280,68 @@ def test_a_copied_link_opens_the_first_set_elsewhere_and_says_why(opened):
     use(page)
     path = page.url.removeprefix(opened.server)
     assert "upload" in path
-    elsewhere = opened(path, apart=True)
+    elsewhere = opened.elsewhere(path)
     expect(elsewhere.locator("[data-testid=stAlert]").first).to_contain_text("only that session sees them")
     expect(elsewhere.locator(".st-key-cards")).to_have_count(1)
     offers(elsewhere, ["toy"])
 
 
-def everywhere(page):
-    for name in ("Find a system", "Temperatures", "Diagnose", "Does it hold?", "Your data"):
-        go(page, name)
+async def connected(address):
+    """A session without a browser, on the page where files are dropped: what it would draw is not the server's."""
+    protocol = [websockets.Subprotocol("streamlit")]
+    stream = await websockets.connect(
+        f"{address.replace('http', 'ws')}/_stcore/stream", subprotocols=protocol, max_size=None, ping_interval=None
+    )
+    session = Browser(stream)
+    await session.send()
+    await session.open("data")
+    return session
 
 
-def test_memory_returns_after_forget(opened, server, large):
-    page = opened("/data")
-
-    def turn():
-        drop(page, large)
-        use(page)
-        everywhere(page)
-        return functools.partial(forget, page)
-
-    returns(server[1], turn)
+async def used_everywhere(session, address, file):
+    assert await session.drop(address, {file.name: file.read_bytes()}) == [204]
+    await session.press("use_upload")
+    for name in ("explore", "find", "temperatures", "diagnose", "claims"):
+        await session.open(name)
+        assert session.of("plotly_chart"), name
+        assert not session.of("exception"), name
+    await session.open("data")
 
 
-@pytest.mark.parametrize("used", [False, True])
-def test_memory_returns_after_the_browser_is_closed(opened, server, large, used):
+async def forgotten(session):
+    await session.press("forget")
+    assert session.widget("use_upload") is session.widget("forget") is None
+
+
+def test_memory_returns_after_forget(server, large):
+    address, process = server
+    with asyncio.Runner() as runner:
+        session = runner.run(connected(address))
+
+        def turn():
+            runner.run(used_everywhere(session, address, large))
+            return lambda: runner.run(forgotten(session))
+
+        returns(process, turn)
+        runner.run(session.stream.close())
+
+
+def test_memory_returns_after_a_session_that_was_everywhere_is_closed(server, large):
+    address, process = server
+    with asyncio.Runner() as runner:
+
+        def turn():
+            session = runner.run(connected(address))
+            runner.run(used_everywhere(session, address, large))
+            return lambda: runner.run(session.stream.close())
+
+        returns(process, turn)
+
+
+def test_memory_returns_after_the_browser_is_closed(opened, server, large):
     def turn():
         page = opened("/data")
         drop(page, large)
-        if used:
-            use(page)
-            everywhere(page)
         return page.close
 
     returns(server[1], turn)
