@@ -81,6 +81,17 @@ def test_the_promise_says_what_the_fit_then_finds():
         assert found[name] == pytest.approx(decrease, rel=0.5, abs=1e-4)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_logits_of_any_precision_are_promised_and_grow(dtype):
+    own = world(1)
+    own = dataclasses.replace(own, arrays={key: logits.to(dtype) for key, logits in own.arrays.items()})
+    wide = dataclasses.replace(own, arrays={key: logits.float() for key, logits in own.arrays.items()})
+    one, other = (grow_under(of, "m0", [4.0], size=4, fitted=2)[0] for of in (own, wide))
+    assert one.members == other.members
+    assert len(one.members) == 4
+    assert one.nll_fit == pytest.approx(other.nll_fit, rel=1e-6)
+
+
 def test_where_classes_are_masked_nothing_is_promised():
     own = world(2)
     masked = own.arrays["m4", FIT_SPLIT].clone()
@@ -238,6 +249,22 @@ def test_cascades_are_what_their_stages_say_image_by_image(kind, limit):
     assert got.keys() == expected.keys()
     assert all(got[key] == pytest.approx(expected[key]) for key in expected)
     assert len(expected) > 0 or limit < 1
+
+
+@pytest.mark.parametrize("kept", [1, 3, 100])
+def test_what_pairs_lose_is_found_once_whichever_base_and_uncertainty_ask(monkeypatch, kept):
+    own, memory, asked, plain = world(5, m=6, n=60), Memory(), [], cascading.lost
+    monkeypatch.setattr(cascading, "BYTES", kept * 8 * 60)
+    monkeypatch.setattr(cascading, "lost", lambda own, of, split: asked.append(len(of)) or plain(own, of, split))
+    found = results(own, enumerated(own, "test", size=2), ["test"])
+    for base, kind in (("m3", "softmax"), ("m2", "softmax"), ("m3", "entropy")):
+        alone, made = cascades_beside(own, base, found, kind=kind), cascades_beside(own, base, found, kind=kind, memory=memory)
+        for one, other in zip(made, alone, strict=True):
+            assert np.array_equal(one, other) if isinstance(one, np.ndarray) else one == other
+        assert len(memory.lost) <= kept
+    asked.clear()
+    cascades_beside(own, "m3", found, memory=memory)
+    assert bool(asked) == (kept < 100)
 
 
 def test_the_second_base_is_weighed_with_what_was_judged_for_the_first(fits):

@@ -23,7 +23,7 @@ OPAQUE = (type, ModuleType)
 BUFFERS = (bytes, bytearray, memoryview, mmap)
 """What arrays look into beside arrays; a mapped file is none of our memory."""
 RECORDS = (Fit, Fitted, Result, System, Candidate)
-"""What is in thousands and looks into no array; of many the first says how large each is."""
+"""What is in thousands and looks into no array; of many, and of many atoms by key, the first says how large each is."""
 LONG = 64
 """Items from which on a list of texts or numbers is one piece, without looking at each item again."""
 
@@ -111,7 +111,7 @@ def _sequence(one: Any) -> Piece:
 
 def _mapping(one: Mapping[Any, Any]) -> Piece:
     items = list(one.items())
-    if len(items) > LONG and isinstance(items[0][1], RECORDS):
+    if len(items) > LONG and isinstance(items[0][1], (*RECORDS, *ATOMS)):
         return Piece(id(one), sys.getsizeof(one) + len(items) * sum(pieces(items[0]).values()))
     return Piece(id(one), sys.getsizeof(one), [part for item in items for part in item])
 

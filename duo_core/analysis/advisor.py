@@ -81,7 +81,8 @@ class Adviser:
 
     @cached_property
     def _cascades(self) -> Cascades:
-        return cascades_beside(self._beside.own, self._beside.base, self._beside.whole, kind=self._kind)
+        beside = self._beside
+        return cascades_beside(beside.own, beside.base, beside.whole, kind=self._kind, memory=beside.memory)
 
     def _offer(self, budget: float) -> _Offer:
         base = self._judge.base

@@ -24,7 +24,7 @@ class Beside:
         """These and what grew."""
         self.fitted: int | None = None
         """Of `Bounds`."""
-        self._size, self._memory = size, memory
+        self.memory, self._size = memory, size
         self._since: dict[System, float] = {}
         self._grown: dict[System, Candidate] = {}
         self._under: set[float] = set()
@@ -45,10 +45,10 @@ class Beside:
         new = sorted({*(smaller for smaller in GROWN_UNDER if smaller < budget), budget} - self._under)
         if not new:
             return
-        since, self.fitted = grown(self.own, self.base, self.split, new, size=self._size, memory=self._memory, known=self.whole)
+        since, self.fitted = grown(self.own, self.base, self.split, new, size=self._size, memory=self.memory, known=self.whole)
         self._under.update(new)
         larger = [system for system in since if system not in self.found]
-        judged = results(self.own, larger, [self.split], memory=self._memory)
+        judged = results(self.own, larger, [self.split], memory=self.memory)
         self.found |= judged
         self._grown |= _by_system(self.own, self.base, judged)
         for system, least in since.items():

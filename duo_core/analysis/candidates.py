@@ -31,7 +31,7 @@ GROWN_UNDER = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0)
 """Those under which larger systems grow, as far as a budget that is asked for allows them, so that more compute is never worse."""
 LARGEST = 6
 """Members of a system that grew from the base, at most."""
-MANY, FITTED = 40, 6
+MANY, FITTED = 40, 3
 """Models of a set from which on, at each step of what grows, only so many are fitted."""
 
 

@@ -12,6 +12,7 @@ from duo_core.common.arrays import Floats, Integers, Predictions, UncertaintyKin
 from duo_core.logits import FIT_SPLIT, LogitSet
 from duo_core.systems.cascades import Cascade, gates_for_shares
 from duo_core.systems.enumeration import Results
+from duo_core.systems.pair_judging import Memory
 from duo_core.systems.system import System
 
 SHARES = tuple(share / 20 for share in range(1, 20))
@@ -23,7 +24,7 @@ PAIRS = 500
 OF_FIRST = 6
 """Of more pairs, those of each model that answers first that are tried, at most."""
 BYTES = 32 << 20
-"""What is held at once of what pairs lose on every image."""
+"""What is kept of what pairs lose on every image, whichever base and uncertainty ask for it."""
 
 
 class Cascades(NamedTuple):
@@ -55,7 +56,9 @@ class Cascades(NamedTuple):
         return Candidate(cascade, "cascade", "cascade", *(float(of[at]) for of in (self.cost, self.val_nll, self.worth)))
 
 
-def cascades_beside(own: LogitSet, base: str, found: Results, *, kind: UncertaintyKind = "softmax") -> Cascades:
+def cascades_beside(
+    own: LogitSet, base: str, found: Results, *, kind: UncertaintyKind = "softmax", memory: Memory | None = None
+) -> Cascades:
     """Return cascades of a model and its fitted pair with a dearer one, whose pair has less NLL than the base alone.
 
     Gates are chosen on the fit split so that each of SHARES goes on. As they are many, and each answers a large part of the images
@@ -70,7 +73,7 @@ def cascades_beside(own: LogitSet, base: str, found: Results, *, kind: Uncertain
     singles = dict(zip(once, predicted(own, known(found, once), FIT_SPLIT, kind), strict=True))
     gates = {first: _gates(singles[first]) for first in once}
     parts = [_Part(np.empty(0, np.int64), *np.empty((4, 0)))]
-    for place, nlls in _lost(own, found, pairs):
+    for place, nlls in _lost(own, found, pairs, memory or Memory()):
         first = _first(pairs[place])
         costs = np.array([sum(cost[member] for member in pair.members) for pair in pairs[place : place + len(nlls)]])
         parts.append(_cascades(place, singles[first].nll, nlls, singles[alone].nll, gates[first], cost[first.members[0]], costs))
@@ -96,15 +99,19 @@ def _foremost(pairs: Sequence[System], found: Results, cost: Mapping[str, int]) 
     return [pair for pair in pairs if pair in kept]
 
 
-def _lost(own: LogitSet, found: Results, pairs: Sequence[System]) -> Iterator[tuple[int, Floats]]:
+def _lost(own: LogitSet, found: Results, pairs: Sequence[System], memory: Memory) -> Iterator[tuple[int, Floats]]:
     """The NLL of every image by pairs that one model answers first, (p, n), and the place of the first of them."""
-    size = max(1, BYTES // (8 * len(own.labels[FIT_SPLIT])))
-    for start in range(0, len(pairs), size):
-        group = pairs[start : start + size]
-        nlls = lost(own, known(found, group), FIT_SPLIT)
+    most = max(1, BYTES // (8 * len(own.labels[FIT_SPLIT])))
+    for start in range(0, len(pairs), most):
+        group = pairs[start : start + most]
+        if new := [pair for pair in group if pair not in memory.lost]:
+            nlls = lost(own, known(found, new), FIT_SPLIT)
+            memory.lost.update((pair, of.copy()) for pair, of in zip(new, nlls, strict=True))
         for _, places in groupby(range(len(group)), key=lambda at: group[at].members[1]):
             at = list(places)
-            yield start + at[0], nlls[at[0] : at[-1] + 1]
+            yield start + at[0], np.array([memory.lost[group[place]] for place in at])
+        for oldest in list(memory.lost)[:-most]:
+            memory.lost.pop(oldest)
 
 
 class _Gates(NamedTuple):

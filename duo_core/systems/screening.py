@@ -6,7 +6,7 @@ import numpy as np
 
 from duo_core.common.arrays import Floats
 from duo_core.common.parallel import in_parallel
-from duo_core.systems.fitting import Single
+from duo_core.systems.fitting import Single, array_of
 from duo_core.systems.moments import one_more
 from duo_core.systems.newton import pseudo_inverse
 from duo_core.systems.system import Weights
@@ -27,7 +27,7 @@ def promises(members: Sequence[Single], weights: Weights, others: Mapping[str, S
 
     def sums(single: Single) -> tuple[float, float, Floats]:
         # Not by numpy's products, whose own threads wait for each other where another process is at work: twenty times as long.
-        slope, alone, mixed = one_more(single.logits.numpy(force=True), labels, p, apart)
+        slope, alone, mixed = one_more(array_of(single.logits), labels, p, apart)
         return slope, alone, mixed
 
     curved = np.array([sums(single)[2] for single in own]).reshape(len(own), len(own))
@@ -45,6 +45,6 @@ def promises(members: Sequence[Single], weights: Weights, others: Mapping[str, S
 
 def _apart(p: Floats, single: Single) -> Floats:
     """A member's logits less their mean under the distribution, times that, (n, k)."""
-    logits = single.logits.numpy(force=True).astype(np.float64)
+    logits = array_of(single.logits).astype(np.float64)
     found: Floats = p * (logits - (p * logits).sum(1, keepdims=True))
     return found
