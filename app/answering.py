@@ -15,8 +15,6 @@ from duo_core.wording import finding as wording
 
 LADDER = "ladder"
 """Key of what unfolds to the other budgets; an answer under one of them is weighed when somebody looks."""
-SOON = 0.1
-"""Seconds that the page waits for an answer, which most often is there by then, before it is drawn without it."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ def card(choice: Choice) -> Answer:
             cascades = controls.switch("Cascades", "cascades", finding.CASCADES, finding.CASCADE) == "yes"
         if not choice.handle.logit_set.cards[choice.base].multiply_adds:
             st.info(wording.no_budget(choice.base))
-        advice = _advised(choice, cascades, [share], SOON)
+        advice = _advised(choice, cascades, [share], finding.SOON)
         if advice is not None:
             _answer(advice[share])
             _ladder(choice, cascades, share)

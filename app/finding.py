@@ -29,7 +29,7 @@ MEANING = {
 BUDGETS = tuple(round(share * 100) for share in state.BUDGETS)
 """Percent of the base's cost that may be added."""
 SOON = 0.1
-"""Seconds that the page waits for its systems, most of which are there, before it is drawn without them."""
+"""Seconds that the page waits for its systems, and for its answer, before it is drawn without them: most often they are there."""
 CASCADES = {"yes": "Considered", "no": "Left out"}
 CASCADE = "In a cascade a small system answers the images it is sure of and hands the rest on to a larger one."
 

@@ -276,14 +276,27 @@ def test_the_second_base_is_weighed_with_what_was_judged_for_the_first(fits):
         assert adviser.answers(BUDGETS) == advise(own, base, BUDGETS, replicates=100)
 
 
-@pytest.mark.parametrize("order", [(0.5, 0.1, 2.0), (2.0, 0.1), (0.1, 0.5)])
-def test_answers_are_the_same_in_whatever_order_they_are_asked_for(few, order):
-    """Some systems grow only under the larger budgets, and cost no more than a smaller one."""
-    own = world(8)
+@pytest.mark.parametrize("order", [(0.5, 0.1, 2.0), (2.0, 0.1), (0.1, 0.5), (0.43, 0.47, 1.0), (1.6, 0.9)])
+@pytest.mark.parametrize("seed", [8, 10])
+def test_answers_are_the_same_in_whatever_order_they_are_asked_for(few, order, seed):
+    """Those of a ladder, and budgets of one's own."""
+    own = world(seed)
     adviser = Adviser(systems_beside(own, "m1"), draws=Draws(100))
     for budget in order:
         assert adviser.answers([budget]) == advise(own, "m1", [budget], replicates=100)
     assert adviser.answers(order) == advise(own, "m1", order, replicates=100)
+
+
+def test_what_is_weighed_for_a_budget_does_not_depend_on_what_grew_meanwhile(few):
+    own = world(8)
+    beside = systems_beside(own, "m0")
+    first = [one.system for one in beside.within(0.5)]
+    whole = [one.system for one in beside.within(2.0)]
+    for other in (0.47, 1.7):  # of one's own, so that only whoever asks for them sees what grew
+        beside.within(other)
+    assert [one.system for one in beside.within(0.5)] == first
+    assert [one.system for one in beside.within(2.0)] == whole
+    assert set(first) < set(whole)
 
 
 def test_what_one_answer_found_the_next_does_not_find_again(few, fits, monkeypatch):

@@ -6,7 +6,7 @@ import threading
 import pytest
 from dashboard import PAIR, query, text_of
 
-from app import answering
+from app import finding
 from app.state import advice, caches, tables, waiting
 from app.state.caches import CACHE, Cache, Key, awaited, kept
 from app.views import find
@@ -20,7 +20,7 @@ def at_once(monkeypatch):
     """Nothing was found before, and what is under way is said soon."""
     monkeypatch.setattr(waiting, "PATIENCE", 0.01)
     monkeypatch.setattr(waiting, "GLANCE", 0.01)
-    monkeypatch.setattr(answering, "SOON", 0)
+    monkeypatch.setattr(finding, "SOON", 0)
     CACHE.clear()
 
 

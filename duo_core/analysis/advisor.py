@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from duo_core.analysis.beside import Beside, systems_beside
-from duo_core.analysis.candidates import BUDGETS, GROWN_UNDER, Bounds, Candidate, enumerated, grown
+from duo_core.analysis.candidates import BUDGETS, GROWN_UNDER, Bounds, Candidate, enumerated, grown, takes_part
 from duo_core.analysis.cascading import Cascades, cascades_beside
 from duo_core.analysis.choice import Advice, affordable, front, ranked
 from duo_core.analysis.missing import missing_kinds
@@ -172,10 +172,10 @@ def _on_one_split(
     systems = enumerated(whole, "test", size=size, seed=draws.seed, limit=limit, base=base)
     larger, fitted = grown(whole, base, "test", [*GROWN_UNDER, *budgets], size=size, memory=Memory())
     judge = OneSplitJudge(logit_set, only, base, [*systems, *larger], kind=kind, draws=draws)
-    since = {system.members: budget for system, budget in larger.items()}
+    grew = {system.members: under for system, under in larger.items()}
 
     def choice(budget: float) -> _Choice:
-        there = [one for one in judge.weighed if since.get(one.members, 0) <= budget]
+        there = [one for one in judge.weighed if one.members not in grew or takes_part(grew[one.members], budget)]
         may = affordable(there, judge.base, budget)
         return _choice(judge, _Offer(may, 0, Bounds(fitted)))._replace(may=may)
 

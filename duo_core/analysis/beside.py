@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from duo_core.analysis.candidates import BUDGETS, GROWN_UNDER, Candidate, candidates, enumerated, grown
+from duo_core.analysis.candidates import BUDGETS, GROWN_UNDER, Candidate, candidates, enumerated, grown, takes_part
 from duo_core.logits import LogitSet
 from duo_core.systems.enumeration import Results, results
 from duo_core.systems.growing import WHOLE
@@ -25,7 +25,7 @@ class Beside:
         self.fitted: int | None = None
         """Of `Bounds`."""
         self.memory, self._size = memory, size
-        self._since: dict[System, float] = {}
+        self._grew: dict[System, set[float]] = {}
         self._grown: dict[System, Candidate] = {}
         self._under: set[float] = set()
         self._lock = threading.Lock()
@@ -36,23 +36,24 @@ class Beside:
         return _by_system(self.own, self.base, self.whole)
 
     def within(self, budget: float) -> list[Candidate]:
-        """All candidates for a budget: those that do not grow, and what grew under it, or under a smaller one."""
+        """All candidates for a budget: those that do not grow, and of the others what `takes_part`, whatever grew meanwhile."""
         with self._lock:
             self._grow(budget)
-            return [*self.weighed.values(), *(one for system, one in self._grown.items() if self._since[system] <= budget)]
+            larger = [one for system, one in self._grown.items() if takes_part(self._grew[system], budget)]
+            return [*self.weighed.values(), *larger]
 
     def _grow(self, budget: float) -> None:
         new = sorted({*(smaller for smaller in GROWN_UNDER if smaller < budget), budget} - self._under)
         if not new:
             return
-        since, self.fitted = grown(self.own, self.base, self.split, new, size=self._size, memory=self.memory, known=self.whole)
+        grew, self.fitted = grown(self.own, self.base, self.split, new, size=self._size, memory=self.memory, known=self.whole)
         self._under.update(new)
-        larger = [system for system in since if system not in self.found]
+        larger = [system for system in grew if system not in self.found]
         judged = results(self.own, larger, [self.split], memory=self.memory)
         self.found |= judged
         self._grown |= _by_system(self.own, self.base, judged)
-        for system, least in since.items():
-            self._since[system] = min(least, self._since.get(system, least))
+        for system, under in grew.items():
+            self._grew.setdefault(system, set()).update(under)
 
 
 def _by_system(own: LogitSet, base: str, found: Results) -> dict[System, Candidate]:

@@ -1,7 +1,7 @@
 """What an advisor weighs: every system that a set can offer at a cost, and what each is to the base."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -102,10 +102,10 @@ def grown(
     size: int = WHOLE,
     memory: Memory,
     known: Results | None = None,
-) -> tuple[dict[System, float], int | None]:
-    """Return the larger systems that grow from the base under each budget, and how many models were fitted at each step if not all.
+) -> tuple[dict[System, set[float]], int | None]:
+    """Return the larger systems that grow from the base, and how many models were fitted at each step if not all.
 
-    With each system stands the least of the budgets under which it grew.
+    With each system stand the budgets under which it grew.
     """
     if size <= 1:
         return {}, None
@@ -114,12 +114,21 @@ def grown(
     largest = max(size, LARGEST)
     of_each = grow_under(logit_set, base, every, size=largest, models=models, memory=memory, known=known, fitted=fitted)
     whole = whole_size(len(models), size)
-    found: dict[System, float] = {}
+    found: dict[System, set[float]] = {}
     for budget, one in zip(every, of_each, strict=True):
         for members in one.path:
             if len(members) > whole:
-                found.setdefault(_system(logit_set.cards, _ordered(members, models)), budget)
+                found.setdefault(_system(logit_set.cards, _ordered(members, models)), set()).add(budget)
     return found, fitted
+
+
+def takes_part(under: Collection[float], budget: float) -> bool:
+    """Whether what grew under some budgets is weighed for another: if it grew under that, or under a smaller one of GROWN_UNDER.
+
+    >>> takes_part({0.1}, 0.15), takes_part({0.12}, 0.15), takes_part({0.2}, 0.15)
+    (True, False, False)
+    """
+    return budget in under or any(one < budget for one in under if one in GROWN_UNDER)
 
 
 def affordable_models(logit_set: LogitSet, split: str) -> list[str]:
