@@ -1,6 +1,6 @@
 """The card that answers what to do with more compute, and the ladder of budgets."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import streamlit as st
@@ -13,25 +13,22 @@ from duo_core.analysis.options import LEVEL, Option
 from duo_core.wording import advising, telling
 from duo_core.wording import finding as wording
 
+LADDER = "ladder"
+"""Key of what unfolds to the other budgets; an answer under one of them is weighed when somebody looks."""
+
 
 @dataclass(frozen=True)
 class Answer:
-    """What was asked, and what is advised under every budget; None where nobody knows what the base costs."""
+    """What was asked, and what is advised: None where nobody knows what the base costs, and where it is not there yet."""
 
     share: float
-    every: Mapping[float, Advice] | None
-    """None as well where it is not there yet."""
-
-    @property
-    def advice(self) -> Advice | None:
-        """The answer under the budget that was asked for."""
-        return None if self.every is None else self.every[self.share]
+    advice: Advice | None
 
     @property
     def options(self) -> list[Option]:
-        """Every system that an answer is about."""
-        found = [(one.chosen, one.runner_up, one.cheapest) for one in (self.every or {}).values()]
-        return [option for options in found for option in options if option is not None]
+        """Every system that the answer is about."""
+        one = self.advice
+        return [] if one is None else [of for of in (one.chosen, one.fallback, one.runner_up, one.cheapest) if of is not None]
 
 
 def card(choice: Choice) -> Answer:
@@ -39,16 +36,20 @@ def card(choice: Choice) -> Answer:
     with st.container(border=True, key="advice"):
         with st.container(horizontal=True, vertical_alignment="bottom"):
             share = finding.budget()
-            cascades = controls.switch("Cascades", "cascades", finding.CASCADES, finding.CASCADE)
+            cascades = controls.switch("Cascades", "cascades", finding.CASCADES, finding.CASCADE) == "yes"
         if not choice.handle.logit_set.cards[choice.base].multiply_adds:
             st.info(wording.no_budget(choice.base))
-        of = choice.handle, choice.base, choice.split, choice.kind, choice.metric
-        found = state.known(lambda: state.advised(*of, cascades=cascades == "yes"))
-        if found is not None:
-            _answer(found[share])
-            _ladder(list(found.values()), share)
-            _missing(found[share])
-    return Answer(share, found)
+        advice = _advised(choice, cascades, [share], finding.SOON)
+        if advice is not None:
+            _answer(advice[share])
+            _ladder(choice, cascades, share)
+            _missing(advice[share])
+    return Answer(share, None if advice is None else advice[share])
+
+
+def _advised(choice: Choice, cascades: bool, budgets: Sequence[float], soon: float) -> dict[float, Advice] | None:
+    of = choice.handle, choice.base, choice.split, choice.kind, choice.metric
+    return state.known(lambda: state.advised(*of, cascades=cascades, budgets=budgets), soon)
 
 
 def _answer(advice: Advice) -> None:
@@ -68,11 +69,12 @@ def _answer(advice: Advice) -> None:
     st.caption(telling.draws_line(advice.interval, LEVEL))
 
 
-def _ladder(every: list[Advice], share: float) -> None:
-    with st.expander("The answer under other budgets"):
-        table = wording.ladder(every, share)
-        tables.frame(table)
-        tables.download(table, "ladder")
+def _ladder(choice: Choice, cascades: bool, share: float) -> None:
+    with (unfolds := st.expander("The answer under other budgets", key=LADDER, on_change="rerun")):
+        if unfolds.open and (every := _advised(choice, cascades, state.BUDGETS, 0)) is not None:
+            table = wording.ladder(list(every.values()), share)
+            tables.frame(table)
+            tables.download(table, "ladder")
 
 
 def _missing(advice: Advice) -> None:

@@ -22,11 +22,14 @@ SAYS = {"compute": "multiply_adds", "time": "images_per_second", "parameters": "
 """What of a model's card each cost rests on."""
 SCALES = {"relative": "Relative", "absolute": "Absolute"}
 SCOPES = {"one": "This base", "all": "All bases"}
-MEANING = "This base: every single model, all systems that contain the base, and deep ensembles. All bases: every system."
+MEANING = {
+    "Systems": "This base: every single model, all systems that contain the base, and deep ensembles. All bases: every system.",
+    "Pairs": "This base: its pairs with every model that costs no more. All bases: every pair of the set.",
+}
 BUDGETS = tuple(round(share * 100) for share in state.BUDGETS)
 """Percent of the base's cost that may be added."""
 SOON = 0.1
-"""Seconds that the page waits for its systems, most of which are there, before it is drawn without them."""
+"""Seconds that the page waits for its systems, and for its answer, before it is drawn without them: most often they are there."""
 CASCADES = {"yes": "Considered", "no": "Left out"}
 CASCADE = "In a cascade a small system answers the images it is sure of and hands the rest on to a larger one."
 
@@ -73,11 +76,16 @@ def which() -> str:
     return controls.switch("Chart", "chart", CHARTS)
 
 
+def of_base(what: str) -> bool:
+    """Draw the choice of whose systems or pairs are meant; whether the base's alone."""
+    return controls.switch(f"{what} of", "scope", SCOPES, MEANING[what]) == "one"
+
+
 def asked(choice: Choice, chart: str) -> Asked:
     """Draw the page's own controls; what an answer is about is among the rows, ensembles beside large models are of every base."""
     singles = state.singles(choice.handle, choice.split, choice.kind)
     known = [label for label, column in SAYS.items() if pd.notna(singles.loc[choice.base, column])]
-    scope = controls.switch("Systems of", "scope", SCOPES, MEANING) if chart == "systems" else "all"
+    one = chart == "systems" and of_base("Systems")
     with st.popover("Axes and models"):
         shown = controls.switch("Show", "show", SHOWN, f"Gain: how much of the way from {choice.base} alone to a perfect value.")
         cost = COSTS[controls.switch("Cost", "cost", {label: label.title() for label in known})] if known else "m"
@@ -89,7 +97,7 @@ def asked(choice: Choice, chart: str) -> Asked:
         if hidden := [label for label in COSTS if label not in known]:
             st.caption(wording.hidden_costs(hidden, choice.base))
         models = _models(list(singles.index))
-    return Asked(scope == "one", models, shown == "gain", cost, scale == "relative")
+    return Asked(one, models, shown == "gain", cost, scale == "relative")
 
 
 def _models(names: Sequence[str]) -> list[str]:

@@ -40,6 +40,8 @@ SWITCHES = (
     ("uncertainty", "softmax"),
     ("chart", "sizes"),
     ("chart", "gains"),
+    ("scope", "all"),
+    ("scope", "one"),
     ("chart", "systems"),
 )
 PATIENCE, GLANCE = 120, 50
@@ -63,6 +65,8 @@ def clicks(session: Session) -> Iterator[tuple[str, Took]]:
         yield f"{key}: {value}", switched(session, key, value)
     for key, value in SWITCHES:
         yield f"{key}: {value}, seen before", switched(session, key, value)
+    session.app.session_state["ladder"] = True
+    yield "the other budgets, unfolded", session.run()
 
 
 def switched(session: Session, key: str, value: str) -> Took:
@@ -127,7 +131,10 @@ BY_HAND: dict[str, Action] = {
     "uncertainty: softmax": press("Softmax"),
     "chart: sizes": press("Small ones or one large?"),
     "chart: gains": press("Pairs on average"),
+    "of all bases": press("All bases"),
+    "of this base": press("This base"),
     "chart: systems": press("All systems"),
+    "the other budgets": lambda page, _: page.get_by_text("The answer under other budgets").click(),
 }
 """The same controls in a browser."""
 

@@ -321,7 +321,7 @@ def test_a_deep_ensemble_takes_members_alike_and_others_by_weight(rng):
     cards = {name: dataclasses.replace(one, model="net", recipe="r", weights_sha256=name) if name != "m3" else one
              for name, one in own.cards.items()}  # fmt: skip
     own = dataclasses.replace(own, cards=cards)
-    systems = enumerated(own, "test", base="m0") + grown(own, "m0", "test", BUDGETS, memory=Memory())[0]
+    systems = [*enumerated(own, "test", base="m0"), *grown(own, "m0", "test", BUDGETS, memory=Memory())[0]]
     rules = {system.members: system.rule for system in systems}
     assert rules["m0", "m1"] == "ensemble"
     assert rules["m0", "m3"] == "fitted"
@@ -516,8 +516,8 @@ def test_what_a_smaller_budget_was_sure_of_is_advised_where_a_larger_one_is_not(
     """The choice under the larger budget is taken to be a matter of luck."""
     made = advisor._advice
 
-    def unlucky(judge, weighed, budget, metric):
-        found = made(judge, weighed, budget, metric)
+    def unlucky(judge, choice, budget, metric):
+        found = made(judge, choice, budget, metric)
         if budget != 2.0:
             return found
         none = dict.fromkeys(METRICS, Interval(0.0, -0.1, 0.1))

@@ -3,6 +3,7 @@
 import functools
 import io
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -10,6 +11,9 @@ from dashboard import PAIR, labelled, query, step, text_of
 from logit_sets import write_set
 
 from app import members, tables
+from app.state import advice
+from app.state.caches import CACHE
+from duo_core.analysis import advisor
 from duo_core.analysis.advisor import LEVEL, advise
 from duo_core.logits.store import Store
 from duo_core.metrics import METRICS, relative_gain
@@ -106,8 +110,29 @@ def test_the_budget_moves_the_answer_and_the_address(open_find):
     assert "With no more compute: keep large" in card(app)
 
 
-def test_the_ladder_has_every_budget_and_kinds_that_are_missing_have_a_command(open_find):
+def unfolded(app):
+    """The page with the answers under other budgets, which are weighed when somebody looks."""
+    app.session_state["ladder"] = True
+    return app.run()
+
+
+def test_only_the_budget_asked_for_is_weighed_until_the_ladder_is_unfolded(open_find, monkeypatch):
+    asked, plain = [], advisor.Adviser.answers
+    monkeypatch.setattr(
+        advisor.Adviser, "answers", lambda self, budgets, *of: asked.append(list(budgets)) or plain(self, budgets, *of)
+    )
+    CACHE.clear()
     app = open_find(**PAIR)
+    assert asked == [[0.15]]
+    assert not labelled(app.expander, "The answer under other budgets").dataframe
+    unfolded(app)
+    assert asked == [[0.15], list(advice.BUDGETS)]
+    app.select_slider(key="budget").set_value(50).run()
+    assert asked[2:] == [[0.5]]
+
+
+def test_the_ladder_has_every_budget_and_kinds_that_are_missing_have_a_command(open_find):
+    app = unfolded(open_find(**PAIR))
     ladder = labelled(app.expander, "The answer under other budgets").dataframe[0].value
     assert ladder["Budget"].str.extract(r"(\d+)")[0].to_list() == ["0", "5", "10", "15", "20", "30", "50", "100", "200"]
     assert ladder["Budget"].str.contains("←").sum() == 1
@@ -120,7 +145,7 @@ def test_the_ladder_has_every_budget_and_kinds_that_are_missing_have_a_command(o
     ("base", "metric", "seen"), [("large", "aurc", "not significant"), ("small", "nll", "significantly better")]
 )
 def test_the_ladder_says_what_is_significant(open_find, toy_store, base, metric, seen):
-    app = open_find(**PAIR | {"base": base, "sidekick": "tiny"}, metric=metric, cascades="no")
+    app = unfolded(open_find(**PAIR | {"base": base, "sidekick": "tiny"}, metric=metric, cascades="no"))
     ladder = labelled(app.expander, "The answer under other budgets").dataframe[0].value
     shares = (ladder["Budget"].str.extract(r"(\d+)")[0].astype(int) / 100).to_list()
     for row, one in zip(
@@ -214,7 +239,7 @@ def reversed_set(path):
 
 
 def test_reversed_pairs_are_left_out_of_means_counted_and_added_on_demand(open_find, tmp_path):
-    app = open_find(reversed_set(tmp_path), **PAIR, chart="gains", budget="200")
+    app = open_find(reversed_set(tmp_path), **PAIR, chart="gains", scope="all", budget="200")
     said = "2 of 6 pairs are left out: on val their sidekick is more accurate than their base."
     assert said in text_of(app)
     before = app.expander[-1].dataframe[0].value
@@ -226,9 +251,34 @@ def test_reversed_pairs_are_left_out_of_means_counted_and_added_on_demand(open_f
 
 
 def test_mean_gains_are_those_of_the_pairs_within_the_budget(open_find):
-    app = open_find(**PAIR, chart="gains", budget="10")
-    assert "What do pairs under +10 % gain on average?" in text_of(app)
+    app = open_find(**PAIR, chart="gains", scope="all", budget="10")
+    assert "What do pairs of all bases under +10 % gain on average?" in text_of(app)
     assert list(app.expander[-1].dataframe[0].value["metric"].unique()) == list(METRICS)
+
+
+def test_mean_gains_are_of_the_base_alone_unless_all_bases_are_asked_for(open_find, toy_store):
+    own = Store(toy_store).open("toy")
+    cheaper = [name for name in own.cards if name != "middle" and COST[name] <= COST["middle"]]
+    app = open_find(**PAIR | {"base": "middle", "sidekick": "small"}, chart="gains", budget="0", reversed="yes")
+    assert "What do all pairs of middle gain on average?" in text_of(app)
+    shown = app.expander[-1].dataframe[0].value.set_index(["metric", "variant"])
+    gains = [gain_of(evaluate(own, "middle", name), "brier") for name in cheaper]
+    assert shown.loc[("brier", "duo"), "pairs"] == len(cheaper)
+    assert shown.loc[("brier", "duo"), "mean"] == pytest.approx(np.mean(gains))
+    app.button_group(key="scope").set_value("all").run()
+    assert not app.exception
+    assert query(app)["scope"] == "all"
+    assert "What do all pairs of all bases gain on average?" in text_of(app)
+
+
+def gain_of(found, key):
+    """Of the duo, over its more accurate member."""
+    return relative_gain(key, found.metrics["duo"][key], found.metrics[found.better][key])
+
+
+def test_where_no_pair_is_within_the_budget_that_is_said(open_find):
+    app = open_find(**PAIR | {"base": "tiny", "sidekick": "large"}, chart="gains", budget="5")
+    assert "There are no pairs of tiny. Choose a larger budget, another base, or all bases." in app.info[-1].value
 
 
 def test_a_clicked_point_and_a_selected_row_open_their_system(monkeypatch):

@@ -87,7 +87,6 @@ ASKED: dict[str, Callable[[state.Handle], Any]] = {
     "exchangeable": lambda h: state.exchangeable(h, found(h), "softmax"),
     "claims": lambda h: state.claims_of(h, "test"),
     "difference": lambda h: state.difference(h, (*PAIR, "duo"), ("large", "middle", "duo"), "test", "softmax", "aurc"),
-    "landscape": lambda h: state.landscape(h, "test", "softmax", "aurc"),
     "singles": lambda h: state.singles(h, "test"),
     "bowl": lambda h: state.bowl_of(h, *PAIR).table(),
     "marks": lambda h: state.marks_of(h, *PAIR),
@@ -124,9 +123,12 @@ def _affordable(h):
 def _said(found):
     """What an advice says of every budget, as plain values."""
     return {
-        share: (one.chosen.members, one.candidates, one.chosen.cost_ratio, one.chosen.candidate.val_nll, one.chosen.metrics["aurc"])
+        share: (
+            one.chosen.members, one.candidates, one.chosen.cost_ratio, one.chosen.candidate.val_nll, one.chosen.metrics["aurc"],
+            one.metric,
+        )
         for share, one in found.items()
-    }
+    }  # fmt: skip
 
 
 def same(one: Any, other: Any) -> bool:
@@ -302,12 +304,20 @@ CASES: dict[str, Asks] = {
         lambda h, kind="softmax": state.member_curves(h, state.together(h, TRIO, "test", kind), kind).table, "kind", **ENTROPY
     ),
     "beside": Asks(_beside, "base", "split", base={"base": "middle"}, split={"split": "shift"}),
-    "advice": Asks(
+    "adviser": Asks(
         lambda h, base="large", split="test", kind="softmax", cascades=True: _said(
             state.advised(h, base, split, kind, "aurc", cascades=cascades)
         ),
         "base", "split", "kind", "cascades",
         base={"base": "middle"}, split={"split": "shift"}, **ENTROPY, cascades={"cascades": False},
+    ),
+    "advice": Asks(
+        lambda h, base="large", split="test", kind="softmax", cascades=True, metric="aurc", budgets=(0.0, 0.2): _said(
+            state.advised(h, base, split, kind, metric, cascades=cascades, budgets=budgets)
+        ),
+        "base", "split", "kind", "cascades", "metric", "budgets",
+        base={"base": "middle"}, split={"split": "shift"}, **ENTROPY, cascades={"cascades": False}, metric={"metric": "nll"},
+        budgets={"budgets": [0.5]},
     ),
     "contest": Asks(
         lambda h, split="test", kind="softmax", metric="aurc": [

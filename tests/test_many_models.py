@@ -10,19 +10,23 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from duo_core.analysis import candidates, cascading
-from duo_core.analysis.advisor import advise, systems_beside
+from duo_core.analysis import candidates, cascading, options
+from duo_core.analysis.advisor import Adviser, advise
+from duo_core.analysis.beside import systems_beside
 from duo_core.analysis.candidates import Bounds, enumerated, grown
-from duo_core.analysis.cascading import cascade_candidates
+from duo_core.analysis.cascading import cascades_beside
+from duo_core.analysis.options import Draws
 from duo_core.cli.advising import document
 from duo_core.logits import FIT_SPLIT, Card, LogitSet
 from duo_core.systems import growing
+from duo_core.systems.cascades import gate_for_share
 from duo_core.systems.enumeration import results
 from duo_core.systems.fitting import features_of
 from duo_core.systems.growing import grow, grow_under
 from duo_core.systems.judging import fit_system
 from duo_core.systems.newton import pseudo_inverse
 from duo_core.systems.pair_judging import Memory
+from duo_core.systems.predicting import predictions
 from duo_core.systems.screening import promises
 from duo_core.systems.search import point_at
 from duo_core.systems.sweep import calibrate_models, fit_pair
@@ -75,6 +79,17 @@ def test_the_promise_says_what_the_fit_then_finds():
     assert sorted(found, key=found.get)[-2:] == sorted(decreases, key=decreases.get)[-2:]
     for name, decrease in decreases.items():
         assert found[name] == pytest.approx(decrease, rel=0.5, abs=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_logits_of_any_precision_are_promised_and_grow(dtype):
+    own = world(1)
+    own = dataclasses.replace(own, arrays={key: logits.to(dtype) for key, logits in own.arrays.items()})
+    wide = dataclasses.replace(own, arrays={key: logits.float() for key, logits in own.arrays.items()})
+    one, other = (grow_under(of, "m0", [4.0], size=4, fitted=2)[0] for of in (own, wide))
+    assert one.members == other.members
+    assert len(one.members) == 4
+    assert one.nll_fit == pytest.approx(other.nll_fit, rel=1e-6)
 
 
 def test_where_classes_are_masked_nothing_is_promised():
@@ -188,31 +203,129 @@ def test_where_all_was_searched_nothing_is_said():
 def test_cascades_of_a_bounded_search_are_the_best_of_each_first_model(few):
     own = world(5)
     found = results(own, enumerated(own, "test", size=2, base="m2"), ["test"])
-    made, bounds = cascade_candidates(own, "m2", found, np.inf)
-    stages = {one.system.stages for one in made}
-    assert len(stages) <= bounds.cascades
+    made = cascades_beside(own, "m2", found)
+    assert set(made.pair) == set(range(len(made.pairs)))
+    assert len(made.pairs) == made.bounds.cascades < made.bounds.pairs
     by_first = {}
-    for first, pair in stages:
-        by_first.setdefault(first.members[0], []).append(found[pair].nll_fit)
+    for pair in made.pairs:
+        by_first.setdefault(pair.members[1], []).append(found[pair].nll_fit)
     least = found[System(("m2",))].nll_fit
     for name, tried in by_first.items():
         every = [of.nll_fit for s, of in found.items() if s.m == 2 and s.members[1] == name and all(of.weights)]
         assert min(tried) == min(nll for nll in every if nll < least)
 
 
-def test_the_second_base_is_weighed_with_what_was_judged_for_the_first():
+@pytest.mark.parametrize("kind", ["softmax", "entropy"])
+@pytest.mark.parametrize("limit", [0.6, 1.5, np.inf])
+def test_cascades_are_what_their_stages_say_image_by_image(kind, limit):
+    """One of the models is as sure of every image as of any other, so that it hands on all or none."""
+    own, base = world(5, m=5, n=60), "m1"
+    for split, labels in own.labels.items():
+        own.arrays["m4", split] = 2 * torch.nn.functional.one_hot(torch.where(torch.arange(60) % 4 > 0, labels, 0), 4).float()
+    cost = {name: card.multiply_adds for name, card in own.cards.items()}
+    found = results(own, enumerated(own, "test", size=2, base=base), ["test"])
+    memory, alone, expected, within = Memory(), System((base,)), {}, 0
+    calibrate_models(own, own.cards, memory)
+    labels, logits = own.labels[FIT_SPLIT], {name: own.logits(name, FIT_SPLIT) for name in own.cards}
+    said = {
+        system: predictions(logits, labels, [(system, fit_system(own, system.members, memory))], kind=kind)[0] for system in found
+    }
+    for pair in (system for system in found if system.m == 2 and all(found[system].weights)):
+        first = System((pair.members[1],))
+        for share in cascading.SHARES if found[pair].nll_fit < found[alone].nll_fit else ():
+            gate = gate_for_share(said[first].uncertainty, share)
+            goes_on = said[first].uncertainty > gate
+            mean = cost[pair.members[1]] + cost[pair.members[0]] * goes_on.mean()
+            if not 0 < goes_on.sum() < 60 or mean > limit * cost[base] * (1 + 1e-12):
+                continue
+            within += 1
+            apart = np.where(goes_on, said[pair].nll, said[first].nll) - said[alone].nll
+            worth = cascading.SURE * apart.std() / np.sqrt(60)
+            if -apart.mean() > worth:
+                expected[pair, round(gate, 9)] = mean, found[alone].nll_fit + apart.mean(), worth
+    count, made = cascades_beside(own, base, found, kind=kind).under(limit * cost[base])
+    assert count == within
+    got = {(one.system.stages[1], round(one.system.gates[0], 9)): (one.cost, one.val_nll, one.worth) for one in made}
+    assert got.keys() == expected.keys()
+    assert all(got[key] == pytest.approx(expected[key]) for key in expected)
+    assert len(expected) > 0 or limit < 1
+
+
+@pytest.mark.parametrize("kept", [1, 3, 100])
+def test_what_pairs_lose_is_found_once_whichever_base_and_uncertainty_ask(monkeypatch, kept):
+    own, memory, asked, plain = world(5, m=6, n=60), Memory(), [], cascading.lost
+    monkeypatch.setattr(cascading, "BYTES", kept * 8 * 60)
+    monkeypatch.setattr(cascading, "lost", lambda own, of, split: asked.append(len(of)) or plain(own, of, split))
+    found = results(own, enumerated(own, "test", size=2), ["test"])
+    for base, kind in (("m3", "softmax"), ("m2", "softmax"), ("m3", "entropy")):
+        alone, made = cascades_beside(own, base, found, kind=kind), cascades_beside(own, base, found, kind=kind, memory=memory)
+        for one, other in zip(made, alone, strict=True):
+            assert np.array_equal(one, other) if isinstance(one, np.ndarray) else one == other
+        assert len(memory.lost) <= kept
+    asked.clear()
+    cascades_beside(own, "m3", found, memory=memory)
+    assert bool(asked) == (kept < 100)
+
+
+def test_the_second_base_is_weighed_with_what_was_judged_for_the_first(fits):
     own = world(6)
     known = results(own, enumerated(own, "test"), ["test"])
     for base in ("m2", "m5"):
-        beside = systems_beside(own, base, known=known)
-        assert beside.whole is known
-        assert advise(own, base, replicates=100, known=beside) == advise(own, base, replicates=100)
-    with pytest.raises(ValueError, match="expected systems beside 'm2', got those beside 'm5'"):
-        advise(own, "m2", known=beside)
+        fits.clear()
+        adviser = Adviser(systems_beside(own, base, "test", BUDGETS, known=known), draws=Draws(100))
+        assert adviser.answers(BUDGETS) == advise(own, base, BUDGETS, replicates=100)
+
+
+@pytest.mark.parametrize("order", [(0.5, 0.1, 2.0), (2.0, 0.1), (0.1, 0.5), (0.43, 0.47, 1.0), (1.6, 0.9)])
+@pytest.mark.parametrize("seed", [8, 10])
+def test_answers_are_the_same_in_whatever_order_they_are_asked_for(few, order, seed):
+    """Those of a ladder, and budgets of one's own."""
+    own = world(seed)
+    adviser = Adviser(systems_beside(own, "m1"), draws=Draws(100))
+    for budget in order:
+        assert adviser.answers([budget]) == advise(own, "m1", [budget], replicates=100)
+    assert adviser.answers(order) == advise(own, "m1", order, replicates=100)
+
+
+def test_what_is_weighed_for_a_budget_does_not_depend_on_what_grew_meanwhile(few):
+    own = world(8)
+    beside = systems_beside(own, "m0")
+    first = [one.system for one in beside.within(0.5)]
+    whole = [one.system for one in beside.within(2.0)]
+    for other in (0.47, 1.7):  # of one's own, so that only whoever asks for them sees what grew
+        beside.within(other)
+    assert [one.system for one in beside.within(0.5)] == first
+    assert [one.system for one in beside.within(2.0)] == whole
+    assert set(first) < set(whole)
+
+
+def test_what_one_answer_found_the_next_does_not_find_again(few, fits, monkeypatch):
+    judged, plain = [], options.metrics_on_draws
+    monkeypatch.setattr(options, "metrics_on_draws", lambda *of: judged.append(len(of[0])) or plain(*of))
+    own = world(9)
+    adviser = Adviser(systems_beside(own, "m1"), draws=Draws(100))
+    first = adviser.answers([1.0])
+    assert any(fits)
+    assert judged
+    fits.clear()
+    judged.clear()
+    assert adviser.answers([1.0]) == first
+    assert not any(fits)
+    assert not judged
+
+
+def test_a_smaller_budget_grows_nothing_that_it_does_not_allow(few, fits):
+    own = world(9)
+    most = {}
+    for budget in (0.5, 2.0):
+        fits.clear()
+        Adviser(systems_beside(own, "m0"), draws=Draws(100)).answers([budget])
+        most[budget] = max(growing.cost_ratio(own, members) for step in fits for members in step)
+    assert most[0.5] <= 1.5 + 1e-9 < most[2.0]
 
 
 def test_larger_systems_that_grew_are_none_of_those_enumerated(few):
-    larger, fitted = grown(world(7), "m0", "test", (), size=3, memory=Memory())
+    larger, fitted = grown(world(7), "m0", "test", BUDGETS, size=3, memory=Memory())
     assert fitted == 3
     assert min(system.m for system in larger) == 3
     assert all("m0" in system.members for system in larger)

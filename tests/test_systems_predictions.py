@@ -20,7 +20,7 @@ from duo_core.systems import loops, moments, pair_loops, predicting
 from duo_core.systems import pair_predicting as p
 from duo_core.systems.duo import Fit, Temperatures
 from duo_core.systems.fitting import calibrate
-from duo_core.systems.predicting import predictions
+from duo_core.systems.predicting import losses, predictions
 from duo_core.systems.system import RULES, Fitted, Rule, System
 from duo_core.systems.weighing import fit_members
 
@@ -179,6 +179,20 @@ def test_many_systems_from_one_pass_are_each_by_itself() -> None:
     for (system, fitted), found in zip(asked, predictions(models, labels, asked), strict=True):
         alone = predictions({name: models[name] for name in system.members}, labels, [(system, fitted)])[0]
         assert all((getattr(found, name) == getattr(alone, name)).all() for name in ("predicted", *FIELDS)), system
+    assert (losses(models, labels, asked) == [one.nll for one in predictions(models, labels, asked)]).all()
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_losses_are_those_of_the_predictions_where_rows_are_of_the_same_logits(tied: bool) -> None:
+    """In another order, when they are summed again."""
+    models, labels = data(2)
+    if tied:
+        models["m0"][1] = models["m0"][0].flip(0)
+    asked = [(System(("m0", "m1"), rule), fit_members(("m0", "m1"), [calibrate(models[name], labels) for name in ("m0", "m1")]))
+             for rule in RULES]  # fmt: skip
+    assert (losses(models, labels, asked) == [one.nll for one in predictions(models, labels, asked)]).all()
+    with pytest.raises(InputError, match="expected logits of every member, got none of 'm1'"):
+        losses({"m0": models["m0"]}, labels, asked)
 
 
 def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import threading
 import pytest
 from dashboard import PAIR, query, text_of
 
+from app import finding
 from app.state import advice, caches, tables, waiting
 from app.state.caches import CACHE, Cache, Key, awaited, kept
 from app.views import find
@@ -19,6 +20,7 @@ def at_once(monkeypatch):
     """Nothing was found before, and what is under way is said soon."""
     monkeypatch.setattr(waiting, "PATIENCE", 0.01)
     monkeypatch.setattr(waiting, "GLANCE", 0.01)
+    monkeypatch.setattr(finding, "SOON", 0)
     CACHE.clear()
 
 
@@ -65,8 +67,9 @@ def test_find_is_drawn_without_the_advice_and_then_with_it(open_view, steps, hel
     assert "With up to 15 % more compute" in text_of(app)
     assert "Weighing" not in text_of(app)
     steps.clear()
-    app.select_slider(key="budget").set_value(50).run()
+    app.run()
     assert steps == ["drawn"], "what is there is not waited for"
+    app.select_slider(key="budget").set_value(50).run()
     steps.clear()
     app.selectbox(key="base").set_value(app.selectbox(key="base").options[1]).run()
     assert steps == ["drawn", "systems_beside", "drawn"]

@@ -12,7 +12,7 @@ from app.state.bowls import LIVE, bowl_of, marks_of, refit_work, refits
 from app.state.diagnosis import begin_gains, calibration, classes, entropy_gains, every_split, gains, moves
 from app.state.exports import exported
 from app.state.holding import claims_of, exchangeable, promised
-from app.state.landscape import averaged, difference, landscape, singles
+from app.state.landscape import averaged, difference, singles
 from app.state.members import Together, judged_alone, judged_by, member_curves, system_of, together
 from app.state.pairs import (
     TimedFit,
@@ -69,7 +69,6 @@ __all__ = [
     "judged_alone",
     "judged_by",
     "known",
-    "landscape",
     "marks_of",
     "member_curves",
     "moves",

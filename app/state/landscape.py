@@ -1,4 +1,4 @@
-"""A whole set: every model alone, and every pair with what both models are and cost."""
+"""A whole set: every model alone, how two systems differ, and what averages of trainings buy."""
 
 from math import nan
 
@@ -8,9 +8,7 @@ from app.state.caches import Key, awaited, kept
 from app.state.once import Progress
 from app.state.pairs import evaluation
 from app.state.sets import Handle, memory, survey
-from app.state.tables import all_pairs
 from duo_core.analysis import trainings
-from duo_core.analysis.advice import gains_over_better
 from duo_core.analysis.pairs import UNKNOWN_FAMILY
 from duo_core.analysis.trainings import Trained
 from duo_core.common.arrays import UncertaintyKind
@@ -51,13 +49,6 @@ def _facts(card: Card) -> dict[str, object]:
         "weights": card.weights,
         "weights_sha256": card.weights_sha256,
     }
-
-
-def landscape(handle: Handle, split: str, kind: UncertaintyKind, metric: str) -> pd.DataFrame:
-    """The rows of `all_pairs` with the `gain` in a metric over the better member alone."""
-    table = all_pairs(handle, split, kind)
-    alone = singles(handle, split, kind)
-    return table.assign(gain=gains_over_better(metric, table, alone))
 
 
 System = tuple[str, str, str]

@@ -11,9 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
+from duo_core.analysis.candidates import Candidate
 from duo_core.systems.duo import Fit
 from duo_core.systems.enumeration import Result
-from duo_core.systems.system import Fitted
+from duo_core.systems.system import Fitted, System
 
 Place = Hashable
 """Where something lies: an address, or what stands for one."""
@@ -21,8 +22,8 @@ ATOMS = (str, bytes, bytearray, int, float, complex, bool, type(None))
 OPAQUE = (type, ModuleType)
 BUFFERS = (bytes, bytearray, memoryview, mmap)
 """What arrays look into beside arrays; a mapped file is none of our memory."""
-RECORDS = (Fit, Fitted, Result)
-"""What is in thousands and looks into no array; of a long mapping the first says how large each is."""
+RECORDS = (Fit, Fitted, Result, System, Candidate)
+"""What is in thousands and looks into no array; of many, and of many atoms by key, the first says how large each is."""
 LONG = 64
 """Items from which on a list of texts or numbers is one piece, without looking at each item again."""
 
@@ -103,12 +104,14 @@ def _sequence(one: Any) -> Piece:
     items = list(one)
     if len(items) > LONG and isinstance(items[0], ATOMS):
         return Piece(id(one), lambda: sys.getsizeof(one) + sum(map(sys.getsizeof, items)))
+    if len(items) > LONG and isinstance(items[0], RECORDS):
+        return Piece(id(one), sys.getsizeof(one) + len(items) * sum(pieces(items[0]).values()))
     return Piece(id(one), sys.getsizeof(one), items)
 
 
 def _mapping(one: Mapping[Any, Any]) -> Piece:
     items = list(one.items())
-    if len(items) > LONG and isinstance(items[0][1], RECORDS):
+    if len(items) > LONG and isinstance(items[0][1], (*RECORDS, *ATOMS)):
         return Piece(id(one), sys.getsizeof(one) + len(items) * sum(pieces(items[0]).values()))
     return Piece(id(one), sys.getsizeof(one), [part for item in items for part in item])
 

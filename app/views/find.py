@@ -40,8 +40,9 @@ def show() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chart = finding.which()
         asked = None if chart == "gains" else finding.asked(choice, chart)
+        of_base = finding.of_base("Pairs") if asked is None else asked.of_base
     if asked is None:
-        _mean_gains(choice, answer.share)
+        _mean_gains(choice, answer.share, of_base)
     elif (view := finding.view_of(choice, asked, answer.options)) is not None:
         _systems(choice, view, answer.advice) if chart == "systems" else _sizes(choice, view)
         _table(view)
@@ -126,17 +127,21 @@ def _table(view: View) -> None:
         tables.download(saved, "systems", "parquet")
 
 
-def _mean_gains(choice: Choice, share: float) -> None:
+def _mean_gains(choice: Choice, share: float, of_base: bool) -> None:
     """What the pairs within the budget gain on average."""
-    table = state.known(lambda: state.landscape(choice.handle, choice.split, choice.kind, choice.metric))
+    table = state.known(lambda: _pairs(choice, of_base))
     if table is None:
         return
     kept, left_out = _not_reversed(table[table["variant"].isin(("duo", "uq_only", "unweighted"))])
     within = kept[kept["flops_balance"] <= share] if kept["flops_balance"].notna().any() and share else kept
-    what = "all pairs" if within is kept else f"pairs under +{words.percent(share, 0)}"
+    whose = choice.base if of_base else "all bases"
+    what = f"all pairs of {whose}" if within is kept else f"pairs of {whose} under +{words.percent(share, 0)}"
     st.header(f"What do {what} gain on average?", anchor=False)
+    if within.empty:
+        st.info(wording.no_pairs(what.removeprefix("all ")))
+        return
     st.markdown(
-        f"Mean and standard deviation over {recommendation.counted_pairs(within)} of all bases, each compared with the better of "
+        f"Mean and standard deviation over {recommendation.counted_pairs(within)}, each compared with the better of "
         f"its two members alone. {left_out}"
     )
     summary = mean_gains(within, state.singles(choice.handle, choice.split, choice.kind))
@@ -146,6 +151,14 @@ def _mean_gains(choice: Choice, share: float) -> None:
         f"Mean relative gain of {what} in every metric, with one standard deviation",
     )
     tables.numbers(summary, "mean_gains", "The gains as numbers")
+
+
+def _pairs(choice: Choice, of_base: bool) -> pd.DataFrame:
+    """Pairs whose base costs at least what its sidekick does: those of one base, or all."""
+    if not of_base:
+        return state.all_pairs(choice.handle, choice.split, choice.kind)
+    table = state.sidekicks(choice.handle, choice.base, choice.split, choice.kind)
+    return table[~(table["flops_balance"] > 1)]
 
 
 def _not_reversed(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:

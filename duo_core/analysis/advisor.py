@@ -1,13 +1,16 @@
 """So much more compute: which system to take instead of a base, chosen on the fit split and judged on another."""
 
 import functools
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from duo_core.analysis.candidates import BUDGETS, Bounds, Candidate, candidates, enumerated, grown
-from duo_core.analysis.cascading import cascade_candidates
+from duo_core.analysis.beside import Beside, systems_beside
+from duo_core.analysis.candidates import BUDGETS, GROWN_UNDER, Bounds, Candidate, enumerated, grown, takes_part
+from duo_core.analysis.cascading import Cascades, cascades_beside
 from duo_core.analysis.choice import Advice, affordable, front, ranked
 from duo_core.analysis.missing import missing_kinds
 from duo_core.analysis.one_split import OneSplitJudge, as_fit_split, only_split
@@ -16,25 +19,80 @@ from duo_core.common.arrays import InputError, UncertaintyKind
 from duo_core.logits import FIT_SPLIT, LogitSet
 from duo_core.metrics import METRICS
 from duo_core.metrics.intervals import REPLICATES
-from duo_core.systems.enumeration import Results, results
 from duo_core.systems.growing import WHOLE, check_budget
 from duo_core.systems.pair_judging import Memory
-from duo_core.systems.remembered_systems import swept_or_judged
 from duo_core.systems.sweep import check_fit_split, check_judged
 
-__all__ = ["BUDGETS", "CHOSEN_BY", "LEVEL", "Advice", "advise", "systems_beside"]
+__all__ = ["BUDGETS", "CHOSEN_BY", "LEVEL", "Advice", "Adviser", "advise"]
 
 
-class Beside(NamedTuple):
-    """Judged systems that may stand in a base's place."""
+class _Offer(NamedTuple):
+    """What is weighed under a budget."""
 
-    base: str
-    whole: Results
-    """Every choice of few models, and deep ensembles; those that the largest budget does not allow take no part."""
-    grown: Results
-    """Larger ones, which grew from the base."""
-    fitted: int | None
-    """Of `Bounds`."""
+    may: list[Candidate]
+    """The base first; of cascades only those that are worth taking instead of it."""
+    others: int
+    """Cascades that are not."""
+    bounds: Bounds
+
+
+class _Choice(NamedTuple):
+    """What is chosen under a budget, whatever the metric that is shown."""
+
+    chosen: Candidate
+    second: Candidate | None
+    cheapest: Candidate | None
+    weighed: int
+    bounds: Bounds
+    may: Sequence[Candidate] = ()
+    """What it was chosen from, where the choice is made again on draws."""
+
+
+class Adviser:
+    """Answers for one base, budget after budget; what was found for one of them is not found again for the next.
+
+    The answers are those of `advise`, and its parameters those named as there.
+    """
+
+    def __init__(
+        self, beside: Beside, *, kind: UncertaintyKind = "softmax", cascades: bool = True, draws: Draws | None = None
+    ) -> None:
+        """Of the systems that `systems_beside` returned."""
+        self._beside, self._kind, self._with_cascades, self._draws = beside, kind, cascades, draws or Draws()
+        self._chosen: dict[float, _Choice] = {}
+        self._lock = threading.Lock()
+
+    def answers(self, budgets: Sequence[float], metric: str = CHOSEN_BY) -> list[Advice]:
+        """What to do under each budget, in their order."""
+        _check(budgets, metric)
+        with self._lock:
+            return _ladder(self._judge, self._choice, budgets, metric)
+
+    def _choice(self, budget: float) -> _Choice:
+        if budget not in self._chosen:
+            self._chosen[budget] = _choice(self._judge, self._offer(budget))
+        return self._chosen[budget]
+
+    @cached_property
+    def _judge(self) -> Judge:
+        own = self._beside
+        alone = next(one for one in own.weighed.values() if one.action == "keep")
+        return Judge(own.own, own.split, alone, own.found, kind=self._kind, draws=self._draws)
+
+    @cached_property
+    def _cascades(self) -> Cascades:
+        beside = self._beside
+        return cascades_beside(beside.own, beside.base, beside.whole, kind=self._kind, memory=beside.memory)
+
+    def _offer(self, budget: float) -> _Offer:
+        base = self._judge.base
+        may = affordable(self._beside.within(budget), base, budget)
+        bounds = Bounds(self._beside.fitted)
+        if not self._with_cascades:
+            return _Offer(may, 0, bounds)
+        bounds = replace(self._cascades.bounds, fitted=bounds.fitted)
+        count, better = self._cascades.under((1 + budget) * base.cost) if budget > 0 else (0, [])
+        return _Offer(may + better, count - len(better), bounds)
 
 
 def advise(
@@ -47,7 +105,6 @@ def advise(
     kind: UncertaintyKind = "softmax",
     size: int = WHOLE,
     cascades: bool = True,
-    known: Beside | None = None,
     store: Path | None = None,
     memory: Memory | None = None,
     replicates: int = REPLICATES,
@@ -73,8 +130,6 @@ def advise(
         Members up to which every choice is weighed.
     cascades
         Whether cascades are weighed, too.
-    known
-        What `systems_beside` returned for the same base, split and budgets, so that it is not asked again.
     store
         Where judged systems are remembered; None for nowhere.
     memory
@@ -96,22 +151,8 @@ def advise(
     check_fit_split(logit_set)
     check_judged(logit_set, split)
     _check_base(logit_set, base, FIT_SPLIT, split)
-    memory = memory or Memory()
-    known = known or systems_beside(
-        logit_set, base, split, budgets, size=size, store=store, memory=memory, seed=seed, progress=progress
-    )
-    if known.base != base:
-        raise ValueError(f"expected systems beside '{base}', got those beside '{known.base}'")
-    systems = enumerated(logit_set, split, size=size, seed=seed, limit=_limit(logit_set, base, budgets), base=base)
-    found, fitted = {s: known.whole[s] for s in systems if s in known.whole} | known.grown, known.fitted
-    weighed, bounds = candidates(logit_set, base, found), Bounds(fitted)
-    if cascades:
-        most = (1 + max([*budgets, 0])) * (logit_set.cards[base].multiply_adds or 0)
-        more, bounds = cascade_candidates(logit_set, base, found, most, kind=kind)
-        weighed, bounds = weighed + more, replace(bounds, fitted=fitted)
-    alone = next(one for one in weighed if one.action == "keep")
-    judge = Judge(logit_set, split, alone, found, kind=kind, draws=draws)
-    return _ladder(judge, weighed, budgets, metric, bounds)
+    beside = systems_beside(logit_set, base, split, budgets, size=size, store=store, memory=memory, seed=seed, progress=progress)
+    return Adviser(beside, kind=kind, cascades=cascades, draws=draws).answers(budgets, metric)
 
 
 def _on_one_split(
@@ -126,45 +167,19 @@ def _on_one_split(
 ) -> list[Advice]:
     """The same of a set that has one split, by cross-fitting; without cascades, whose gates would need a split of their own."""
     _check_base(logit_set, base, only)
-    whole, limit = as_fit_split(logit_set, only), _limit(logit_set, base, budgets)
+    whole = as_fit_split(logit_set, only)
+    limit = (1 + max([*BUDGETS, *budgets])) * (logit_set.cards[base].multiply_adds or 0)
     systems = enumerated(whole, "test", size=size, seed=draws.seed, limit=limit, base=base)
-    larger, fitted = grown(whole, base, "test", budgets, size=size, memory=Memory())
+    larger, fitted = grown(whole, base, "test", [*GROWN_UNDER, *budgets], size=size, memory=Memory())
     judge = OneSplitJudge(logit_set, only, base, [*systems, *larger], kind=kind, draws=draws)
-    return _ladder(judge, judge.weighed, budgets, metric, Bounds(fitted))
+    grew = {system.members: under for system, under in larger.items()}
 
+    def choice(budget: float) -> _Choice:
+        there = [one for one in judge.weighed if one.members not in grew or takes_part(grew[one.members], budget)]
+        may = affordable(there, judge.base, budget)
+        return _choice(judge, _Offer(may, 0, Bounds(fitted)))._replace(may=may)
 
-def systems_beside(
-    logit_set: LogitSet,
-    base: str,
-    split: str = "test",
-    budgets: Sequence[float] = BUDGETS,
-    *,
-    size: int = WHOLE,
-    known: Results | None = None,
-    store: Path | None = None,
-    memory: Memory | None = None,
-    seed: int = 0,
-    progress: Callable[[int, int], bool | None] | None = None,
-) -> Beside:
-    """Return the systems that `advise` weighs beside a base, its cascades left out; parameters as there.
-
-    Parameters
-    ----------
-    known
-        Systems that were judged on the split before; those of `candidates.enumerated` do not depend on the base.
-    """
-    memory, known = memory or Memory(), known or {}
-    systems = enumerated(logit_set, split, size=size, seed=seed, limit=_limit(logit_set, base, budgets), base=base)
-    if new := [system for system in systems if system not in known]:
-        known = {**known, **swept_or_judged(logit_set, new, split, store, memory, progress)}
-    larger, fitted = grown(logit_set, base, split, budgets, size=size, memory=memory, known=known)
-    new = [system for system in larger if system not in known]
-    return Beside(base, known, results(logit_set, new, [split], memory=memory), fitted)
-
-
-def _limit(logit_set: LogitSet, base: str, budgets: Sequence[float]) -> float:
-    """Multiply-adds under the largest budget."""
-    return (1 + max([*BUDGETS, *budgets])) * (logit_set.cards[base].multiply_adds or 0)
+    return _ladder(judge, choice, budgets, metric)
 
 
 def _check(budgets: Sequence[float], metric: str) -> None:
@@ -181,11 +196,18 @@ def _check_base(logit_set: LogitSet, base: str, *splits: str) -> None:
         raise InputError(f"expected multiply-adds of '{base}', which a budget is relative to, got none; state them")
 
 
+def _choice(judge: Judge | OneSplitJudge, offer: _Offer) -> _Choice:
+    order = ranked(offer.may, judge.base)
+    chosen = order[0]
+    second = next((one for one in order[1:] if set(one.members) != set(chosen.members)), None)
+    return _Choice(chosen, second, judge.cheapest(front(order)), len(offer.may) + offer.others, offer.bounds)
+
+
 def _ladder(
-    judge: Judge | OneSplitJudge, weighed: Sequence[Candidate], budgets: Sequence[float], metric: str, bounds: Bounds
+    judge: Judge | OneSplitJudge, choice: Callable[[float], _Choice], budgets: Sequence[float], metric: str
 ) -> list[Advice]:
     """The advice under each budget, with what to fall back on: answers of the standard ladder alone, whatever else is asked."""
-    under = functools.cache(lambda budget: replace(_advice(judge, weighed, budget, metric), bounds=bounds))
+    under = functools.cache(lambda budget: _advice(judge, choice(budget), budget, metric))
 
     def advice(budget: float) -> Advice:
         found = under(budget)
@@ -197,14 +219,11 @@ def _ladder(
     return [advice(budget) for budget in budgets]
 
 
-def _advice(judge: Judge | OneSplitJudge, weighed: Sequence[Candidate], budget: float, metric: str) -> Advice:
+def _advice(judge: Judge | OneSplitJudge, choice: _Choice, budget: float, metric: str) -> Advice:
     """The advice under one budget."""
-    own, base = judge.own, judge.base
-    may = affordable(weighed, base, budget)
-    order = ranked(may, base)
-    chosen, keys = order[0], tuple(dict.fromkeys([metric, CHOSEN_BY]))
-    second = next((one for one in order[1:] if set(one.members) != set(chosen.members)), None)
-    cheapest = next((one for one in reversed(front(order)[1:]) if judge.alike(one, chosen)), None)
+    own, base, keys = judge.own, judge.base, tuple(dict.fromkeys([metric, CHOSEN_BY]))
+    of_chosen = judge.chosen(choice.chosen, choice.may)
+    second, cheapest = judge.beside([choice.second, choice.cheapest], choice.chosen, keys)
     models = own.models(*judge.splits)
     return Advice(
         set=own.name,
@@ -214,12 +233,13 @@ def _advice(judge: Judge | OneSplitJudge, weighed: Sequence[Candidate], budget: 
         judged_on=judge.splits[-1],
         metric=metric,
         reference=judge.option(base),
-        chosen=judge.chosen(chosen, may),
-        runner_up=None if second is None else judge.beside(second, chosen, keys),
-        cheapest=None if cheapest is None else judge.beside(cheapest, chosen, keys),
+        chosen=of_chosen,
+        runner_up=second,
+        cheapest=cheapest,
         fallback=None,
-        candidates=len(may),
+        candidates=choice.weighed,
         unknown=sum(not own.cards[model].multiply_adds for model in models),
         missing=missing_kinds(own.cards, base.members[0], models),
         corrected=len(judge.splits) == 1,
+        bounds=choice.bounds,
     )

@@ -1,11 +1,13 @@
 """What an advisor weighs: every system that a set can offer at a cost, and what each is to the base."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from duo_core.common.arrays import Predictions, UncertaintyKind
+from torch import Tensor
+
+from duo_core.common.arrays import Floats, Predictions, UncertaintyKind
 from duo_core.logits import FIT_SPLIT, Card, LogitSet
 from duo_core.systems.cascades import Cascade
 from duo_core.systems.enumeration import Results, subsets
@@ -14,7 +16,7 @@ from duo_core.systems.growing import MOST, WHOLE, choices, grow_under
 from duo_core.systems.judging import multiply_adds
 from duo_core.systems.kinds import Kind, is_soup, kind_of, one_group
 from duo_core.systems.pair_judging import Memory
-from duo_core.systems.predicting import Asked, predictions
+from duo_core.systems.predicting import Asked, losses, predictions
 from duo_core.systems.system import Fitted, System
 
 Action = Literal["keep", "soup", "sidekick", "sidekicks", "soup + sidekick", "deep ensemble", "ensemble", "replace", "cascade"]
@@ -25,9 +27,11 @@ the uncertain images on."""
 
 BUDGETS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Shares of the base's multiply-adds that a system may cost more."""
+GROWN_UNDER = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0)
+"""Those under which larger systems grow, as far as a budget that is asked for allows them, so that more compute is never worse."""
 LARGEST = 6
 """Members of a system that grew from the base, at most."""
-MANY, FITTED = 40, 6
+MANY, FITTED = 40, 3
 """Models of a set from which on, at each step of what grows, only so many are fitted."""
 
 
@@ -98,20 +102,33 @@ def grown(
     size: int = WHOLE,
     memory: Memory,
     known: Results | None = None,
-) -> tuple[list[System], int | None]:
-    """Return the larger systems that grow from the base under each budget, and how many models were fitted at each step if not all.
+) -> tuple[dict[System, set[float]], int | None]:
+    """Return the larger systems that grow from the base, and how many models were fitted at each step if not all.
 
-    Of the budgets only those count that are none of BUDGETS, so that an answer is the same whichever others are asked for with it.
+    With each system stand the budgets under which it grew.
     """
     if size <= 1:
-        return [], None
-    models, every = affordable_models(logit_set, split), sorted({*BUDGETS, *budgets})
+        return {}, None
+    models, every = affordable_models(logit_set, split), sorted(set(budgets))
     fitted = FITTED if len(models) > MANY else None
     largest = max(size, LARGEST)
     of_each = grow_under(logit_set, base, every, size=largest, models=models, memory=memory, known=known, fitted=fitted)
     whole = whole_size(len(models), size)
-    paths = dict.fromkeys(_ordered(members, models) for one in of_each for members in one.path if len(members) > whole)
-    return [_system(logit_set.cards, members) for members in paths], fitted
+    found: dict[System, set[float]] = {}
+    for budget, one in zip(every, of_each, strict=True):
+        for members in one.path:
+            if len(members) > whole:
+                found.setdefault(_system(logit_set.cards, _ordered(members, models)), set()).add(budget)
+    return found, fitted
+
+
+def takes_part(under: Collection[float], budget: float) -> bool:
+    """Whether what grew under some budgets is weighed for another: if it grew under that, or under a smaller one of GROWN_UNDER.
+
+    >>> takes_part({0.1}, 0.15), takes_part({0.12}, 0.15), takes_part({0.2}, 0.15)
+    (True, False, False)
+    """
+    return budget in under or any(one < budget for one in under if one in GROWN_UNDER)
 
 
 def affordable_models(logit_set: LogitSet, split: str) -> list[str]:
@@ -192,9 +209,18 @@ def _cheap(cards: Mapping[str, Card], base: str, members: Sequence[str]) -> bool
 
 def predicted(logit_set: LogitSet, asked: Sequence[Asked], split: str, kind: UncertaintyKind = "softmax") -> list[Predictions]:
     """Return what fitted systems predict on a split."""
-    names = dict.fromkeys(member for system, _ in asked for member in system.members)
-    logits = {name: logit_set.logits(name, split) for name in names}
-    return predictions(logits, logit_set.labels[split], asked, kind=kind)
+    return predictions(_logits(logit_set, asked, split), logit_set.labels[split], asked, kind=kind)
+
+
+def lost(logit_set: LogitSet, asked: Sequence[Asked], split: str) -> Floats:
+    """Return the NLL of every image of a split by fitted systems, (systems, n)."""
+    return losses(_logits(logit_set, asked, split), logit_set.labels[split], asked)
+
+
+def _logits(logit_set: LogitSet, asked: Sequence[Asked], split: str) -> dict[str, Tensor]:
+    return {
+        name: logit_set.logits(name, split) for name in dict.fromkeys(member for system, _ in asked for member in system.members)
+    }
 
 
 def known(found: Results, systems: Sequence[System]) -> list[Asked]:

@@ -151,7 +151,9 @@ def contest(
     weighed, found = _weighed(own, named, split, known or {}, store, memory)
     base = next(one for one in weighed if one.members == (named[0],))
     judge = Judge(own, split, base, found, kind=kind, draws=draws or Draws())
-    return Contest(tuple(_step(judge, cost, *two, metric) for cost, two in _leaders(own.cards, weighed).items()))
+    leaders = _leaders(own.cards, weighed)
+    judge.draw((one for two in leaders.values() for one in two), (metric,))
+    return Contest(tuple(_step(judge, cost, *two, metric) for cost, two in leaders.items()))
 
 
 def _weighed(

@@ -178,13 +178,13 @@ class OneSplitJudge:
         }
         return Option(one, values, gain, one.cost / self.base.cost)
 
-    def beside(self, one: Candidate, _: Candidate, keys: Sequence[str]) -> Option:
-        """Another candidate; nothing is shown of it but what chose, as no images are left to judge it."""
-        return Option(one, dict.fromkeys(METRICS), dict.fromkeys(keys), one.cost / self.base.cost)
+    def beside(self, those: Sequence[Candidate | None], _: Candidate, keys: Sequence[str]) -> list[Option | None]:
+        """Other candidates; nothing is shown of them but what chose, as no images are left to judge them."""
+        unknown, nothing = dict.fromkeys(METRICS), dict.fromkeys(keys)
+        return [None if one is None else Option(one, unknown, nothing, one.cost / self.base.cost) for one in those]
 
-    def alike(self, *_: Candidate) -> bool:
-        """Whether two candidates cannot be told apart: not asked for, as no images are left to judge that."""
-        return False
+    def cheapest(self, _: Sequence[Candidate]) -> None:
+        """None that the images cannot tell from the first: not asked for, as no images are left to judge that."""
 
 
 def _system(one: Candidate) -> System:

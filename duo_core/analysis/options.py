@@ -1,17 +1,18 @@
 """Candidates judged beside a base: what they predict, their metrics, and paired intervals of the differences."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 
-from duo_core.analysis.candidates import Candidate, known, predicted
-from duo_core.common.arrays import Predictions, UncertaintyKind
+from duo_core.analysis.candidates import Candidate, known, lost, predicted
+from duo_core.common.arrays import Booleans, Floats, Predictions, UncertaintyKind
 from duo_core.logits import FIT_SPLIT, LogitSet
-from duo_core.metrics import METRICS
-from duo_core.metrics.intervals import REPLICATES, Drawn, Interval, drawn
+from duo_core.metrics import METRICS, metrics
+from duo_core.metrics.bootstrap import metrics_on_draws
+from duo_core.metrics.intervals import REPLICATES, UNBIASED, Drawn, Interval
 from duo_core.metrics.intervals import between as paired
 from duo_core.systems.cascades import Cascade, cascaded, ends_at, mean_cost
 from duo_core.systems.enumeration import Results
@@ -21,6 +22,12 @@ CHOSEN_BY = "nll"
 """What is chosen by, whichever metric is shown."""
 LEVEL = 0.99
 """Share of the draws inside an interval: a ladder of seven answers then finds something in nothing less than once in 20 times."""
+
+
+AT_ONCE = 16
+"""Candidates whose NLL of every image is held at once."""
+PREDICTED = 64
+"""Systems whose predictions are kept, the latest; of 50,000 images each takes some 2 MB."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,8 @@ class Judge:
         self.own, self.split, self.base, self.splits = own, split, base, (FIT_SPLIT, split)
         self._found, self._kind, self._draws = found, kind, draws
         self._predicted: dict[tuple[System, str], Predictions] = {}
-        self._drawn: dict[tuple[Candidate, tuple[str, ...]], Drawn] = {}
+        self._drawn: dict[tuple[Candidate, str], Floats] = {}
+        self._correct: dict[Candidate, Booleans] = {}
 
     def chosen(self, one: Candidate, _: Sequence[Candidate]) -> Option:
         """The candidate that was chosen among others, by images that do not judge it."""
@@ -84,39 +92,82 @@ class Judge:
             cost = interval.estimate
         return Option(one, self._metrics(one), gain, cost, interval)
 
-    def beside(self, one: Candidate, chosen: Candidate, keys: Sequence[str]) -> Option:
-        """The same with the interval of its NLL less that of the system that was chosen."""
-        return replace(self.option(one, keys), apart=self.between(one, chosen, (CHOSEN_BY,))[CHOSEN_BY])
+    def beside(self, those: Sequence[Candidate | None], chosen: Candidate, keys: Sequence[str]) -> list[Option | None]:
+        """The same of others, with the interval of each one's NLL less that of the system that was chosen; None stays."""
+        self.draw([one for one in those if one is not None], keys)
+        return [None if one is None else replace(self.option(one, keys), apart=self._apart(one, chosen)) for one in those]
+
+    def _apart(self, one: Candidate, chosen: Candidate) -> Interval | None:
+        return self.between(one, chosen, (CHOSEN_BY,))[CHOSEN_BY]
 
     def between(self, one: Candidate, other: Candidate, keys: Sequence[str]) -> dict[str, Interval | None]:
         """Intervals of the differences of two candidates in some metrics, on the same draws of the judged images."""
+        self.draw([one, other], keys)
         return paired(self._on_draws(one, keys), self._on_draws(other, keys), self._draws.level)
 
-    def alike(self, one: Candidate, chosen: Candidate) -> bool:
-        """Whether neither the images that chose nor those that judge tell two candidates apart, by NLL."""
-        if any(self._clearly_apart(one, chosen, split) for split in (FIT_SPLIT, self.split)):
+    def cheapest(self, front: Sequence[Candidate]) -> Candidate | None:
+        """The cheapest of those that are cheaper and cheaper after the first that the images cannot tell from that by NLL.
+
+        Neither those that chose may, nor those that judge.
+        """
+        chosen, *cheaper = front
+        apart = [
+            one for one, is_apart in zip(cheaper, self._clearly_apart(cheaper, chosen, FIT_SPLIT), strict=True) if not is_apart
+        ]
+        return next((one for one in reversed(apart) if self._alike(one, chosen)), None)
+
+    def _alike(self, one: Candidate, chosen: Candidate) -> bool:
+        """Whether the images that judge cannot tell two candidates apart."""
+        if self._clearly_apart([one], chosen, self.split)[0]:
             return False
-        apart = self.between(one, chosen, (CHOSEN_BY,))[CHOSEN_BY]
+        apart = self._apart(one, chosen)
         return apart is not None and not apart.stands
 
-    def _clearly_apart(self, one: Candidate, other: Candidate, split: str) -> bool:
-        """Whether the mean of the paired differences in NLL lies that many standard errors from 0; it costs no draws."""
-        apart = self._of(one, split).nll - self._of(other, split).nll
-        error = float(apart.std(ddof=1)) / np.sqrt(len(apart)) if len(apart) > 1 else np.inf
-        return bool(abs(apart.mean()) > NormalDist().inv_cdf((1 + self._draws.level) / 2) * error)
+    def _clearly_apart(self, those: Sequence[Candidate], other: Candidate, split: str) -> Booleans:
+        """Whether the mean of the paired differences in NLL lies that many standard errors from 0, of each; it costs no draws."""
+        sure = NormalDist().inv_cdf((1 + self._draws.level) / 2)
+        found = np.zeros(len(those), bool)
+        own = self._lost([other], split)[0]
+        for start in range(0, len(those), AT_ONCE):
+            apart = self._lost(those[start : start + AT_ONCE], split) - own
+            error = apart.std(1, ddof=1) / np.sqrt(apart.shape[1]) if apart.shape[1] > 1 else np.inf
+            found[start : start + AT_ONCE] = np.abs(apart.mean(1)) > sure * error
+        return found
+
+    def _lost(self, those: Sequence[Candidate], split: str) -> Floats:
+        """NLL of every image, (those, n)."""
+        systems = [one.system for one in those if isinstance(one.system, System)]
+        plain = iter(lost(self.own, known(self._found, systems), split)) if systems else iter(())
+        return np.array([self._of(one, split).nll if isinstance(one.system, Cascade) else next(plain) for one in those])
+
+    def draw(self, those: Iterable[Candidate], keys: Sequence[str]) -> None:
+        """Have candidates' metrics on all draws of the judged split at hand: of many at once a draw is made once, not once each.
+
+        Without those whose differences have no interval.
+        """
+        lacking = {one: [key for key in keys if key in UNBIASED and (one, key) not in self._drawn] for one in dict.fromkeys(those)}
+        new = [one for one, of in lacking.items() if of]
+        for start in range(0, len(new), AT_ONCE):
+            group = new[start : start + AT_ONCE]
+            asked = tuple(dict.fromkeys(key for one in group for key in lacking[one]))
+            self._predict([one.system for one in group if isinstance(one.system, System)], self.split)
+            predictions = [self._of(one, self.split) for one in group]
+            values = metrics_on_draws(predictions, asked, self._draws.replicates, self._draws.seed)
+            for one, of, on_draws in zip(group, predictions, values, strict=True):
+                self._drawn |= {(one, key): on_draws[:, at].copy() for at, key in enumerate(asked)}
+                self._correct[one] = of.correct
 
     def _on_draws(self, one: Candidate, keys: Sequence[str]) -> Drawn:
-        """Its metrics on all draws of the judged split."""
-        key = (one, tuple(keys))
-        if key not in self._drawn:
-            predictions = self._of(one, self.split)
-            self._drawn[key] = drawn([predictions], keys=keys, replicates=self._draws.replicates, seed=self._draws.seed)[0]
-        return self._drawn[key]
+        """What `draw` found of a candidate."""
+        measured = self._metrics(one)
+        undefined = np.full(self._draws.replicates, np.nan)
+        values = np.stack([self._drawn.get((one, key), undefined) for key in keys], axis=1)
+        return Drawn({key: measured[key] for key in keys}, values, self._draws.seed, self._correct[one])
 
     def _metrics(self, one: Candidate) -> Mapping[str, float | None]:
         """Those of the sweep; a cascade is in none."""
         if isinstance(one.system, Cascade):
-            return self._on_draws(one, tuple(METRICS)).measured
+            return metrics(self._of(one, self.split))
         return self._found[one.system].judged[self.split][self._kind]
 
     def _cascade_cost(self, cascade: Cascade) -> Interval:
@@ -132,6 +183,14 @@ class Judge:
         return self._predictions(one.system, split)
 
     def _predictions(self, system: System, split: str) -> Predictions:
-        if (system, split) not in self._predicted:
-            self._predicted[system, split] = predicted(self.own, known(self._found, [system]), split, self._kind)[0]
+        self._predict([system], split)
         return self._predicted[system, split]
+
+    def _predict(self, systems: Sequence[System], split: str) -> None:
+        """Have what systems predict at hand, and let go of the oldest."""
+        new = [system for system in dict.fromkeys(systems) if (system, split) not in self._predicted]
+        if new:
+            found = predicted(self.own, known(self._found, new), split, self._kind)
+            self._predicted |= {(system, split): of for system, of in zip(new, found, strict=True)}
+        for oldest in list(self._predicted)[: -max(PREDICTED, len(systems))]:
+            self._predicted.pop(oldest)

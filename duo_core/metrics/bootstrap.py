@@ -73,11 +73,9 @@ def sums_on_draws(columns: Floats, replicates: int, seed: int) -> Floats:
     by_image = np.ascontiguousarray(columns.T, dtype=np.float64)
 
     def block(rows: slice) -> Floats:
-        taken = np.empty((rows.stop - rows.start, n), _COUNT)
-        for row, replicate in zip(taken, range(rows.start, rows.stop), strict=True):
-            _draw(row, np.uint64(seed), replicate)
-        sums: Floats = taken.astype(np.float64) @ by_image
-        return sums
+        out = np.zeros((rows.stop - rows.start, by_image.shape[1]))
+        _sum_draws(by_image, np.uint64(seed), rows.start, out)
+        return out
 
     return np.concatenate(over_blocks(block, replicates, max(1, _IMAGES // n)))
 
@@ -95,14 +93,16 @@ def weighted_metrics(predictions: Predictions, taken: Integers, keys: Sequence[s
 class _Columns(NamedTuple):
     """What a draw reads of m systems and n images. Narrow types, so that a draw stays in a core's cache."""
 
-    labels: NDArray[np.int32]  # (n,)
-    predicted: NDArray[np.int32]  # (m, n)
+    images: NDArray[np.uint32]  # (m, n) by label and predicted class, see `_confusion`
+    cells: NDArray[np.int32]  # (c, 4) of all systems' confusion matrices, one after the other
+    cells_of: Integers  # (m + 1,) where those of each system begin, and the end
     nll: Floats
     brier: Floats
     gap: Floats  # 1 if right, less the confidence
     bin: NDArray[np.uint8]  # of the confidence, for the ECE
     order: NDArray[np.uint32]  # (m, n) images by uncertainty, see `_ranked`
-    bounds: tuple[NDArray[np.uint32], ...]  # of the cells that these are cut into
+    bounds: NDArray[np.uint32]  # of the cells that these are cut into, of all systems one after the other
+    bounds_of: Integers  # (m + 1,)
     harmonic: float  # H(n), the sum of 1/i over i = 1..n, of n images drawn
     sums: Floats  # H(0) + ... + H(j - 1), for j = 0..n
 
@@ -114,18 +114,36 @@ def _columns(systems: Sequence[Predictions], drawn: int) -> _Columns:
     bins = [np.clip(np.searchsorted(edges, one.confidence) - 1, 0, ECE_BINS - 1) for one in systems]
     harmonic = np.append(0, np.cumsum(1 / np.arange(1, drawn + 1)))
     order, bounds = zip(*(_ranked(one) for one in systems), strict=True)
+    images, cells = zip(*(_confusion(one) for one in systems), strict=True)
     return _Columns(
-        labels=systems[0].labels.astype(np.int32),
-        predicted=np.array([one.predicted for one in systems], np.int32),
+        images=np.array(images, np.uint32),
+        cells=np.concatenate(cells),
+        cells_of=_ends(cells),
         nll=np.array([one.nll for one in systems]),
         brier=np.array([one.brier for one in systems]),
         gap=np.array([one.correct - one.confidence for one in systems]),
         bin=np.array(bins, np.uint8),
         order=np.array(order, np.uint32),
-        bounds=bounds,
+        bounds=np.concatenate(bounds),
+        bounds_of=_ends(bounds),
         harmonic=float(harmonic[-1]),
         sums=np.append(0, np.cumsum(harmonic[:-1])),
     )
+
+
+def _ends(parts: Sequence[NDArray[Any]]) -> Integers:
+    """Where each of some arrays begins when they lie one after the other, and the end of all."""
+    return np.append(0, np.cumsum([len(part) for part in parts]))
+
+
+def _confusion(system: Predictions) -> tuple[Integers, NDArray[np.int32]]:
+    """The images by label and predicted class, (n,), and the cells with any, (c, 4): first image, the next cell's, label, class."""
+    cell = system.labels * (int(system.predicted.max()) + 1) + system.predicted
+    order = np.argsort(cell, kind="stable")
+    starts = np.flatnonzero(np.append(True, np.diff(cell[order]) != 0))
+    first = order[starts]
+    cells = [starts, np.append(starts[1:], len(order)), system.labels[first], system.predicted[first]]
+    return order, np.stack(cells, axis=1).astype(np.int32)
 
 
 def _ranked(system: Predictions) -> tuple[Integers, NDArray[np.uint32]]:
@@ -146,7 +164,7 @@ def _ranked(system: Predictions) -> tuple[Integers, NDArray[np.uint32]]:
     return order, np.concatenate([[0], bounds, [len(order)] * 3]).astype(np.uint32)
 
 
-_PASSES = (("nll", "brier", "ece"), ("macro_f1",), ("accuracy", "auroc", "aurc", "sac98"))
+_PASSES = (("nll", "brier"), ("ece",), ("macro_f1",), ("accuracy", "auroc", "aurc", "sac98"))
 """Metrics that come from one pass over the images; a pass that no key asks for is left out."""
 _KEYS = tuple(key for metrics in _PASSES for key in metrics)
 _TARGET = Fraction(str(SAC_TARGET))
@@ -164,11 +182,22 @@ def _chosen(keys: Sequence[str]) -> tuple[list[int], tuple[bool, ...]]:
 @njit(nogil=True, cache=True)
 def _judge_draws(columns: _Columns, seed: np.uint64, first: int, passes: tuple[bool, ...], out: Floats) -> None:
     """Judge draws first, first + 1, ... into out (m, draws, _KEYS)."""
-    taken = np.empty(len(columns.labels), _COUNT)
+    taken = np.empty(columns.order.shape[1], _COUNT)
     before = np.empty(len(taken) + 1, np.int32)  # once for all draws, as the system's fresh pages cost more than a pass over it
     for row in range(out.shape[1]):
         _draw(taken, seed, first + row)
         _judge(columns, taken, before, passes, out[:, row])
+
+
+@njit(nogil=True, cache=True)
+def _sum_draws(by_image: Floats, seed: np.uint64, first: int, out: Floats) -> None:
+    """Add the columns of by_image (n, c) over draws first, first + 1, ... to out (draws, c)."""
+    taken = np.empty(len(by_image), _COUNT)
+    for row in range(len(out)):
+        _draw(taken, seed, first + row)
+        for image, count in enumerate(taken):
+            for column in range(by_image.shape[1]):
+                out[row, column] += count * by_image[image, column]
 
 
 @njit(nogil=True, cache=True)
@@ -203,40 +232,54 @@ def _mixed(state: np.uint64) -> np.uint64:
 @njit(nogil=True, cache=True)
 def _judge(columns: _Columns, taken: NDArray[Any], before: NDArray[np.int32], passes: tuple[bool, ...], out: Floats) -> None:
     """Metrics of every system with the images taken as often as counted, into out (m, _KEYS); `before` is overwritten."""
-    labels = columns.labels
     for m in range(len(out)):
-        row, predicted = out[m], columns.predicted[m]
+        row = out[m]
         if passes[0]:
-            row[0], row[1], row[2] = _means(columns.nll[m], columns.brier[m], columns.gap[m], columns.bin[m], taken)
+            row[0], row[1] = _means(columns.nll[m], columns.brier[m], taken)
         if passes[1]:
-            row[3] = _macro_f1(labels, predicted, taken)
+            row[2] = _calibration(columns.gap[m], columns.bin[m], taken)
         if passes[2]:
+            _count_before(columns.images[m], taken, before)
+            row[3] = _macro_f1(columns.cells[columns.cells_of[m] : columns.cells_of[m + 1]], before)
+        if passes[3]:
             _count_before(columns.order[m], taken, before)
-            row[4], row[5], row[6], row[7] = _ranking(columns.bounds[m], columns.harmonic, columns.sums, before)
+            bounds = columns.bounds[columns.bounds_of[m] : columns.bounds_of[m + 1]]
+            row[4], row[5], row[6], row[7] = _ranking(bounds, columns.harmonic, columns.sums, before)
 
 
 @njit(nogil=True, cache=True)
-def _means(nll, brier, gap, bins, taken):  # type: ignore[no-untyped-def]
-    """NLL, Brier score and ECE."""
+def _means(nll, brier, taken):  # type: ignore[no-untyped-def]
+    """NLL and Brier score."""
     n = 0
     nll_sum = brier_sum = 0.0
-    gaps = np.zeros(ECE_BINS)
     for image, count in enumerate(taken):
         n += count
         nll_sum += count * nll[image]
         brier_sum += count * brier[image]
-        gaps[bins[image]] += count * gap[image]
-    return nll_sum / n, brier_sum / n, np.abs(gaps).sum() / n
+    return nll_sum / n, brier_sum / n
 
 
 @njit(nogil=True, cache=True)
-def _macro_f1(labels, predicted, taken):  # type: ignore[no-untyped-def]
-    k = max(labels.max(), predicted.max()) + 1
-    hits, sums = np.zeros(k, np.int64), np.zeros(k, np.int64)
+def _calibration(gap, bins, taken):  # type: ignore[no-untyped-def]
+    """The ECE."""
+    n, gaps = 0, np.zeros(ECE_BINS)
     for image, count in enumerate(taken):
-        sums[labels[image]] += count
-        sums[predicted[image]] += count
-        hits[labels[image]] += count * (labels[image] == predicted[image])
+        n += count
+        gaps[bins[image]] += count * gap[image]
+    return np.abs(gaps).sum() / n
+
+
+@njit(nogil=True, cache=True)
+def _macro_f1(cells, before):  # type: ignore[no-untyped-def]
+    """Macro F1 from the images in each cell of the confusion matrix."""
+    k = cells[:, 2:].max() + 1
+    hits, sums = np.zeros(k, np.int64), np.zeros(k, np.int64)
+    for start, end, label, said in cells:
+        count = before[end] - before[start]
+        sums[label] += count
+        sums[said] += count
+        if label == said:
+            hits[label] += count
     total, classes = 0.0, 0
     for c in range(k):
         if sums[c]:

@@ -158,7 +158,7 @@ def _surveyed(logits: Tensor, labels: Tensor, name: str) -> Survey:
     same_length(**{f"{name} logits": len(logits), "labels": len(labels)})
     if int(labels.min()) < 0 or int(labels.max()) >= logits.shape[1]:
         raise InputError(f"expected labels in 0..{logits.shape[1] - 1}, got {int(labels.min())}..{int(labels.max())}")
-    array, true, margins = _array(logits), labels.numpy(force=True), np.empty(len(logits))
+    array, true, margins = array_of(logits), labels.numpy(force=True), np.empty(len(logits))
     parts = over_blocks(lambda rows: pair_loops.survey(array[rows], true[rows], margins[rows]), len(array), rows_a_block(array))
     unsound, masked, largest = zip(*parts, strict=True)
     if sum(unsound):
@@ -204,7 +204,7 @@ def _quadrant_minimum(features: Features, alone: tuple[Single, ...]) -> Minimum:
 def features_of(logits: Sequence[Tensor], labels: Tensor, surveys: Sequence[Survey]) -> Features:
     """What the NLL of models on the same images depends on beside their weights."""
     return Features(
-        logits=tuple(_rescaled(_array(x), survey.exponent) for x, survey in zip(logits, surveys, strict=True)),
+        logits=tuple(_rescaled(array_of(x), survey.exponent) for x, survey in zip(logits, surveys, strict=True)),
         labels=labels.numpy(force=True),
         scales=np.array([math.ldexp(survey.scale, -(survey.exponent or 0)) for survey in surveys]),
         masked=any(survey.masked for survey in surveys),
@@ -226,7 +226,7 @@ def _of_both(base: Single, sidekick: Single) -> Features:
     return features_of([base.logits, sidekick.logits], base.labels, [base.survey, sidekick.survey])
 
 
-def _array(logits: Tensor) -> NDArray[Any]:
+def array_of(logits: Tensor) -> NDArray[Any]:
     """The logits as the compiled loops take them: half precision widened, which is exact."""
     wide = logits if logits.dtype in {torch.float32, torch.float64} else logits.float()
     return np.ascontiguousarray(wide.numpy(force=True))

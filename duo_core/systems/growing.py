@@ -148,8 +148,7 @@ class _Nursery:
 
     def _following(self, here: Grown, budget: float | None) -> list[tuple[str, ...]]:
         """The systems of one member more that are fitted."""
-        may = [model for model in self._may if model not in here.members]
-        nexts = [(*here.members, model) for model in may if within(self._own, (*here.members, model), budget)]
+        nexts = [(*here.members, model) for model in self._affordable(here.members, budget)]
         if self._most is None or len(nexts) <= self._most or all(frozenset(members) in self._known for members in nexts):
             return nexts
         if here.members not in self._promises:
@@ -159,6 +158,18 @@ class _Nursery:
             return nexts
         ranked = sorted(nexts, key=lambda members: _rank(self._own, promised[members[-1]], members, here.way), reverse=True)
         return ranked[: self._most]
+
+    def _affordable(self, members: tuple[str, ...], budget: float | None) -> list[str]:
+        """Models that may be added: those of `within`, with the costs of what is there added up once."""
+        cost = {model: self._own.cards[model].multiply_adds for model in (*members, *self._may)}
+        first, there = cost[members[0]], multiply_adds(self._own, members)
+        others = [model for model in self._may if model not in members]
+        if budget is None:
+            return others
+        if not first or there is None:
+            return []
+        most = 1 + budget + 1e-12
+        return [model for model in others if (own := cost[model]) is not None and (there + own) / first <= most]
 
     def _promised(self, members: tuple[str, ...]) -> dict[str, float] | None:
         singles, weights = self._memory.calibrated, self._fits([members])[members].weights

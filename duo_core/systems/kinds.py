@@ -45,8 +45,10 @@ def group_of(card: Card) -> tuple[str, str] | None:
 
 def one_group(cards: Sequence[Card]) -> bool:
     """Whether models are trainings of one recipe: at least two, none with the weights of another."""
+    if len(cards) < 2 or any(card.recipe is None for card in cards):  # of most cards, as no recipe is stated
+        return False
     groups = {group_of(card) for card in cards}
-    return len(cards) > 1 and len(groups) == 1 and None not in groups and not same_weights(cards)
+    return len(groups) == 1 and None not in groups and not same_weights(cards)
 
 
 def same_weights(cards: Sequence[Card]) -> tuple[str, str] | None:

@@ -145,6 +145,37 @@ def _add_moments(e, away, total, mean, sums):
                 sums[1 + m + b * m + a] += covariance
 
 
+@njit(nogil=True, cache=True, fastmath=_FAST)
+def one_more(logits, labels, p, apart):
+    """Sums over rows of the slope of the NLL by one more model's weight, of its curvature by that, and by that and each member's.
+
+    Parameters
+    ----------
+    logits, labels
+        The model's, float32 or float64 (n, k), and int64 (n,).
+    p, apart
+        The distribution so far, float64 (n, k), and p times each member's logits less their mean under p, float64
+        (m, n, k).
+    """
+    (n, k), m = p.shape, len(apart)
+    slope, square, mixed = 0.0, 0.0, np.zeros(m)
+    for i in range(n):
+        row, own, label = logits[i], p[i], np.float64(logits[i, labels[i]])
+        first = second = 0.0
+        for j in range(k):
+            by = np.float64(row[j]) - label
+            first += own[j] * by
+            second += own[j] * by * by
+        slope += first
+        square += second - first * first
+        for a in range(m):
+            other, both = apart[a, i], 0.0
+            for j in range(k):
+                both += other[j] * np.float64(row[j])
+            mixed[a] += both
+    return slope, square, mixed
+
+
 @njit(nogil=True, cache=True)
 def most_violated(block, labels, weights, apart):
     """Fill apart (m,) with how far each member puts that class above the label that the weighted sum does most; a block (m, b, k).

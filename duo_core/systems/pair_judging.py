@@ -17,7 +17,7 @@ from duo_core.systems.duo import VARIANTS, Fit, Temperatures
 from duo_core.systems.fitting import Single
 from duo_core.systems.pair_loops import COLUMNS
 from duo_core.systems.pair_predicting import Job, Reduced, precision, reduce_blocks
-from duo_core.systems.system import Fitted
+from duo_core.systems.system import Fitted, System
 
 Pair = tuple[str, str]
 Metrics = dict[UncertaintyKind, dict[str, float | None]]
@@ -63,6 +63,9 @@ class Memory:
     """Metrics of single models by model and split."""
     predicted: dict[tuple[str, str, float], Predictions] = field(default_factory=dict)
     """What a single model says, by model, split and temperature; the latest."""
+
+    lost: dict[System, Floats] = field(default_factory=dict)
+    """NLL of every image of the fit split by a fitted system, (n,); the latest."""
 
     def keep(self, model: str, split: str, temperature: float, predictions: Predictions) -> None:
         """Keep predictions, and let go of the oldest."""

@@ -20,6 +20,9 @@ BYTES_AN_IMAGE = 8 * (len(loops.COLUMNS) + 2)
 """What `predictions` holds of a system: the columns, the class and the confidence."""
 
 
+_NLL = loops.COLUMNS.index("nll")
+
+
 class Work(NamedTuple):
     """How one system puts models together, by their places; systems that differ in who says share it where they can."""
 
@@ -71,15 +74,34 @@ def predictions(
     InputError
         Where a member has no logits, or a logit is NaN or infinite; minus infinity is a masked class, but not at the label.
     """
+    names, works = _works(logits, labels, asked)
+    found, own = _reduced([logits[name] for name in names], labels, list(dict.fromkeys(works)))
+    true = labels.numpy(force=True)
+    return [_said(system, own[work.said], found[work], true, kind) for (system, _), work in zip(asked, works, strict=True)]
+
+
+def losses(logits: Mapping[str, Tensor], labels: Tensor, asked: Sequence[Asked]) -> Floats:
+    """Return each system's NLL of every image, (systems, n): to the last bit that of `predictions`, whose parameters these are."""
+    names, works = _works(logits, labels, asked)
+    every = list(dict.fromkeys(works))
+    found = np.empty((len(every), len(labels)))
+
+    def keep(rows: slice | Integers, places: Integers, block: Reduced) -> None:
+        for at, place in enumerate(places):
+            found[place, rows] = block.columns[_NLL, at]
+
+    reduce_works([logits[name] for name in names], labels, every, keep)
+    at = {work: place for place, work in enumerate(every)}
+    return found[[at[work] for work in works]]
+
+
+def _works(logits: Mapping[str, Tensor], labels: Tensor, asked: Sequence[Asked]) -> tuple[list[str], list[Work]]:
+    """The names of all members, and how each system puts them together."""
     names = sorted({member for system, _ in asked for member in system.members})
     if missing := [name for name in names if name not in logits]:
         raise InputError(f"expected logits of every member, got none of '{missing[0]}'")
-    models = {name: logits[name] for name in names}
-    same_length(labels=len(labels), **{f"logits of {name}": len(own) for name, own in models.items()})
-    works = [work_of(system, fitted, names) for system, fitted in asked]
-    found, own = _reduced(list(models.values()), labels, list(dict.fromkeys(works)))
-    true = labels.numpy(force=True)
-    return [_said(system, own[work.said], found[work], true, kind) for (system, _), work in zip(asked, works, strict=True)]
+    same_length(labels=len(labels), **{f"logits of {name}": len(logits[name]) for name in names})
+    return names, [work_of(system, fitted, names) for system, fitted in asked]
 
 
 def work_of(system: System, fitted: Fitted, names: Sequence[str]) -> Work:

@@ -56,6 +56,15 @@ def sizes_caption(grouped: bool, fit_split: str) -> str:
     )
 
 
+def no_pairs(what: str) -> str:
+    """Why there is nothing to average.
+
+    >>> no_pairs("pairs of small under +5 %")
+    'There are no pairs of small under +5 %. Choose a larger budget, another base, or all bases.'
+    """
+    return f"There are no {what}. Choose a larger budget, another base, or all bases."
+
+
 def no_budget(base: str) -> str:
     """Why there is no answer."""
     no_answer = f"The set does not say how many multiply-adds {base} takes, so there is no budget to answer for"
