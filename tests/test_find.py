@@ -1,5 +1,6 @@
 """Find a system, by its widgets: every control moves what is shown, what is advised and the address."""
 
+import dataclasses
 import functools
 import io
 
@@ -10,7 +11,7 @@ import torch
 from dashboard import PAIR, labelled, query, step, text_of
 from logit_sets import write_set
 
-from app import members, tables
+from app import members, state, tables
 from app.state import advice
 from app.state.caches import CACHE
 from duo_core.analysis import advisor
@@ -99,6 +100,17 @@ def test_the_card_says_what_the_command_does(open_find, toy_store, budget, casca
     first, *rest = sentences_of(found)
     assert card(app) == f"## {first}"
     assert all(line in text_of(app) for line in rest)
+
+
+@pytest.mark.parametrize(("metric", "share", "falls_back"), [("accuracy", 0.15, True), ("auroc", 2.0, True), ("nll", 2.0, False)])
+def test_the_page_falls_back_by_the_metric_that_it_shows_as_the_command_does(metric, share, falls_back):
+    """Of a shipped set: what is significant in one metric need not be in another."""
+    base, split = "lite0-stock-of-2", "test"
+    handle = dataclasses.replace(state.open_set("cifar100"), store=None)
+    found = state.advised(handle, base, split, "softmax", metric, cascades=False, budgets=[share])[share]
+    assert (found.fallback is not None) == falls_back
+    expected = advise(handle.logit_set, base, [share], split=split, metric=metric, cascades=False)[0]
+    assert sentences_of(found) == sentences_of(expected)
 
 
 def test_the_budget_moves_the_answer_and_the_address(open_find):
