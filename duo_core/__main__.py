@@ -8,25 +8,28 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from duo_core import __version__
-from duo_core.cli import (
-    advising,
-    comparing,
-    computing,
-    ensembling,
-    exporting,
-    fitting,
-    importing,
-    reporting,
-    serving,
-    sets,
-    sweeping,
-    tasks,
-    thresholds,
-    training,
-    uploading,
-)
-from duo_core.cli.printing import say
-from duo_core.common.arrays import InputError
+from duo_core.common.collecting import loading
+
+with loading():
+    from duo_core.cli import (
+        advising,
+        comparing,
+        computing,
+        ensembling,
+        exporting,
+        fitting,
+        importing,
+        reporting,
+        serving,
+        sets,
+        sweeping,
+        tasks,
+        thresholds,
+        training,
+        uploading,
+    )
+    from duo_core.cli.printing import say
+    from duo_core.common.arrays import InputError
 
 COMMANDS = (
     computing.add_zoo,

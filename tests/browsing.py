@@ -138,6 +138,15 @@ class Pages:
         settle(page)
         return page
 
+    def elsewhere(self, path: str) -> "Page":
+        """Open a path as somebody who has never been there: nothing is left of what other tabs have put by, but compiled code."""
+        page = self.empty()
+        page.context.clear_cookies()
+        page.add_init_script("localStorage.clear()")
+        page.goto(self.server + path)
+        settle(page)
+        return page
+
     def empty(self, *, width: int = 1280, height: int = 900, dark: bool = False, apart: bool = False) -> "Page":
         """A page that shows nothing yet."""
         context = self.browser.new_context() if apart or self.apart else self._common()

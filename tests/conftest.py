@@ -32,11 +32,23 @@ THREADS = int(os.environ.setdefault("OMP_NUM_THREADS", "1"))
 gc.disable()
 
 
+kept = 0
+"""Modules that were there when the collector was last told to leave out what is there."""
+
+
 def pytest_collection_finish() -> None:
     """Have Python's garbage collector look from here on, at what tests make alone."""
-    gc.collect()
-    gc.freeze()
+    leave_out()
     gc.enable()
+
+
+def leave_out() -> None:
+    """Leave out what is there, once more where a test has brought many libraries: torch's compiler has 200,000 objects."""
+    global kept  # noqa: PLW0603
+    if len(sys.modules) > kept + 300:
+        kept = len(sys.modules)
+        gc.collect()
+        gc.freeze()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -66,6 +78,7 @@ test_bootstrap test_claims_page test_diagnose_page test_find test_duo
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip, with a reason, what a marked test needs and this machine lacks; begin as if no test had been before."""
+    leave_out()
     for marker, needed in {"shared": shared_folder, "browser": chromium_path, "gpu": gpu, "ray": ray}.items():
         if item.get_closest_marker(marker):
             needed()
@@ -112,7 +125,8 @@ def process_as_found() -> Iterator[None]:
     os.environ.update(environment)
     if torch := sys.modules.get("torch"):
         torch.set_default_dtype(torch.float32)
-        torch.use_deterministic_algorithms(mode=False)
+        if torch.are_deterministic_algorithms_enabled():  # to say so imports torch's compiler: 1.5 seconds
+            torch.use_deterministic_algorithms(mode=False)
         torch.set_grad_enabled(True)
 
 

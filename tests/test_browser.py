@@ -35,7 +35,7 @@ def journey(page, pages, name):
     click_sidekick(page, name)
     settle(page)
     chosen(page, name)
-    elsewhere = pages(page.url.removeprefix(pages.server), apart=True)
+    elsewhere = pages.elsewhere(page.url.removeprefix(pages.server))
     chosen(elsewhere, name)
     expect(heading(elsewhere)).to_have_text(heading(page).inner_text())
     expect(elsewhere).to_have_url(page.url)

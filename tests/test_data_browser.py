@@ -1,17 +1,19 @@
 """Your data on the real server: every format, two sessions, no byte on disk, and memory that returns."""
 
+import asyncio
 import contextlib
-import functools
 import io
 import json
 import re
 import resource
+import threading
 import time
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import websockets
 from browsing import free_port, opened_pages, serving, settle
 from effort import tried
 from logit_files import FORMATS, arrays, npz
@@ -20,6 +22,7 @@ from playwright.sync_api import expect
 
 from app.state.caches import OWN
 from app.views.explore import CARDS
+from benchmarks.wire import Browser
 from duo_core.formats import WRITTEN
 
 pytestmark = pytest.mark.browser
@@ -33,6 +36,8 @@ TURNS = tried(2, 8)
 HELD = 40 * MEGABYTE
 """What has to come back at least of the two models' 80 MB, turn by turn: the rest may be the allocator's own."""
 SECONDS = 120
+SEVERAL = next(name for name, files in FORMATS.items() if len(files(arrays())) > 1)
+"""A format of several files."""
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +72,18 @@ def process_of(address):
 def opened(browser, server):
     with opened_pages(browser, server[0]) as pages:
         yield pages
+
+
+@pytest.fixture
+def run():
+    """Runs coroutines in a thread of its own: in this one Playwright's loop is running."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    yield lambda coroutine: asyncio.run_coroutine_threadsafe(coroutine, loop).result(SECONDS)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
 
 
 def resident(process):
@@ -153,14 +170,46 @@ def cards(page):
     return values.all_inner_texts()
 
 
-def test_every_format_goes_from_a_file_to_the_same_cards(opened):
-    page, shown = opened("/data"), {}
-    for name, files in FORMATS.items():
-        drop(page, payload(files(arrays())))
-        use(page)
-        shown[name] = cards(page)
-        forget(page)
+async def connected(address):
+    """A session without a browser, on the page where files are dropped: what it would draw is not the server's."""
+    protocol = [websockets.Subprotocol("streamlit")]
+    stream = await websockets.connect(
+        f"{address.replace('http', 'ws')}/_stcore/stream", subprotocols=protocol, max_size=None, ping_interval=None
+    )
+    session = Browser(stream)
+    await session.send()
+    await session.open("data")
+    return session
+
+
+async def forgotten(session):
+    await session.press("forget")
+    assert session.widget("use_upload") is session.widget("forget") is None
+
+
+async def cards_of_every_format(address):
+    session, shown = await connected(address), {}
+    async with session.stream:
+        for name, files in FORMATS.items():
+            dropped = {file.name: bytes(file.content) for file in files(arrays())}
+            assert await session.drop(address, dropped) == [204] * len(dropped)
+            await session.press("use_upload")
+            shown[name] = [metric.body for metric in session.of("metric")]
+            await session.open("data")
+            await forgotten(session)
+    return shown
+
+
+def test_every_format_goes_from_a_file_to_the_same_cards(opened, server, run):
+    shown = run(cards_of_every_format(server[0]))
+    assert len(shown["npz"]) >= len(CARDS)
     assert shown == dict.fromkeys(FORMATS, shown["npz"])
+    page = opened("/data")
+    for name in ("npz", SEVERAL):
+        drop(page, payload(FORMATS[name](arrays())))
+        use(page)
+        assert cards(page) == shown[name][: len(CARDS)]
+        forget(page)
 
 
 def taken(page, name):
@@ -278,37 +327,49 @@ def test_a_copied_link_opens_the_first_set_elsewhere_and_says_why(opened):
     use(page)
     path = page.url.removeprefix(opened.server)
     assert "upload" in path
-    elsewhere = opened(path, apart=True)
+    elsewhere = opened.elsewhere(path)
     expect(elsewhere.locator("[data-testid=stAlert]").first).to_contain_text("only that session sees them")
     expect(elsewhere.locator(".st-key-cards")).to_have_count(1)
     offers(elsewhere, ["toy"])
 
 
-def everywhere(page):
-    for name in ("Find a system", "Temperatures", "Diagnose", "Does it hold?", "Your data"):
-        go(page, name)
+async def used_everywhere(session, address, file):
+    assert await session.drop(address, {file.name: file.read_bytes()}) == [204]
+    await session.press("use_upload")
+    for name in ("explore", "find", "temperatures", "diagnose", "claims"):
+        await session.open(name)
+        assert session.of("plotly_chart"), name
+        assert not session.of("exception"), name
+    await session.open("data")
 
 
-def test_memory_returns_after_forget(opened, server, large):
-    page = opened("/data")
+def test_memory_returns_after_forget(server, large, run):
+    address, process = server
+    session = run(connected(address))
 
     def turn():
-        drop(page, large)
-        use(page)
-        everywhere(page)
-        return functools.partial(forget, page)
+        run(used_everywhere(session, address, large))
+        return lambda: run(forgotten(session))
 
-    returns(server[1], turn)
+    returns(process, turn)
+    run(session.stream.close())
 
 
-@pytest.mark.parametrize("used", [False, True])
-def test_memory_returns_after_the_browser_is_closed(opened, server, large, used):
+def test_memory_returns_after_a_session_that_was_everywhere_is_closed(server, large, run):
+    address, process = server
+
+    def turn():
+        session = run(connected(address))
+        run(used_everywhere(session, address, large))
+        return lambda: run(session.stream.close())
+
+    returns(process, turn)
+
+
+def test_memory_returns_after_the_browser_is_closed(opened, server, large):
     def turn():
         page = opened("/data")
         drop(page, large)
-        if used:
-            use(page)
-            everywhere(page)
         return page.close
 
     returns(server[1], turn)

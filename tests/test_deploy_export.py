@@ -208,18 +208,18 @@ def test_the_script_prints_a_line_an_image(exported, test_images, tmp_path):
     assert out.stderr == ""
 
 
-@pytest.mark.parametrize("images", [1, 4])
 @pytest.mark.parametrize("file", [graphs.ONNX, graphs.TORCH])
-def test_both_graphs_agree_with_the_module_for_any_number_of_images(exported, test_images, images, file):
+def test_both_graphs_agree_with_the_module_for_any_number_of_images(exported, test_images, file):
     alone = run_alone.Duo(exported.folder)
     alone._graph = {graphs.ONNX: run_alone._by_onnx, graphs.TORCH: run_alone._by_torch}[file](exported.folder / file)
-    with torch.inference_mode():
-        expected = deploy.load(exported.folder)(test_images[:images])
-    answer = alone(test_images[:images])
-    np.testing.assert_allclose(answer.logits, expected.logits.numpy(), atol=1e-4)
-    np.testing.assert_allclose(answer.uncertainty, expected.uncertainty.numpy(), atol=1e-4)
-    assert answer.predicted.tolist() == expected.predicted.tolist()
-    assert answer.abstain.tolist() == expected.abstain.tolist()
+    for images in (1, 4):
+        with torch.inference_mode():
+            expected = deploy.load(exported.folder)(test_images[:images])
+        answer = alone(test_images[:images])
+        np.testing.assert_allclose(answer.logits, expected.logits.numpy(), atol=1e-4)
+        np.testing.assert_allclose(answer.uncertainty, expected.uncertainty.numpy(), atol=1e-4)
+        assert answer.predicted.tolist() == expected.predicted.tolist()
+        assert answer.abstain.tolist() == expected.abstain.tolist()
 
 
 def test_the_record_says_what_the_set_says(made, exported):
@@ -286,19 +286,17 @@ def test_the_duo_abstains_as_often_as_the_record_says(made, exported, test_image
 
 
 @pytest.mark.parametrize("kind", ["softmax", "entropy"])
-def test_uq_only_predicts_the_class_of_the_base(made, test_images, tmp_path, kind):
+def test_uq_only_predicts_the_class_of_the_base(made, test_images, tmp_path, without_graphs, kind):
     logit_set, _, checkpoints = made
     asked = Asked(kind, coverages=[0.5])
     says = System(PAIR.members, says=0)
-    found = deploy.export(logit_set, says, tmp_path / "duo", checkpoints=checkpoints, asked=asked, onnx=False)
+    found = deploy.export(logit_set, says, tmp_path / "duo", checkpoints=checkpoints, asked=asked)
     duo, expected = deploy.load(found.folder), evaluate(logit_set, "resnet32", "resnet20", kind=kind).predictions["uq_only"]
     with torch.inference_mode():
         answer = duo(test_images)
     assert answer.predicted.tolist() == expected.predicted.tolist()
     np.testing.assert_allclose(answer.uncertainty.numpy(), expected.uncertainty, atol=1e-6)
     assert duo.threshold == found.record["thresholds"]["entries"][-1]["threshold"]
-    assert "duo.onnx was left out, as asked for" in found.left_out
-    assert (found.folder / "requirements.txt").read_text().splitlines()[-1] == f"torch=={torch.__version__.partition('+')[0]}"
 
 
 def test_the_readme_says_how_to_run_it(exported):
@@ -653,17 +651,23 @@ def test_code_that_a_folder_names_runs_only_if_trusted(code, tmp_path, without_g
     )
 
 
-def test_without_the_onnx_packages_the_rest_is_written(made, tmp_path, monkeypatch):
+def test_without_onnx_the_rest_is_written(made, tmp_path, monkeypatch):
     logit_set, _, checkpoints = made
     found = importlib.util.find_spec
     monkeypatch.setattr(
         graphs.importlib.util, "find_spec", lambda name, *rest: None if name == "onnxscript" else found(name, *rest)
     )
-    out = deploy.export(logit_set, PAIR, tmp_path / "duo", checkpoints=checkpoints)
-    assert out.left_out == [
-        "duo.onnx was left out: onnxscript not installed; pip install onnx onnxscript onnxruntime and export again"
-    ]
-    assert (out.folder / "duo.pt2").exists()
+    said = {
+        True: "duo.onnx was left out: onnxscript not installed; pip install onnx onnxscript onnxruntime and export again",
+        False: "duo.onnx was left out, as asked for",
+    }
+    alone, own = System(("resnet20",)), {"resnet20": checkpoints["resnet20"]}
+    for onnx, why in said.items():
+        out = deploy.export(logit_set, alone, tmp_path / f"{onnx}", checkpoints=own, onnx=onnx)
+        assert out.left_out == [why]
+        assert (out.folder / "duo.pt2").exists()
+        last = (out.folder / "requirements.txt").read_text().splitlines()[-1]
+        assert last == f"torch=={torch.__version__.partition('+')[0]}"
 
 
 def test_a_graph_that_says_something_else_is_not_kept(tmp_path):

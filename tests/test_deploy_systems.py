@@ -160,10 +160,12 @@ def test_a_weight_of_0_is_said(made, tmp_path, without_graphs, monkeypatch, caps
 
 
 @pytest.mark.parametrize(
-    "system", [System(("middle",)), System(NAMES, "ensemble"), System(NAMES, "probabilities", says=1)], ids=str
+    ("system", "kind"),
+    [(System(("middle",)), "entropy"), (System(NAMES, "ensemble"), "softmax"), (System(NAMES, "probabilities", says=1), "entropy")],
+    ids=str,
 )
-def test_the_graphs_of_a_folder_run_every_member(made, images, tmp_path, system):
-    found = exported(made, system, tmp_path / "duo", asked=Asked(coverages=[0.5]))
+def test_the_graphs_of_a_folder_run_every_member(made, images, tmp_path, system, kind):
+    found = exported(made, system, tmp_path / "duo", asked=Asked(kind, coverages=[0.5]))
     assert found.left_out == []
     with torch.inference_mode():
         expected = deploy.load(found.folder, own_code=True)(images[:5])

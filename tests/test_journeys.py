@@ -27,9 +27,9 @@ def press(page, name):
 
 
 def same_elsewhere(page, pages: Pages):
-    """The address opens the same view in a browser that has never been here."""
+    """The address opens the same view for somebody who has never been here."""
     settle(page)
-    elsewhere = pages(page.url.removeprefix(pages.server), apart=True)
+    elsewhere = pages.elsewhere(page.url.removeprefix(pages.server))
     fields = page.get_by_test_id("stSidebar").get_by_role("combobox").all()
     assert fields
     for number, field in enumerate(fields):

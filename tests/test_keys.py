@@ -16,7 +16,7 @@ import torch
 from pictures import folder, picture
 
 from app import state
-from app.state import holding, lessons, reports, sets, tables
+from app.state import bowls, holding, lessons, reports, sets, tables
 from app.state import pictures as shown_pictures
 from app.state.advice import beside
 from app.state.caches import CACHE, Cache, Key
@@ -144,6 +144,14 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, float) and isinstance(other, float):
         return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12) or (math.isnan(one) and math.isnan(other))
     return bool(one == other)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_refits():
+    """Six of each size tell sets, seeds and uncertainties apart as twenty do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bowls, "REPEATS", 6)
+        yield
 
 
 @pytest.fixture(scope="module")

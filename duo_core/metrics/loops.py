@@ -132,7 +132,7 @@ def thinned(values, points, tolerance):
     low, high, worst = np.empty(points, np.int64), np.empty(points, np.int64), np.empty(points, np.int64)
     error = np.empty(points)
     low[0], high[0] = 0, last
-    error[0], worst[0] = _worst(values, 0, last, errors)
+    error[0], worst[0] = _worst(values, np.int64(0), last, errors)
     count = 1
     while True:
         s = 0

@@ -67,11 +67,13 @@ def reduce(block, labels, own, members, sizes, weights, finals, pooled, said, ma
         rows = min(chunk, block.shape[1] - start)
         for job in range(len(sizes)):
             at, w, final, spoken = members[job, : sizes[job]], weights[job], finals[job], own[said[job]]
-            out, found = columns[:, job], predicted[job]
-            if masked or ordered or pooled[job]:
+            out, found, pool = columns[:, job], predicted[job], pooled[job]
+            if masked or ordered or pool:
                 for i in range(start, start + rows):
                     c = _agreed(block, i, own, at, w, masked)
-                    _careful(block, i, at, w, final, pooled[job], masked, ordered, c, labels[i], spoken[i], memory, found, out)
+                    _careful(
+                        block, i, at, w, final, pooled[job], masked, ordered, c, labels[i], np.int64(spoken[i]), memory, found, out
+                    )
                 continue
             for r in range(rows):
                 chosen[r] = _agreed(block, start + r, own, at, w, masked)
@@ -86,8 +88,9 @@ def reduce(block, labels, own, members, sizes, weights, finals, pooled, said, ma
 @njit(nogil=True, cache=True)
 def _quick(block, start, rows, at, w, final, chosen, agreed, z, e, labels, spoken, memory, predicted, out):
     """Write some rows, given the powers relative to a class that is likely to be the predicted one, or surely is."""
+    no = np.bool_(False)  # of the same type as in other calls: for a literal all that follows would be compiled once more
     for r in range(rows):
-        i, c = start + r, chosen[r]
+        i, c, said = start + r, chosen[r], np.int64(spoken[start + r])
         rest, square, slope = _sums(z[r], e[r], c)
         if square > _RIVAL and not agreed[r]:
             c = _first_largest(block, i, at, w, memory[0][0])
@@ -96,12 +99,12 @@ def _quick(block, start, rows, at, w, final, chosen, agreed, z, e, labels, spoke
                 _powers(z[r], e[r])
                 rest, square, slope = _sums(z[r], e[r], c)
         if rest < _TINY:
-            _careful(block, i, at, w, final, False, False, False, c, labels[i], spoken[i], memory, predicted, out)
+            _careful(block, i, at, w, final, no, no, no, c, labels[i], said, memory, predicted, out)
             continue
         z_label = _relative(block, i, at, w, final, c, labels[i]) if labels[i] != c else 0.0
-        z_said = _relative(block, i, at, w, final, c, spoken[i]) if spoken[i] != c else 0.0
+        z_said = _relative(block, i, at, w, final, c, said) if said != c else 0.0
         predicted[i] = c
-        _write(c, labels[i], spoken[i], z_label, z_said, rest, square, slope, out[:, i])
+        _write(c, labels[i], said, z_label, z_said, rest, square, slope, out[:, i])
 
 
 @njit(nogil=True, cache=True)

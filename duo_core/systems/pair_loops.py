@@ -92,7 +92,7 @@ def _clamped(x):
 @njit(nogil=True, cache=True)
 def _first_largest(x, y, u, v):
     """Class of the largest combined logit in double precision, of tied ones the lowest."""
-    top = _ordered(_combined(x, y, u, v, 0))
+    top = _ordered(_combined(x, y, u, v, np.int64(0)))
     for j in range(1, len(x)):
         top = max(top, _ordered(_combined(x, y, u, v, j)))
     first = np.int64(len(x))
@@ -164,6 +164,7 @@ def reduce(block, labels, own, first, second, weights, masked, ordered, predicte
     for i in range(block.shape[1]):
         for job in range(len(first)):
             x, y = block[first[job], i], block[second[job], i]
+            own_x, own_y = np.int64(own[first[job], i]), np.int64(own[second[job], i])
             u, v = weights[job, 0], weights[job, 1]
             wide_u, wide_v = u * LOG2_E, v * LOG2_E
             real_u, real_v = real(wide_u), real(wide_v)
@@ -171,9 +172,9 @@ def reduce(block, labels, own, first, second, weights, masked, ordered, predicte
                 c = _first_largest_unmasked(x, y, u, v)
                 rest, square, slope = _careful_sums(x, y, u, v, c, ordered)
                 predicted[job, i] = c
-                _row(x, y, u, v, c, labels[i], own[first[job], i], own[second[job], i], rest, square, slope, columns[:, job, i])
+                _row(x, y, u, v, c, labels[i], own_x, own_y, rest, square, slope, columns[:, job, i])
                 continue
-            c = _likelier(x, y, u, v, own[first[job], i], own[second[job], i])
+            c = _likelier(x, y, u, v, own_x, own_y)
             rest, square, slope = _sums(x, y, real_u, real_v, c)
             if square > _RIVAL:
                 found = _first_largest(x, y, u, v)
@@ -183,7 +184,7 @@ def reduce(block, labels, own, first, second, weights, masked, ordered, predicte
             if rest < _TINY:
                 rest, square, slope = _sums(x, y, wide_u, wide_v, c)
             predicted[job, i] = c
-            _row(x, y, u, v, c, labels[i], own[first[job], i], own[second[job], i], rest, square, slope, columns[:, job, i])
+            _row(x, y, u, v, c, labels[i], own_x, own_y, rest, square, slope, columns[:, job, i])
 
 
 @njit(nogil=True, cache=True)
