@@ -251,7 +251,7 @@ def test_a_reader_beside_writers_finds_nothing_broken(store):
     try:
         while len(list(Path(store.path, "toy").glob("m*.safetensors"))) < 2 and all(w.is_alive() for w in writers):
             assert store.open("toy").broken == {}
-        for _ in range(tried(100, 300)):
+        for _ in range(tried(40, 300)):
             assert store.open("toy").broken == {}
     finally:
         stop.set()
