@@ -28,11 +28,9 @@ app: $(APP)
 
 # Files of tests side by side, each file in one process; in the order of tests/conftest.py, not by their number of tests.
 # ONLY=browser or ONLY="not browser" runs a part. Otherwise both are jobs side by side: a page in a browser is mostly waited for,
-# and three processes of the rest are at work meanwhile: tests that wait for one that they started leave a core to the others.
-# Python may keep what it has compiled, for all that tests start.
+# and two processes of the rest are at work meanwhile. Python may keep what it has compiled, for all that tests start.
 PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
-BROWSERS ?= 2
-WORKERS ?= 3
+WORKERS ?= 2
 
 test: $(DEV)
 ifdef ONLY
@@ -44,7 +42,7 @@ endif
 .PHONY: _browser _rest
 # What it says comes in one piece, at its end.
 _browser: $(DEV)
-	@$(PYTEST) -n $(BROWSERS) -m browser tests >.test-browser.log 2>&1; status=$$?; cat .test-browser.log; exit $$status
+	@$(PYTEST) -n $(WORKERS) -m browser tests >.test-browser.log 2>&1; status=$$?; cat .test-browser.log; exit $$status
 
 _rest: $(DEV)
 	$(PYTEST) -n $(WORKERS) -m "not browser"

@@ -46,8 +46,9 @@ class Relay:
                 server = socket.create_connection(("127.0.0.1", self._port))
                 for end in (browser, server):
                     end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                for ends, hear in (((browser, server), self._ask), ((server, browser), self._answer)):
-                    threading.Thread(target=_pass_on, args=(*ends, hear), daemon=True).start()
+                # Of a question before it is passed on: its answer might be told of first.
+                for ends, hear, before in (((browser, server), self._ask, True), ((server, browser), self._answer, False)):
+                    threading.Thread(target=_pass_on, args=(*ends, hear, before), daemon=True).start()
 
     def _ask(self, message: bytes) -> None:
         if BackMsg.FromString(message).WhichOneof("type") == "rerun_script":
@@ -61,13 +62,13 @@ class Relay:
             self.answered = time.perf_counter()
 
 
-def _pass_on(source: socket.socket, target: socket.socket, hear: Hear) -> None:
+def _pass_on(source: socket.socket, target: socket.socket, hear: Hear, before: bool) -> None:
     """Pass on what comes from one end until either has left, and tell of the messages of what has become a websocket."""
     stream, held = False, b""
     with source:
         while content := _received(source):
-            with contextlib.suppress(OSError):
-                target.sendall(content)
+            if not before:
+                _send(target, content)
             held += content
             if not stream and (head := held.find(b"\r\n\r\n")) >= 0:
                 stream = STREAM in held[:head] or held.startswith(b"HTTP/1.1 101")
@@ -78,8 +79,15 @@ def _pass_on(source: socket.socket, target: socket.socket, hear: Hear) -> None:
                     hear(message)
             else:
                 held = held[-(1 << 12) :]
+            if before:
+                _send(target, content)
         with contextlib.suppress(OSError):
             target.shutdown(socket.SHUT_RDWR)
+
+
+def _send(target: socket.socket, content: bytes) -> None:
+    with contextlib.suppress(OSError):  # it has left
+        target.sendall(content)
 
 
 def _received(source: socket.socket) -> bytes:
