@@ -331,6 +331,16 @@ def test_larger_systems_that_grew_are_none_of_those_enumerated(few):
     assert all("m0" in system.members for system in larger)
 
 
+def test_another_session_may_let_go_of_what_pairs_lose_meanwhile(monkeypatch):
+    own, memory, plain = world(5, m=6, n=60), Memory(), cascading.lost
+    found = results(own, enumerated(own, "test", size=2), ["test"])
+    cascades_beside(own, "m2", found, memory=memory)
+    memory.lost.pop(next(iter(memory.lost)))
+    monkeypatch.setattr(cascading, "lost", lambda *of: memory.lost.clear() or plain(*of))
+    made, expected = cascades_beside(own, "m2", found, memory=memory), cascades_beside(own, "m2", found)
+    assert (made.val_nll == expected.val_nll).all()
+
+
 @settings(max_examples=20)
 @given(st.integers(0, 1000), st.integers(1, 6), st.sampled_from(["full", "poor", "none"]))
 def test_the_pseudo_inverse_is_that_of_numpy_to_the_last_bit(seed, m, rank):

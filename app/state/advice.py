@@ -52,7 +52,7 @@ def advised(
     def compute(_: Progress) -> list[Advice]:
         return _adviser(handle, base, split, kind, cascades).answers(budgets, metric)
 
-    every(handle, split)  # says how far it is
+    every(handle, split)  # waited for here, where it says how far it is
     key = Key("advice", handle.stamp, (base, split, kind, cascades, metric, tuple(budgets)))
     found = awaited(key, compute, f"Weighing what could stand in the place of {base}")
     return {one.budget: one for one in found}

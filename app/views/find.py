@@ -134,11 +134,14 @@ def _mean_gains(choice: Choice, share: float, of_base: bool) -> None:
         return
     kept, left_out = _not_reversed(table[table["variant"].isin(("duo", "uq_only", "unweighted"))])
     within = kept[kept["flops_balance"] <= share] if kept["flops_balance"].notna().any() and share else kept
-    whose = choice.base if of_base else "all bases"
-    what = f"all pairs of {whose}" if within is kept else f"pairs of {whose} under +{words.percent(share, 0)}"
+    pairs = f"pairs of {choice.base if of_base else 'all bases'}"
+    if within is kept:
+        what = f"all {pairs}"
+    else:
+        what = pairs = f"{pairs} under +{words.percent(share, 0)}"
     st.header(f"What do {what} gain on average?", anchor=False)
     if within.empty:
-        st.info(wording.no_pairs(what.removeprefix("all ")))
+        st.info(wording.no_pairs(pairs))
         return
     st.markdown(
         f"Mean and standard deviation over {recommendation.counted_pairs(within)}, each compared with the better of "

@@ -104,14 +104,16 @@ def _lost(own: LogitSet, found: Results, pairs: Sequence[System], memory: Memory
     most = max(1, BYTES // (8 * len(own.labels[FIT_SPLIT])))
     for start in range(0, len(pairs), most):
         group = pairs[start : start + most]
-        if new := [pair for pair in group if pair not in memory.lost]:
-            nlls = lost(own, known(found, new), FIT_SPLIT)
-            memory.lost.update((pair, of.copy()) for pair, of in zip(new, nlls, strict=True))
+        there = memory.lost.copy()  # other sessions let go of the oldest meanwhile
+        if new := [pair for pair in group if pair not in there]:
+            new_ones = dict(zip(new, map(np.copy, lost(own, known(found, new), FIT_SPLIT)), strict=True))
+            there |= new_ones
+            memory.lost.update(new_ones)
         for _, places in groupby(range(len(group)), key=lambda at: group[at].members[1]):
             at = list(places)
-            yield start + at[0], np.array([memory.lost[group[place]] for place in at])
+            yield start + at[0], np.array([there[group[place]] for place in at])
         for oldest in list(memory.lost)[:-most]:
-            memory.lost.pop(oldest)
+            memory.lost.pop(oldest, None)
 
 
 class _Gates(NamedTuple):

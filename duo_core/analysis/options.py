@@ -22,8 +22,6 @@ CHOSEN_BY = "nll"
 """What is chosen by, whichever metric is shown."""
 LEVEL = 0.99
 """Share of the draws inside an interval: a ladder of seven answers then finds something in nothing less than once in 20 times."""
-
-
 AT_ONCE = 16
 """Candidates whose NLL of every image is held at once."""
 PREDICTED = 64
@@ -111,10 +109,9 @@ class Judge:
         Neither those that chose may, nor those that judge.
         """
         chosen, *cheaper = front
-        apart = [
-            one for one, is_apart in zip(cheaper, self._clearly_apart(cheaper, chosen, FIT_SPLIT), strict=True) if not is_apart
-        ]
-        return next((one for one in reversed(apart) if self._alike(one, chosen)), None)
+        apart = self._clearly_apart(cheaper, chosen, FIT_SPLIT)
+        near = [one for one, is_apart in zip(cheaper, apart, strict=True) if not is_apart]
+        return next((one for one in reversed(near) if self._alike(one, chosen)), None)
 
     def _alike(self, one: Candidate, chosen: Candidate) -> bool:
         """Whether the images that judge cannot tell two candidates apart."""

@@ -110,10 +110,14 @@ def check_budget(budget: float | None) -> None:
 
 def within(logit_set: LogitSet, members: Sequence[str], budget: float | None) -> bool:
     """Whether members after the first add at most that share of its multiply-adds; where one is unknown, nobody can say so."""
-    if budget is None or len(members) == 1:
+    return len(members) == 1 or _allows(budget, logit_set.cards[members[0]].multiply_adds, multiply_adds(logit_set, members))
+
+
+def _allows(budget: float | None, first: int | None, total: int | None) -> bool:
+    """Whether multiply-adds are at most so much more than those of the first; of unknown ones nobody can say so."""
+    if budget is None:
         return True
-    ratio = cost_ratio(logit_set, members)
-    return ratio is not None and ratio <= 1 + budget + 1e-12
+    return first is not None and first > 0 and total is not None and total / first <= 1 + budget + 1e-12
 
 
 class _Fit(NamedTuple):
@@ -160,16 +164,11 @@ class _Nursery:
         return ranked[: self._most]
 
     def _affordable(self, members: tuple[str, ...], budget: float | None) -> list[str]:
-        """Models that may be added: those of `within`, with the costs of what is there added up once."""
-        cost = {model: self._own.cards[model].multiply_adds for model in (*members, *self._may)}
-        first, there = cost[members[0]], multiply_adds(self._own, members)
-        others = [model for model in self._may if model not in members]
-        if budget is None:
-            return others
-        if not first or there is None:
-            return []
-        most = 1 + budget + 1e-12
-        return [model for model in others if (own := cost[model]) is not None and (there + own) / first <= most]
+        """Models that may be added, as `within` says it, with the costs of those that are there added up once."""
+        cards, there = self._own.cards, multiply_adds(self._own, members)
+        total = {m: None if (own := cards[m].multiply_adds) is None or there is None else there + own for m in self._may}
+        first = cards[members[0]].multiply_adds
+        return [model for model in self._may if model not in members and _allows(budget, first, total[model])]
 
     def _promised(self, members: tuple[str, ...]) -> dict[str, float] | None:
         singles, weights = self._memory.calibrated, self._fits([members])[members].weights
