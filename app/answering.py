@@ -88,5 +88,5 @@ def _missing(advice: Advice) -> None:
 
 
 def row_of(option: Option) -> tuple[str, str]:
-    """Name and rule of what was chosen, as the chart knows it."""
+    """Name and rule of a system, as the chart knows it."""
     return name_of(option.candidate.system), option.candidate.rule

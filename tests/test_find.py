@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 import torch
 from dashboard import PAIR, labelled, query, step, text_of
@@ -14,14 +15,16 @@ from logit_sets import write_set
 from app import members, state, tables
 from app.state import advice
 from app.state.caches import CACHE
+from app.views import find
 from duo_core.analysis import advisor
 from duo_core.analysis.advisor import LEVEL, advise
-from duo_core.logits.store import Store
+from duo_core.logits.store import DEFAULT_STORE, Store
 from duo_core.metrics import METRICS, relative_gain
 from duo_core.systems import enumeration
 from duo_core.systems.judging import judge_members
 from duo_core.systems.sweep import evaluate
 from duo_core.wording.advising import sentences_of
+from duo_core.wording.finding import offered
 
 ALL = PAIR | {"scope": "all"}
 """The address with the systems of every base."""
@@ -111,6 +114,8 @@ def test_the_page_falls_back_by_the_metric_that_it_shows_as_the_command_does(met
     assert (found.fallback is not None) == falls_back
     expected = advise(handle.logit_set, base, [share], split=split, metric=metric, cascades=False)[0]
     assert sentences_of(found) == sentences_of(expected)
+    assert offered(found)["Open the answer"] is (found.fallback or found.chosen)
+    assert ("Open the cheaper one" in offered(found)) == any("The cheapest system" in line for line in sentences_of(found))
 
 
 def test_the_budget_moves_the_answer_and_the_address(open_find):
@@ -192,6 +197,17 @@ def test_a_second_base_costs_only_what_depends_on_it(open_find, tmp_path, monkey
     assert not set(judged) & set(first)
     assert {system.rule for system in judged} == {"ensemble"}
     assert all("middle" in system.members for system in judged)
+
+
+def test_what_is_advised_is_marked_and_the_base_where_it_is_kept(open_find, tmp_path, monkeypatch):
+    """Of a shipped set, where the choice under the budget is not significantly better in accuracy."""
+    (tmp_path / "cifar100").symlink_to(DEFAULT_STORE / "cifar100", target_is_directory=True)
+    marked = []
+    monkeypatch.setattr(find.figures, "systems_by_cost", lambda *_, marks, **__: marked.append(marks.advised) or go.Figure())
+    for metric, cascades in (("accuracy", "no"), ("accuracy", "yes"), ("nll", "no")):
+        open_find(tmp_path, set="cifar100", base="lite0-stock-of-2", metric=metric, cascades=cascades)
+    names = [mark[0] for mark in marked if mark is not None]
+    assert list(dict.fromkeys(names)) == ["lite0-greedy-soup", "lite0-stock-of-2", "lite0-greedy-soup + mobilenetv1_025"]
 
 
 def test_the_answer_opens_in_explore(open_find):

@@ -60,7 +60,7 @@ def _systems(choice: Choice, view: View, advice: Advice | None) -> None:
         marks=Marks(
             base=choice.base,
             budget=advice.budget if advice and view.cost == "total_multiply_adds" else None,
-            advised=answering.row_of(advice.chosen) if advice else None,
+            advised=answering.row_of(advice.advised) if advice else None,
             chosen=" + ".join(choice.members),
         ),
         colours=THEMED,

@@ -72,8 +72,9 @@ def no_budget(base: str) -> str:
 
 
 def offered(advice: Advice) -> dict[str, Option]:
-    """The systems of an answer that can be opened, by what a button says."""
-    options = {"Open the answer": advice.chosen, "Open the cheaper one": advice.cheapest, "Open the runner-up": advice.runner_up}
+    """The systems of an answer that can be opened, by what a button says; a cheaper one where the sentences speak of it."""
+    cheaper = advice.cheapest if advice.stands else None
+    options = {"Open the answer": advice.told, "Open the cheaper one": cheaper, "Open the runner-up": advice.runner_up}
     return {name: option for name, option in options.items() if option is not None and option.candidate.action != "keep"}
 
 
