@@ -117,9 +117,10 @@ def ray() -> None:
 @pytest.fixture(autouse=True)
 def process_as_found() -> Iterator[None]:
     """Take back what a test leaves set for the whole process, so that none depends on those before it in the same one."""
-    folder, environment = os.getcwd(), dict(os.environ)
+    folder, environment, main = os.getcwd(), dict(os.environ), sys.modules["__main__"]
     yield
     os.chdir(folder)
+    sys.modules["__main__"] = main  # a page takes its place, and every process that is spawned afterwards would run it first
     for key in os.environ.keys() - environment.keys():
         del os.environ[key]
     os.environ.update(environment)

@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -45,13 +46,21 @@ def _is_text(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
+@cache
+def imported_by(source: Path) -> frozenset[str]:
+    return frozenset(imported(source.read_text(encoding="utf-8")))
+
+
 def distributions(sources: Iterable[Path]) -> set[str]:
     """Canonical names of what has to be installed for sources to import what they do."""
     beside = {file.stem for folder in ("tests", "benchmarks") for file in (ROOT / folder).glob("*.py")}
-    names = {name for source in sources for name in imported(source.read_text(encoding="utf-8"))}
-    places = packages_distributions()
+    names = {name for source in sources for name in imported_by(source)}
+    places = installed()
     foreign = names - {*PACKAGES, "benchmarks", "pip"} - beside - sys.stdlib_module_names
     return {str(canonicalize_name(places.get(name, [name])[0])) for name in foreign}
+
+
+installed = cache(packages_distributions)
 
 
 def sources(*folders: str) -> list[Path]:

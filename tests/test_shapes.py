@@ -1,8 +1,10 @@
 """Modules without their numbers: nothing allocated, nothing of the original touched."""
 
+import pytest
 import torch
 from torch import nn
 
+from duo_core.common.arrays import InputError
 from duo_core.models.shapes import outline, output_shape, parameters_on_meta, stand_in
 
 
@@ -58,6 +60,16 @@ def test_output_shape_with_and_without_shape_rules():
 class ReturnsTwo(nn.Module):
     def forward(self, images):
         return images, images
+
+
+def test_normalisation_of_other_channels_is_refused_though_it_is_not_computed():
+    misfit = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(5))
+    with pytest.raises(InputError, match="expected a model that takes images of 9 x 9"):
+        output_shape(misfit, (3, 9, 9))
+    misfit[1].track_running_stats, misfit[1].running_mean = False, None  # those of the image
+    with pytest.raises(InputError, match="expected a model that takes images of 9 x 9"):
+        output_shape(misfit, (3, 9, 9))
+    assert output_shape(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)), (3, 9, 9)) == (1, 4, 7, 7)
 
 
 def test_output_shape_of_what_is_no_tensor_is_empty():
