@@ -72,11 +72,13 @@ class _Shelf:
     def close(self) -> None:
         _SHELVES.pop(self.session, None)
         self.drop()
+        held = bool(self.files or self.displaced or self.handle)
         self.leave()
         CACHE.forget(self.stamp)
         _empty(self.reading)
         self.files, self.displaced, self.reading = [], {}, None
-        _return_memory()
+        if held:  # most sessions upload nothing
+            _return_memory()
 
 
 _SHELVES: dict[str, _Shelf] = {}

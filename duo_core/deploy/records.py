@@ -1,8 +1,6 @@
 """What duo.json says of a fitted system: everything that is known of it, as a document of plain values."""
 
-import contextlib
 import datetime
-import importlib.metadata
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ import pandas as pd
 
 from duo_core.analysis.guarantee import ASSUMPTION, COLUMNS, CONFIDENCE, GUARANTEED, applied, check_goals, thresholds
 from duo_core.common.arrays import InputError, Predictions, UncertaintyKind
+from duo_core.common.versions import versions
 from duo_core.deploy.members import Source
 from duo_core.logits import FIT_SPLIT, LogitSet, tensor_digest
 from duo_core.metrics import metrics, tie_blocks
@@ -161,17 +160,8 @@ def _provenance(logit_set: LogitSet, system: System, fitted: Fitted) -> dict[str
         "separated": fitted.separated,
         "cost_ratio": cost_ratio(logit_set, system.members),
         "created": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "versions": versions(),
+        "versions": versions(PACKAGES),
     }
-
-
-def versions() -> dict[str, str]:
-    """Versions of the packages that a folder is made with or runs on."""
-    found = {}
-    for package in PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    return found
 
 
 def _plain(value: Any) -> Any:

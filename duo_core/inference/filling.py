@@ -1,9 +1,7 @@
 """The set that a computation fills: what it lacks, its cards, its journals, and the moment it becomes whole."""
 
-import contextlib
 import datetime
 import hashlib
-import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +11,7 @@ import torch
 from torch import Tensor
 
 from duo_core.common.arrays import InputError
+from duo_core.common.versions import COMPUTING, versions
 from duo_core.images.splits import Split
 from duo_core.logits import Card, LogitSet, join_devices, same_precision
 from duo_core.logits.store import Store
@@ -101,7 +100,7 @@ class Filling:
             arguments=_arguments(model.spec),
             family=model.spec.family or None,
             created=datetime.datetime.now(datetime.UTC).date().isoformat(),
-            versions=versions(),
+            versions=versions(COMPUTING),
             training=model.spec.training,
             recipe=model.spec.recipe,
             methodology=model.spec.methodology,
@@ -248,12 +247,3 @@ def fingerprint(model: "LoadedModel", split: Split, precision: str) -> str:
         "labels": split.labels.tolist(),
     }
     return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def versions() -> dict[str, str]:
-    """Versions of the libraries that compute, by name."""
-    found = {}
-    for package in ("torch", "torchvision", "timm"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    return found

@@ -3,9 +3,9 @@
 import json
 import platform
 from collections.abc import Iterable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 
 from duo_core import __version__
+from duo_core.common.versions import version_of
 from duo_core.logits import FIT_SPLIT, Card, LogitSet, tensor_digest
 from duo_core.report.markup import Content, Html, Number, Section, definitions, folded, table, tag
 from duo_core.report.words import whole
@@ -102,11 +102,4 @@ def _digests(own: LogitSet, split: str, models: Mapping[str, str]) -> Html:
 def versions() -> list[tuple[str, str]]:
     """What computes here, and in which version."""
     own = [("Python", platform.python_version()), ("asymmetric-duos-explorer", __version__)]
-    return [*own, *((package, _version(package)) for package in PACKAGES)]
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed as a package"
+    return [*own, *((package, version_of(package) or "not installed as a package") for package in PACKAGES)]

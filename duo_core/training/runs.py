@@ -13,8 +13,8 @@ import torch
 
 from duo_core.common.arrays import InputError
 from duo_core.common.files import csv_text, write_text
+from duo_core.common.versions import COMPUTING, versions
 from duo_core.images.splits import Split
-from duo_core.inference.filling import versions
 from duo_core.models.zoo import LoadedModel
 from duo_core.models.zoo.checkpoints import file_sha256, fill
 from duo_core.training import checkpoints
@@ -123,7 +123,7 @@ def job_model(pretrained: LoadedModel, classes: tuple[str, ...], probed: bool) -
 
 def _agree(run: Run, known: dict[str, Any], job: Job, tell: Tell) -> None:
     """Write run.json, or compare with the one that is there."""
-    made_with = {"versions": versions(), "device": job.device.type, "threads": torch.get_num_threads()}
+    made_with = {"versions": versions(COMPUTING), "device": job.device.type, "threads": torch.get_num_threads()}
     file = run.folder / "run.json"
     if not file.exists():
         write_text(file, json.dumps({**known, MADE_WITH: made_with}, indent=1, ensure_ascii=False) + "\n")
