@@ -226,13 +226,13 @@ def settle(page: "Page") -> None:
     """Wait until the page is connected, the server has answered all it was asked, all is drawn and in its place, and stays so.
 
     An action's rerun is asked for up to 200 ms after the action (a slider waits for the next move), and the code of a widget may be
-    fetched after the script has ended. The page itself counts its quiet frames, so that a slow machine is given its time; a server
-    that is slow to begin shows on the stream alone.
+    fetched after the script has ended. The page itself counts how often it was found quiet, so that a slow machine is given its
+    time; a server that is slow to begin shows on the stream alone.
     """
     end = time.monotonic() + SECONDS
     while True:
-        page.evaluate("window.quiet = {frames: 0, since: performance.now()}")
-        page.wait_for_function(QUIET, polling="raf")
+        page.evaluate("window.quiet = {looks: 0, since: performance.now()}")
+        page.wait_for_function(QUIET, polling=50)
         if not talks[page].waiting:
             return
         if time.monotonic() > end:
@@ -248,8 +248,8 @@ QUIET = """() => {
         || seen('[data-testid=stSkeleton], [data-stale=true]').length
         || seen('[data-testid=stPlotlyChart]').some(chart => !chart.querySelector('.main-svg'))
         || tall !== window.quiet.tall;
-    window.quiet = busy ? {frames: 0, since: now, tall} : {...window.quiet, frames: window.quiet.frames + 1};
-    return window.quiet.frames >= 10 && now - window.quiet.since >= 350;
+    window.quiet = busy ? {looks: 0, since: now, tall} : {...window.quiet, looks: window.quiet.looks + 1};
+    return window.quiet.looks >= 6 && now - window.quiet.since >= 350;
 }"""
 
 

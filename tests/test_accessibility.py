@@ -20,6 +20,8 @@ VENDOR = Path(__file__).with_name("vendor")
 AXE = VENDOR / "axe.min.js"
 THEMES = {"light": "rgb(255, 255, 255)", "dark": "rgb(15, 20, 26)"}
 """Backgrounds of `.streamlit/config.toml`."""
+OF_COLOURS = ["color-contrast", "link-in-text-block"]
+"""Rules that ask for colours; what the others find is the same in any."""
 TITLES = {name: importlib.import_module(f"app.views.{name}").TITLE for name in PAGES}
 
 
@@ -34,19 +36,21 @@ def opened(page, name, **options):
 def in_either_colours(page):
     """What axe-core finds in the colours that an open page has, then in the others, to which it turns as the system does."""
     found = []
-    dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
-    for theme in sorted(THEMES, reverse=not dark):
+    first = "dark" if page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") else "light"
+    for theme in (first, *(THEMES.keys() - {first})):
         page.emulate_media(color_scheme=theme)
         expect(page.get_by_test_id("stApp")).to_have_css("background-color", THEMES[theme])
         settle(page)
-        found += [f"{theme}: {line}" for line in violations(page)]
+        found += [f"{theme}: {line}" for line in violations(page, *([] if theme == first else OF_COLOURS))]
     return found
 
 
-def violations(page):
-    """What axe-core finds serious or critical, as lines: rule, where, why."""
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+def violations(page, *rules):
+    """What axe-core finds serious or critical, by these rules or all, as lines: rule, where, why."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+    only = {"runOnly": list(rules)} if rules else {}
+    found = page.evaluate("options => axe.run(document, options)", {"resultTypes": ["violations"], **only})["violations"]
     grave = [each for each in found if each["impact"] in {"serious", "critical"}]
     return [
         f"{each['id']}: {node['html'][:200]} at {' '.join(map(str, node['target']))}: {node['failureSummary']}"

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -191,7 +192,7 @@ def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(made, capsys):
 
 
 @pytest.mark.skipif(not shutil.which("xargs"), reason="no xargs")
-def test_processes_side_by_side_and_two_joins_at_once_give_the_same_bytes(made):
+def test_processes_side_by_side_and_two_joins_at_once_give_the_same_bytes(made, capsys):
     several = ["--batch-size", "20"]
     plan, store = made / "side-by-side.jsonl", made / "side-by-side"
     assert logits(made, "whole-20", *several) == 0
@@ -202,10 +203,14 @@ def test_processes_side_by_side_and_two_joins_at_once_give_the_same_bytes(made):
     for number in "23":  # the other model's, here
         assert main(["task", str(plan), number, "--device", "cpu", "--workers", "0"]) == 0
     subprocess.run(run, input="0\n1\n", text=True, check=True, stdout=subprocess.DEVNULL)
-    join = [*duo, *command(made, store.name, *several)]
-    joins = [subprocess.Popen(join, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) for _ in range(2)]
-    said = [process.communicate()[0] for process in joins]
-    assert [process.returncode for process in joins] == [0, 0]
+    join = command(made, store.name, *several)
+    capsys.readouterr()
+    with subprocess.Popen([*duo, *join], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as other:
+        while not (store / "s" / "set.json").exists() and other.poll() is None:
+            time.sleep(0.01)
+        assert main(join) == 0  # this process joins while the other one does
+        said = [capsys.readouterr().out, other.communicate()[0]]
+    assert other.returncode == 0
     assert all("(0 images decoded); there already: p, q" in text for text in said), said
     assert digests(store) == digests(made / "whole-20")
     assert left(store) == []

@@ -26,7 +26,7 @@ WEIGHTS = "IMAGENET1K_V1"
 
 @pytest.mark.shared
 @pytest.mark.parametrize(
-    ("system", "graphs_too"), [(System(PAIR), AT_NIGHT), (System((*PAIR, "regnety_002"), "ensemble"), True)], ids=str
+    ("system", "graphs_too"), [(System(PAIR), True), (System((*PAIR, "regnety_002"), "ensemble"), AT_NIGHT)], ids=str
 )
 def test_an_exported_system_gives_the_metrics_of_the_shipped_set(shared, tmp_path, monkeypatch, system, graphs_too):
     logit_set = Store(DEFAULT_STORE).open("cifar10")

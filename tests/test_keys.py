@@ -5,6 +5,7 @@ import dataclasses
 import math
 import shutil
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -147,10 +148,12 @@ def same(one: Any, other: Any) -> bool:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_refits():
-    """Six of each size tell sets, seeds and uncertainties apart as twenty do."""
+def few():
+    """Six refits of each size, and thirty draws, tell sets, seeds and uncertainties apart as many more do."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bowls, "REPEATS", 6)
+        for module, name in ((holding, "judged_claims"), (reports, "pair_report"), (reports, "set_report")):
+            patch.setattr(module, name, partial(getattr(module, name), replicates=30))
         yield
 
 
