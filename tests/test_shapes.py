@@ -62,6 +62,11 @@ class ReturnsTwo(nn.Module):
         return images, images
 
 
+def test_normalisation_is_not_computed_for_a_shape(monkeypatch):
+    monkeypatch.setattr(torch, "batch_norm", lambda *_: pytest.fail("it was computed"))
+    assert output_shape(small(), (3, 9, 9)) == (1, 5)
+
+
 def test_normalisation_of_other_channels_is_refused_though_it_is_not_computed():
     misfit = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(5))
     with pytest.raises(InputError, match="expected a model that takes images of 9 x 9"):

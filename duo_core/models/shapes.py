@@ -112,7 +112,7 @@ def _run_without_numbers(
 ) -> object:
     """What a copy of the module gives for one image, in shapes; where an operator has no shape rule it runs on zeros."""
     try:
-        with _Normalised():
+        with NormsKeepShapes():
             return watched(outline(module))(torch.empty(1, *input_size, device="meta"))
     except Exception as error:
         if not needs_numbers(error):
@@ -121,13 +121,13 @@ def _run_without_numbers(
         return copied(torch.zeros(1, *input_size, device=device_of(copied)))
 
 
-class _Normalised(TorchFunctionMode):
+class NormsKeepShapes(TorchFunctionMode):
     """Batch normalisation by running moments has the shape of what it takes; torch says so by twenty operations."""
 
     def __torch_function__(
         self, function: Callable[..., Any], _: object, arguments: Sequence[Any] = (), options: Mapping[str, Any] | None = None
     ) -> Any:
-        if function is nn.functional.batch_norm and len(arguments) > 5 and not arguments[5]:  # in evaluation
+        if function is nn.functional.batch_norm and options and options.get("training") is False:
             images, mean = arguments[:2]
             if mean is not None and mean.shape == images.shape[1:2]:
                 return images

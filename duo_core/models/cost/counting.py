@@ -4,6 +4,7 @@ The convention stands in `operators`. A forward pass over shapes alone (torch's 
 operator, so that a model of any size is counted in a second, and nothing that multiplies can be passed over in silence.
 """
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from duo_core.common.arrays import InputError
 from duo_core.models.cost.operators import multiply_adds
-from duo_core.models.shapes import device_of, needs_numbers, outline, stand_in, taking
+from duo_core.models.shapes import NormsKeepShapes, device_of, needs_numbers, outline, stand_in, taking
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ def _counted_for_real(module: nn.Module, input_size: tuple[int, int, int], norms
 def _counted(module: nn.Module, images: Tensor, norms: bool) -> int:
     counter = _Counter(module, norms)
     dtype = next((parameter.dtype for parameter in module.parameters()), images.dtype)
-    with torch.no_grad(), counter:
+    shapes_only = images.is_meta and not norms
+    with torch.no_grad(), NormsKeepShapes() if shapes_only else contextlib.nullcontext(), counter:
         module(images.to(dtype))
     return counter.total
 
