@@ -42,8 +42,8 @@ from duo_core.systems.pair_predicting import pair_predictions, variant_predictio
 from duo_core.systems.sweep import evaluate, fit_pair
 from duo_core.systems.system import System
 
-PAIR = System(("resnet32", "resnet20"))
-FILES = ["0-resnet32.safetensors", "1-resnet20.safetensors"]
+PAIR = System(("resnet14", "resnet8"))
+FILES = ["0-resnet14.safetensors", "1-resnet8.safetensors"]
 CLASSES = ("cat", "dog", "fox")
 ON_DEVICE = {**tiny.ON_DEVICE.to_dict(), "input_size": [3, 40, 40], "resize": [40, 40]}
 SMALLER = {**tiny.LARGER.to_dict(), "input_size": [3, 24, 24], "resize": 28}
@@ -88,7 +88,7 @@ def made(tmp_path_factory):
     root = tmp_path_factory.mktemp("made")
     source = pictures(root / "images")
     models, checkpoints = [], {}
-    for seed, (name, transform) in enumerate({"resnet32": ON_DEVICE, "resnet20": SMALLER}.items()):
+    for seed, (name, transform) in enumerate({"resnet14": ON_DEVICE, "resnet8": SMALLER}.items()):
         checkpoints[name] = root / f"{name}.safetensors"
         spec = resolve(f"cifar/{name}", arguments={name: {"num_classes": 3}}, transforms={name: transform})[0]
         torch.manual_seed(seed)
@@ -141,7 +141,7 @@ def same_metrics(found, expected):
 
 def command(store, out, *words):
     """The command, as the command line calls it."""
-    pair = ["--set", "pictures", "--store", str(store), "--base", "resnet32", "--sidekick", "resnet20"]
+    pair = ["--set", "pictures", "--store", str(store), "--base", "resnet14", "--sidekick", "resnet8"]
     options = parser().parse_args(["export", *pair, "--out", str(out), *map(str, words)])
     options.run(options)
 
@@ -190,7 +190,7 @@ def test_the_script_in_the_folder_gives_the_metrics_of_the_set(made, exported, t
         "assert not {'duo_core', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, *(tmp_path / name for name in names)], cwd=exported.folder, check=True)
-    found = evaluate(made[0], "resnet32", "resnet20").metrics["duo"]
+    found = evaluate(made[0], "resnet14", "resnet8").metrics["duo"]
     same_metrics(judged(np.load(tmp_path / "logits.npy"), made[0].labels["test"]), found)
 
 
@@ -235,7 +235,7 @@ def test_the_record_says_what_the_set_says(made, exported):
     }
     assert record["classes"] == ["cat", "dog", "fox"]
     assert record["provenance"]["images"] == {"val": 50, "test": 70}
-    assert record["provenance"]["digests"]["logits"]["resnet20/val"] == logit_set.digests["resnet20", "val"]
+    assert record["provenance"]["digests"]["logits"]["resnet8/val"] == logit_set.digests["resnet8", "val"]
     assert set(record["provenance"]["versions"]) >= {"torch", "timm", "numpy"}
     for member, file, name in zip(record["members"], FILES, PAIR.members, strict=True):
         card = logit_set.cards[name]
@@ -248,7 +248,7 @@ def test_the_record_says_what_the_set_says(made, exported):
 
 def test_thresholds_are_those_of_the_guarantee(made, exported):
     logit_set = made[0]
-    logits = [logit_set.logits(model, "val") for model in ("resnet32", "resnet20")]
+    logits = [logit_set.logits(model, "val") for model in ("resnet14", "resnet8")]
     fitted = fit_pair(logit_set, *PAIR.members)
     own = variant_predictions(*logits, logit_set.labels["val"], fitted, variants=["duo"])["duo"]
     expected = thresholds(own, [0.9, 0.5])
@@ -272,7 +272,7 @@ def test_thresholds_are_those_of_the_guarantee(made, exported):
     assert entries[-1]["coverage"] == 0.7
     assert entries[-1]["risk"] == pytest.approx(1 - own.correct[own.uncertainty <= entries[-1]["threshold"]].mean())
     judged_on_test = entries[0]["judged"]["test"]
-    duo = evaluate(logit_set, "resnet32", "resnet20").predictions["duo"]
+    duo = evaluate(logit_set, "resnet14", "resnet8").predictions["duo"]
     assert judged_on_test["coverage"] == (duo.uncertainty <= entries[0]["threshold"]).mean()
 
 
@@ -291,7 +291,7 @@ def test_uq_only_predicts_the_class_of_the_base(made, test_images, tmp_path, wit
     asked = Asked(kind, coverages=[0.5])
     says = System(PAIR.members, says=0)
     found = deploy.export(logit_set, says, tmp_path / "duo", checkpoints=checkpoints, asked=asked)
-    duo, expected = deploy.load(found.folder), evaluate(logit_set, "resnet32", "resnet20", kind=kind).predictions["uq_only"]
+    duo, expected = deploy.load(found.folder), evaluate(logit_set, "resnet14", "resnet8", kind=kind).predictions["uq_only"]
     with torch.inference_mode():
         answer = duo(test_images)
     assert answer.predicted.tolist() == expected.predicted.tolist()
@@ -301,7 +301,7 @@ def test_uq_only_predicts_the_class_of_the_base(made, test_images, tmp_path, wit
 
 def test_the_readme_says_how_to_run_it(exported):
     readme = (exported.folder / "README.md").read_text()
-    assert readme.startswith("# resnet32 + resnet20\n")
+    assert readme.startswith("# resnet14 + resnet8\n")
     for said in (
         "pip install -r requirements.txt",
         "python run.py photo.jpg",
@@ -327,7 +327,7 @@ def test_the_command_prints_what_it_wrote(made, tmp_path, capsys, without_graphs
     assert document["folder"] == str(tmp_path / "b")
     assert document["threshold"] == next(e["threshold"] for e in document["thresholds"]["entries"] if e["goal"] == "coverage")
     with pytest.raises(InputError, match="expected one --checkpoint for"):
-        command(store, tmp_path / "c", "--checkpoint", "resnet20=a", "resnet20=b")
+        command(store, tmp_path / "c", "--checkpoint", "resnet8=a", "resnet8=b")
 
 
 def test_a_folder_is_not_overwritten_unless_asked(made, exported, touched, tmp_path, without_graphs):
@@ -364,19 +364,19 @@ def test_an_export_that_fails_leaves_what_was_there(made, touched, tmp_path, mon
 def test_a_checkpoint_has_to_be_the_one_of_the_set(made, tmp_path, without_graphs):
     logit_set, _, checkpoints = made
     pair = (logit_set, PAIR, tmp_path / "duo")
-    own, other = checkpoints["resnet32"], tmp_path / "resnet32.safetensors"
-    complaint = refused(*pair, checkpoints={"resnet32": own})
+    own, other = checkpoints["resnet14"], tmp_path / "resnet14.safetensors"
+    complaint = refused(*pair, checkpoints={"resnet14": own})
     assert complaint == (
-        "the weights of 'resnet20' are those of the file 'resnet20.safetensors'; give it with --checkpoint "
-        "resnet20=resnet20.safetensors"
+        "the weights of 'resnet8' are those of the file 'resnet8.safetensors'; give it with --checkpoint "
+        "resnet8=resnet8.safetensors"
     )
     save_file({key: value + 1 for key, value in load_file(own).items()}, other)
-    complaint = refused(*pair, checkpoints={**checkpoints, "resnet32": other})
-    assert complaint.startswith("expected the weights that the logits of 'resnet32' came from (resnet32.safetensors, SHA-256 ")
-    assert complaint.endswith("give that file with --checkpoint resnet32=FILE")
+    complaint = refused(*pair, checkpoints={**checkpoints, "resnet14": other})
+    assert complaint.startswith("expected the weights that the logits of 'resnet14' came from (resnet14.safetensors, SHA-256 ")
+    assert complaint.endswith("give that file with --checkpoint resnet14=FILE")
     assert "--checkpoint names the model 'resnet44', which is not in this system" in refused(*pair, checkpoints={"resnet44": own})
     assert "--arguments names the model 'x'" in refused(*pair, checkpoints=checkpoints, arguments={"x": {}})
-    assert "expected a model of the set 'pictures', got 'y'" in refused(logit_set, System(("y", "resnet20")), tmp_path / "duo")
+    assert "expected a model of the set 'pictures', got 'y'" in refused(logit_set, System(("y", "resnet8")), tmp_path / "duo")
     assert not (tmp_path / "duo").exists()
 
 
@@ -401,22 +401,22 @@ def test_uploaded_logits_say_nothing_of_a_model(made, tmp_path):
     cards = {name: Card(name, f"upload/{name}", "upload") for name in logit_set.cards}
     uploaded = LogitSet("mine", "Mine", logit_set.classes, logit_set.labels, cards, logit_set.arrays)
     complaint = refused(uploaded, PAIR, tmp_path / "duo")
-    assert complaint == "the logits of 'resnet32' were uploaded, so nothing says how the model is built"
+    assert complaint == "the logits of 'resnet14' were uploaded, so nothing says how the model is built"
     names = unzipped(deploy.packed(uploaded, PAIR), tmp_path)
     assert names == ON_LOGITS
-    assert "resnet20 alone" not in (readme := (tmp_path / "resnet32+resnet20" / "README.md").read_text())
+    assert "resnet8 alone" not in (readme := (tmp_path / "resnet14+resnet8" / "README.md").read_text())
     assert "Compute the logits with `duo logits`" in readme
     assert "duo export --set" not in readme
-    assert "how 'resnet32' is built: its logits were uploaded" in unloadable(tmp_path / "resnet32+resnet20")
+    assert "how 'resnet14' is built: its logits were uploaded" in unloadable(tmp_path / "resnet14+resnet8")
 
 
 def test_a_zip_says_which_model_cannot_be_had(made, tmp_path):
     logit_set = made[0]
-    cards = {**logit_set.cards, "resnet20": Card("resnet20", "nobody.knows:it", "python")}
+    cards = {**logit_set.cards, "resnet8": Card("resnet8", "nobody.knows:it", "python")}
     other = LogitSet("other", "Other", logit_set.classes, logit_set.labels, cards, logit_set.arrays)
     assert unzipped(deploy.packed(other, PAIR), tmp_path) == ON_LOGITS
-    readme = (tmp_path / "resnet32+resnet20" / "README.md").read_text()
-    assert "say --architecture resnet20=nobody.knows:it" in readme
+    readme = (tmp_path / "resnet14+resnet8" / "README.md").read_text()
+    assert "say --architecture resnet8=nobody.knows:it" in readme
 
 
 HOSTILE = [
@@ -440,7 +440,7 @@ def test_a_set_decides_of_no_code_and_no_file(made, tmp_path, monkeypatch, refer
     (tmp_path / "models.yaml").write_text("models: [{model: 'evil:Net'}]")
     monkeypatch.chdir(tmp_path)
     logit_set, _, checkpoints = made
-    cards = {**logit_set.cards, "resnet20": Card("resnet20", reference, source, arguments={"command": "touch ran"})}
+    cards = {**logit_set.cards, "resnet8": Card("resnet8", reference, source, arguments={"command": "touch ran"})}
     other = LogitSet("other", "Other", logit_set.classes, logit_set.labels, cards, logit_set.arrays)
     with pytest.raises(InputError):
         deploy.export(other, PAIR, tmp_path / "duo", checkpoints=checkpoints)
@@ -464,7 +464,7 @@ def test_a_set_decides_of_no_code_and_no_file(made, tmp_path, monkeypatch, refer
 )
 def test_arguments_of_a_set_are_plain_values(made, tmp_path, arguments):
     logit_set, _, checkpoints = made
-    cards = {**logit_set.cards, "resnet20": Card("resnet20", "timm/resnet18", "timm", arguments=arguments)}
+    cards = {**logit_set.cards, "resnet8": Card("resnet8", "timm/resnet18", "timm", arguments=arguments)}
     other = LogitSet("other", "Other", logit_set.classes, logit_set.labels, cards, logit_set.arrays)
     with pytest.raises(InputError, match="expected arguments of 'timm/resnet18' that are plain values"):
         deploy.export(other, PAIR, tmp_path / "duo", checkpoints=checkpoints)
@@ -477,10 +477,10 @@ def test_the_command_line_may_say_which_code_is_run(made, tmp_path, monkeypatch,
     )
     monkeypatch.chdir(tmp_path)
     logit_set, _, checkpoints = made
-    card = replace(logit_set.cards["resnet20"], model="mine:net", source="python", arguments={"depth": 20})
-    other = LogitSet("other", "Other", logit_set.classes, logit_set.labels, {**logit_set.cards, "resnet20": card}, logit_set.arrays)
-    assert refused(other, PAIR, tmp_path / "duo", checkpoints=checkpoints).endswith("--architecture resnet20=mine:net")
-    deploy.export(other, PAIR, tmp_path / "duo", checkpoints=checkpoints, architectures={"resnet20": "mine:net"}, onnx=False)
+    card = replace(logit_set.cards["resnet8"], model="mine:net", source="python", arguments={"depth": 8})
+    other = LogitSet("other", "Other", logit_set.classes, logit_set.labels, {**logit_set.cards, "resnet8": card}, logit_set.arrays)
+    assert refused(other, PAIR, tmp_path / "duo", checkpoints=checkpoints).endswith("--architecture resnet8=mine:net")
+    deploy.export(other, PAIR, tmp_path / "duo", checkpoints=checkpoints, architectures={"resnet8": "mine:net"}, onnx=False)
     assert "say own_code=True if you trust the folder" in unloadable(tmp_path / "duo")
     assert deploy.load(tmp_path / "duo", own_code=True).record["members"][1]["model"] == "mine:net"
 
@@ -508,24 +508,24 @@ def unzipped(content, where):
 
 def test_a_zip_is_completed_by_the_checkpoints(made, test_images, tmp_path):
     logit_set, _, checkpoints = made
-    content = exported_by_page(Handle(logit_set, "", {}), System(("resnet32", "resnet20")), "entropy")()
+    content = exported_by_page(Handle(logit_set, "", {}), System(("resnet14", "resnet8")), "entropy")()
     assert unzipped(content, tmp_path) == ON_LOGITS
-    folder = tmp_path / "resnet32+resnet20"
+    folder = tmp_path / "resnet14+resnet8"
     readme = (folder / "README.md").read_text()
     (line,) = re.findall(r"^    (duo export .*)$", readme, re.MULTILINE)
     assert line == (
-        "duo export --set pictures --members resnet32 resnet20 --out resnet32+resnet20 --uncertainty entropy "
-        "--checkpoint resnet32=resnet32.safetensors resnet20=resnet20.safetensors"
+        "duo export --set pictures --members resnet14 resnet8 --out resnet14+resnet8 --uncertainty entropy "
+        "--checkpoint resnet14=resnet14.safetensors resnet8=resnet8.safetensors"
     )
-    assert "put the weights here as `0-resnet32.safetensors` and `1-resnet20.safetensors`" in readme
+    assert "put the weights here as `0-resnet14.safetensors` and `1-resnet8.safetensors`" in readme
     listed = re.findall(r"^\* `(.+?)`", readme.partition("## Files")[2], re.MULTILINE)
     assert listed == ["duo.json"], "what is not in the zip is not said to be there"
-    assert "expected the weights of resnet32 with SHA-256" in unloadable(folder)
+    assert "expected the weights of resnet14 with SHA-256" in unloadable(folder)
     for file, name in zip(FILES, PAIR.members, strict=True):
         shutil.copy(checkpoints[name], folder / file)
     with torch.inference_mode():
         logits = deploy.load(folder)(test_images).logits
-    same_metrics(judged(logits, logit_set.labels["test"]), evaluate(logit_set, "resnet32", "resnet20").metrics["duo"])
+    same_metrics(judged(logits, logit_set.labels["test"]), evaluate(logit_set, "resnet14", "resnet8").metrics["duo"])
 
 
 @pytest.mark.parametrize(
@@ -534,13 +534,13 @@ def test_a_zip_is_completed_by_the_checkpoints(made, test_images, tmp_path):
 def test_the_command_of_a_zip_writes_the_whole_folder(made, tmp_path, monkeypatch, without_graphs, asked):
     logit_set, source, checkpoints = made
     unzipped(deploy.packed(logit_set, PAIR, asked), tmp_path)
-    packed = json.loads((tmp_path / "resnet32+resnet20" / "duo.json").read_text())
-    readme = (tmp_path / "resnet32+resnet20" / "README.md").read_text()
+    packed = json.loads((tmp_path / "resnet14+resnet8" / "duo.json").read_text())
+    readme = (tmp_path / "resnet14+resnet8" / "README.md").read_text()
     (line,) = re.findall(r"^    duo (export .*)$", readme, re.MULTILINE)
     monkeypatch.setenv("DUO_STORE", str(Path(source.text).parent / "store"))
-    monkeypatch.chdir(checkpoints["resnet32"].parent)
+    monkeypatch.chdir(checkpoints["resnet14"].parent)
     assert main([*shlex.split(line), "--no-onnx", "--force"]) == 0
-    record = json.loads(Path("resnet32+resnet20", "duo.json").read_text())
+    record = json.loads(Path("resnet14+resnet8", "duo.json").read_text())
     assert (record["threshold"], record["thresholds"]) == (packed["threshold"], packed["thresholds"])
     assert (record["uncertainty"], record["members"]) == (asked.kind, packed["members"])
     assert sorted(record["files"]) == FILES
@@ -557,12 +557,12 @@ def test_the_command_of_a_zip_writes_the_whole_folder(made, tmp_path, monkeypatc
         ),
         (lambda f: edit(f, members=None), r"was altered after it was exported \(members missing or of another type\)"),
         (lambda f: edit(f, format=9), "expected format 1 or 2 in '.*', got 9; export it again with this version"),
-        (lambda f: (f / FILES[0]).unlink(), "expected the weights of resnet32 with SHA-256 .* got no file there"),
+        (lambda f: (f / FILES[0]).unlink(), "expected the weights of resnet14 with SHA-256 .* got no file there"),
         (
             lambda f: flip(f / FILES[1]),
-            "1-resnet20.safetensors' was altered after it was exported: expected the weights",
+            "1-resnet8.safetensors' was altered after it was exported: expected the weights",
         ),
-        (lambda f: torch.save({"a": 1}, f / FILES[0]), "0-resnet32.safetensors' was altered"),
+        (lambda f: torch.save({"a": 1}, f / FILES[0]), "0-resnet14.safetensors' was altered"),
     ],
 )
 def test_what_is_missing_or_altered_is_named(touched, damage, complaint):
@@ -661,7 +661,7 @@ def test_without_onnx_the_rest_is_written(made, tmp_path, monkeypatch):
         True: "duo.onnx was left out: onnxscript not installed; pip install onnx onnxscript onnxruntime and export again",
         False: "duo.onnx was left out, as asked for",
     }
-    alone, own = System(("resnet20",)), {"resnet20": checkpoints["resnet20"]}
+    alone, own = System(("resnet8",)), {"resnet8": checkpoints["resnet8"]}
     for onnx, why in said.items():
         out = deploy.export(logit_set, alone, tmp_path / f"{onnx}", checkpoints=own, onnx=onnx)
         assert out.left_out == [why]
@@ -704,22 +704,22 @@ def test_the_weights_that_gave_the_logits_are_written(made, tmp_path, without_gr
     _, source, checkpoints = made
     name, wrapped, choice = CHECKPOINTS[kind]
     pickled = tmp_path / name
-    (save_file if name.endswith(".safetensors") else torch.save)(wrapped(load_file(checkpoints["resnet20"])), pickled)
+    (save_file if name.endswith(".safetensors") else torch.save)(wrapped(load_file(checkpoints["resnet8"])), pickled)
     models = [
         load_model(
             replace(
-                resolve("cifar/resnet20", checkpoints={"resnet20": pickled}, transforms={"resnet20": SMALLER})[0], choice=choice
+                resolve("cifar/resnet8", checkpoints={"resnet8": pickled}, transforms={"resnet8": SMALLER})[0], choice=choice
             )
         ),
         load_model(
-            resolve("cifar/resnet32", checkpoints={"resnet32": checkpoints["resnet32"]}, transforms={"resnet32": ON_DEVICE})[0]
+            resolve("cifar/resnet14", checkpoints={"resnet14": checkpoints["resnet14"]}, transforms={"resnet14": ON_DEVICE})[0]
         ),
     ]
     store = Store(tmp_path / "store")
     compute(models, splits({"test": source}, fit=50), store, "pickled", device="cpu", workers=0)
-    given_files = {**checkpoints, "resnet20": pickled}
+    given_files = {**checkpoints, "resnet8": pickled}
     found = deploy.export(store.open("pickled"), PAIR, tmp_path / "duo", checkpoints=given_files)
-    written, expected = load_file(found.folder / FILES[1]), load_file(checkpoints["resnet20"])
+    written, expected = load_file(found.folder / FILES[1]), load_file(checkpoints["resnet8"])
     assert written.keys() == expected.keys()
     assert all(torch.equal(written[key], expected[key]) for key in expected)
     deploy.load(found.folder)

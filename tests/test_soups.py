@@ -326,14 +326,14 @@ def cifar(data, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("DUO_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("DUO_STORE", str(tmp_path / "store"))
     weights = tmp_path / "own.pt"
-    module = load(resolve("cifar/resnet20")[0], random_weights=True).module
+    module = load(resolve("cifar/resnet8")[0], random_weights=True).module
     for part in norms(module):
         torch.nn.init.uniform_(part.running_var, 0.5, 2.0)
     torch.save(module.state_dict(), weights)
     images = [f"{split}={data / split}" for split in ("train", "val")]
     size = json.dumps({"input_size": [3, 16, 16], "resize": [16, 16]})
     options = ["--transform", size, "--images", *images, "--trials", "2", "--epochs", "1"]
-    assert main(["finetune", "--name", "r", "--model", "cifar/resnet20", "--checkpoint", str(weights), *options]) == 0
+    assert main(["finetune", "--name", "r", "--model", "cifar/resnet8", "--checkpoint", str(weights), *options]) == 0
     assert main(["soup", "--run", "r", "--method", "uniform", "--images", *images]) == 0
     capsys.readouterr()
     return tmp_path / "runs" / "r"
@@ -352,7 +352,7 @@ def test_a_run_and_its_soups_become_models_of_a_set_in_one_command(cifar, data, 
         judged = score(found.logits(name, "test"), found.labels["test"], "accuracy")
         assert (judged.right, judged.n) == (about["score"]["right"], 24)
         card = found.cards[name]
-        assert card.model == "cifar/resnet20"
+        assert card.model == "cifar/resnet8"
         assert card.arguments == {"num_classes": 3}
         assert card.training["methodology"] == about["methodology"]
         assert card.training["anchor"] == about["anchor"]
