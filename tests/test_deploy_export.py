@@ -707,9 +707,7 @@ def test_the_weights_that_gave_the_logits_are_written(made, tmp_path, without_gr
     (save_file if name.endswith(".safetensors") else torch.save)(wrapped(load_file(checkpoints["resnet8"])), pickled)
     models = [
         load_model(
-            replace(
-                resolve("cifar/resnet8", checkpoints={"resnet8": pickled}, transforms={"resnet8": SMALLER})[0], choice=choice
-            )
+            replace(resolve("cifar/resnet8", checkpoints={"resnet8": pickled}, transforms={"resnet8": SMALLER})[0], choice=choice)
         ),
         load_model(
             resolve("cifar/resnet14", checkpoints={"resnet14": checkpoints["resnet14"]}, transforms={"resnet14": ON_DEVICE})[0]
