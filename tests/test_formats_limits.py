@@ -141,7 +141,7 @@ def hollow_columns():
 
 
 def many_groups():
-    """A thousand columns in 200 row groups of one row: a footer of 25 MB, which repeats one group of a file that has one."""
+    """A thousand columns in 200 row groups of one row: a footer of 19 MB that repeats the one group of a file."""
     numbers = pa.array(np.zeros(1, "f4"))
     content = parquet(pa.table({f"logit_{index}": numbers for index in range(1000)}), store_schema=False)
     length = int.from_bytes(content[-8:-4], "little")

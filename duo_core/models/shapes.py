@@ -127,7 +127,7 @@ class NormsKeepShapes(TorchFunctionMode):
     def __torch_function__(
         self, function: Callable[..., Any], _: object, arguments: Sequence[Any] = (), options: Mapping[str, Any] | None = None
     ) -> Any:
-        if function is nn.functional.batch_norm and options and options.get("training") is False:
+        if function is nn.functional.batch_norm and options and options.get("training") is False:  # as torch passes it on
             images, mean = arguments[:2]
             if mean is not None and mean.shape == images.shape[1:2]:
                 return images
